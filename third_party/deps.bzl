@@ -1,0 +1,56 @@
+"""Defines the external repositories that kekbit's targets name.
+
+A workspace that embeds kekbit calls kekbit_dependencies() after its own definitions. Whatever it has defined by then, from
+source or otherwise, is what kekbit builds against; the rest is taken from the system, where tools/packages.txt put it.
+"""
+
+load("//third_party:absl.bzl", "ABSL_TARGETS")
+load("//third_party:debian_bazel.bzl", "debian_bazel_repositories")
+load("//third_party:system_library.bzl", "system_library")
+
+def _system_library(name, **kwargs):
+    if not native.existing_rule(name):
+        system_library(name = name, **kwargs)
+
+def kekbit_dependencies():
+    """Defines each repository that the calling workspace has not defined itself."""
+    debian_bazel_repositories()
+
+    _system_library(
+        name = "com_google_absl",
+        debian_package = "libabsl-dev",
+        header = "absl/base/config.h",
+        targets = ABSL_TARGETS,
+    )
+    _system_library(
+        name = "cereal",
+        debian_package = "libcereal-dev",
+        header = "cereal/cereal.hpp",
+        targets = {"//:cereal": ""},
+    )
+
+    # Below here: only what tests, benchmarks and command line tools use. Nothing is fetched that no target asks for.
+    _system_library(
+        name = "com_google_googletest",
+        debian_package = "libgmock-dev",
+        header = "gmock/gmock.h",
+        targets = {
+            "//:gtest": "gmock",
+            "//:gtest_main": "gmock_main",
+        },
+    )
+    _system_library(
+        name = "com_github_google_benchmark",
+        debian_package = "libbenchmark-dev",
+        header = "benchmark/benchmark.h",
+        targets = {
+            "//:benchmark": "benchmark",
+            "//:benchmark_main": "-lbenchmark_main benchmark",
+        },
+    )
+    _system_library(
+        name = "cli11",
+        debian_package = "libcli11-dev",
+        header = "CLI/CLI.hpp",
+        targets = {"//:cli11": "CLI11"},
+    )
