@@ -1,0 +1,39 @@
+#include "kekbit/channel_seal.h"
+
+#include <memory>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kekbit/channel_format.h"
+#include "kekbit/file_lock.h"
+#include "kekbit/header.h"
+#include "kekbit/shared_word.h"
+#include "kekbit/status_macros.h"
+
+namespace kekbit {
+
+absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
+  KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
+  if (!locked) return absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock"));
+  KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
+  const uint64_t offset = kDataOffset + position;
+  if (position % kAlignment != 0 || position > kCapacityMax || offset + kLengthBytes > info.size) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path, ": a file of ", info.size, " bytes has no length at offset ", position));
+  }
+  // A copied file may have a hole there, and then a full disk would be SIGBUS.
+  KB_RETURN_IF_ERROR(file->Allocate(offset + kLengthBytes));
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> mapping, file->Map(Access::kReadWrite, offset + kLengthBytes));
+  KB_RETURN_IF_ERROR(Header::Decode(mapping->bytes()).status());
+  const uint64_t word = AcquireWord(mapping->data() + offset);
+  if (word == kClose) return absl::OkStatus();
+  if (word != kWatermark && word != 0) {
+    return absl::FailedPreconditionError(
+        absl::StrFormat("%s: at offset %d stands 0x%016x, not the end of the records", path, position, word));
+  }
+  PublishWord(mapping->data() + offset, kClose);
+  return absl::OkStatus();
+}
+
+}  // namespace kekbit

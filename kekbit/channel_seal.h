@@ -1,0 +1,23 @@
+// SealAbandonedChannel closes a channel on behalf of a writer that died without closing it.
+
+#ifndef KEKBIT_CHANNEL_SEAL_H_
+#define KEKBIT_CHANNEL_SEAL_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/status/status.h"
+#include "kekbit/file_system.h"
+
+namespace kekbit {
+
+// Puts CLOSE at `position` of the data area of the channel at `path`, where a reader found that the records end, so
+// that every reader ends there. Fine if it is there already.
+//
+// FailedPrecondition if a writer lives, or if a record stands at `position`. What a writer had begun there but not
+// published is lost, as it was to every reader before.
+absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_CHANNEL_SEAL_H_

@@ -1,0 +1,40 @@
+// Extension: what this library adds to a channel's header, in bytes that the Rust library leaves unused.
+// See channel_format.md.
+//
+// A channel without it is a plain channel: it was written by the Rust library, which says nothing of its data format
+// and holds no lock while it writes.
+
+#ifndef KEKBIT_EXTENSION_H_
+#define KEKBIT_EXTENSION_H_
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/statusor.h"
+#include "kekbit/bytes.h"
+
+namespace kekbit {
+
+// Data formats that kekbit knows; those of codecs are beside their codec. Ids from 2^32 up belong to applications.
+inline constexpr uint64_t kRawDataFormat = 2;
+
+struct Extension {
+  // Id of the format of the payloads: see codecs/.
+  uint64_t data_format = kRawDataFormat;
+  // Of whoever made the channel; a journal says here which part of it a segment holds. Channels pass them through.
+  std::array<uint64_t, 4> hints = {};
+
+  // Reads the extension of a whole `file`: nothing for a plain channel. DataLoss if its checksum does not hold,
+  // FailedPrecondition if it is of a version that this code can't read.
+  static absl::StatusOr<std::optional<Extension>> Decode(Bytes file);
+
+  // Writes the extension in its place. REQUIRES: `file` is at least kDataOffset bytes long.
+  void EncodeTo(MutableBytes file) const;
+
+  friend bool operator==(const Extension&, const Extension&) = default;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_EXTENSION_H_

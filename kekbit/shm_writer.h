@@ -1,0 +1,189 @@
+// ShmWriter appends records to one channel, and is that channel's only writer.
+//
+//   auto header = Header::Make({.writer_id = 1850, .channel_id = 42});
+//   auto writer = ShmWriter::Create(root, *header);
+//   writer->Write(AsBytes("There are 10 kinds of people"));   // copied into the mapping; readers see it at once
+//   auto claim = writer->Claim(100);                          // or: room for at most 100 bytes in the mapping itself,
+//   size_t used = Encode(message, *claim);                    //     encode into it,
+//   writer->Publish(used);                                    //     and let readers see it
+//
+// Thread safety: one thread at a time (SharedWriter lets several share one). Any number of ShmReaders, in any process,
+//   read meanwhile; they never wait for it, nor it for them.
+// Publication: a record is a length word and a payload. The writer stores the payload, a WATERMARK where the next
+// length
+//   will stand, and last the length, so that a reader that sees the length sees all of it. Published bytes never
+//   change.
+// Durability: published records survive the death of this process at any instruction, not that of the machine. Flush()
+//   returns once everything published is on stable storage.
+// Invariants:
+//   (1) write_offset() is a multiple of 8, never goes back and never exceeds the capacity.
+//   (2) The word at write_offset() is WATERMARK while the writer lives, and CLOSE after its destructor.
+//   (3) The file's lock is held from before the file has its name until after CLOSE.
+
+#ifndef KEKBIT_SHM_WRITER_H_
+#define KEKBIT_SHM_WRITER_H_
+
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <string>
+
+#include "absl/base/optimization.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kekbit/bytes.h"
+#include "kekbit/channel_file.h"
+#include "kekbit/channel_format.h"
+#include "kekbit/check.h"
+#include "kekbit/extension.h"
+#include "kekbit/file_system.h"
+#include "kekbit/header.h"
+#include "kekbit/page_toucher.h"
+#include "kekbit/shared_word.h"
+#include "kekbit/wake_event.h"
+
+namespace kekbit {
+
+struct WriterOptions {
+  FileSystem* file_system = &FileSystem::Posix();  // outlives the writer
+  // The format of the payloads, and what else the channel says of itself; it can be read back by ShmReader::extension.
+  Extension extension = {};
+  // Whether a heartbeat stands first, as the Rust library 0.2.x does it. A journal has none: to it, a zero is the end.
+  bool first_heartbeat = true;
+  // Whether readers may sleep until woken: makes a second, small file (see WakePath), deleted when the channel is
+  // closed.
+  bool wakes_readers = true;
+  // The file of the event by which readers are woken, if several channels share one; it is then not deleted. Empty: the
+  // channel's own.
+  std::string wake_path = {};
+  // Pages are touched this far ahead of the writer, on a thread of their own (see PageToucher). 0: never.
+  uint64_t touch_ahead_bytes = 32u << 20;
+  // Whether closing waits until everything is on stable storage. Without, that comes when the kernel finds the time.
+  bool flush_on_close = true;
+  PageToucher* page_toucher = nullptr;  // PageToucher::Shared() unless set; outlives the writer
+};
+
+class ShmWriter final {
+ public:
+  // Makes a new channel in its place below `root` (see ChannelPath), or at `path`. For errors see CreateChannelFile.
+  static absl::StatusOr<ShmWriter> Create(absl::string_view root, const Header& header, WriterOptions options = {});
+  static absl::StatusOr<ShmWriter> CreateAt(const std::string& path, const Header& header, WriterOptions options = {});
+  // The same from a file that was prepared, so that nothing that takes long is left to do (see PrepareChannelFile), in
+  // a directory that is there.
+  static absl::StatusOr<ShmWriter> CreateFrom(PreparedChannelFile prepared, const std::string& path,
+                                              const Header& header, WriterOptions options = {});
+
+  ShmWriter(ShmWriter&& other) noexcept;
+  ShmWriter& operator=(ShmWriter&& other) noexcept;
+  ShmWriter(const ShmWriter&) = delete;
+  ShmWriter& operator=(const ShmWriter&) = delete;
+  // Closes the channel, flushes, unmaps, releases the lock.
+  ~ShmWriter();
+
+  // Puts CLOSE behind the last record: readers know that nothing follows. The destructor does it, too; this is for who
+  // wants to let the rest, which takes longer, wait. Nothing but the destructor may be called after it.
+  void Close();
+
+  // Appends a record with a copy of `payload`; returns how many bytes of the channel it took. After an error nothing
+  // is published, and a shorter payload may still fit. InvalidArgument: empty, or longer than header().max_msg_len();
+  // ResourceExhausted: longer than what is left. REQUIRES: no claim is open.
+  absl::StatusOr<uint64_t> Write(Bytes payload) {
+    if (absl::Status status = Reserve(payload.size()); ABSL_PREDICT_FALSE(!status.ok())) return status;
+    std::memcpy(head_ + kLengthBytes, payload.data(), payload.size());
+    return Append(payload.size());
+  }
+
+  // Gives room for a payload of up to `size` bytes inside the mapping, valid until Publish() or Abort(). Its bytes are
+  // unspecified. Errors as for Write(). REQUIRES: no claim is open.
+  absl::StatusOr<MutableBytes> Claim(uint64_t size) {
+    if (absl::Status status = Reserve(size); ABSL_PREDICT_FALSE(!status.ok())) return status;
+    claimed_ = size;
+    return MutableBytes(head_ + kLengthBytes, size);
+  }
+
+  // Gives all the room that the next payload may have: the longest allowed, or what is left if that is less. The same
+  // as Claim() of that size; ResourceExhausted if no payload fits any more.
+  absl::StatusOr<MutableBytes> ClaimMost();
+
+  // Appends a record whose payload is the first `used` bytes of the open claim; returns how many bytes of the channel
+  // it took. REQUIRES: a claim is open; 1 <= used <= its size.
+  uint64_t Publish(uint64_t used) {
+    KB_CHECK(used - 1 < claimed_);
+    claimed_ = 0;
+    return Append(used);
+  }
+
+  // Gives the open claim back; nothing was published. REQUIRES: a claim is open.
+  void Abort() {
+    KB_CHECK(claimed_ != 0);
+    claimed_ = 0;
+  }
+
+  // Appends a record without payload: a sign of life that readers never show. ResourceExhausted if the channel is full.
+  // REQUIRES: no claim is open.
+  absl::StatusOr<uint64_t> Heartbeat();
+
+  // Returns once everything published so far, and the channel's name, is on stable storage. An error is final: nobody
+  // can know what reached the disk, and a second try may claim success wrongly.
+  absl::Status Flush();
+
+  // Bytes of the data area not yet used. A record takes RecordBytes(its payload's length) of them.
+  uint64_t available() const { return header_.capacity() - write_offset(); }
+  // Where the next record will stand in the data area.
+  uint64_t write_offset() const { return static_cast<uint64_t>(head_ - data_); }
+  const Header& header() const { return header_; }
+  // The id of the payloads' format.
+  uint64_t data_format() const { return options_.extension.data_format; }
+  const std::string& path() const { return path_; }
+
+  // The mapping, for a reader of the same process that shall share it (see ShmReader::Share).
+  const std::shared_ptr<MappedFile>& mapping() const { return mapping_; }
+
+ private:
+  ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, WriterOptions options);
+
+  // Whether a payload of `size` bytes may be written now. One comparison tells in most cases: up to easy_end_ there is
+  // neither the end of the channel nor a page that no one touched.
+  absl::Status Reserve(uint64_t size) {
+    KB_CHECK(claimed_ == 0);
+    // Signed: a heartbeat may have gone beyond easy_end_.
+    const bool fits = size - 1 < max_payload_ && static_cast<int64_t>(RecordBytes(size)) <= easy_end_ - head_;
+    if (ABSL_PREDICT_TRUE(fits)) return absl::OkStatus();
+    return ReserveSlowly(size);
+  }
+  absl::Status ReserveSlowly(uint64_t size);
+
+  // Publishes the record at head_, whose payload of `length` bytes is in its place.
+  uint64_t Append(uint64_t length) {
+    const uint64_t size = RecordBytes(length);
+    PrepareWord(head_ + size, kWatermark);
+    PublishWord(head_, length);
+    head_ += size;
+    wake_.Notify();
+    return size;
+  }
+
+  void TouchAhead();
+
+  // The hot path's first: one cache line.
+  uint8_t* head_;            // where the next record will stand
+  const uint8_t* easy_end_;  // see Reserve
+  uint64_t max_payload_;
+  uint64_t claimed_ = 0;  // size of the open claim; 0: none
+  WakeEvent wake_;
+
+  uint8_t* data_;
+  uint64_t touched_ = 0;  // requested from the toucher, as an offset in the data area
+  Header header_;
+  std::string path_;
+  std::unique_ptr<File> file_;  // null: moved from
+  std::shared_ptr<MappedFile> mapping_;
+  WriterOptions options_;
+  bool name_synced_ = false;
+  bool closed_ = false;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_SHM_WRITER_H_

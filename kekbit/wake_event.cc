@@ -1,0 +1,77 @@
+#include "kekbit/wake_event.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <climits>
+#include <utility>
+
+#include "kekbit/asymmetric_fence.h"
+#include "kekbit/status_macros.h"
+
+namespace kekbit {
+namespace {
+
+constexpr uint64_t kFileBytes = 64;
+// How long a sleep may last where a waking can be missed.
+constexpr absl::Duration kUnfencedSleep = absl::Milliseconds(1);
+
+absl::StatusOr<std::unique_ptr<MappedFile>> MapWord(File& file) {
+  KB_RETURN_IF_ERROR(file.CheckSupported());
+  // Also where it is long enough: it may be a hole, and then a full disk would be SIGBUS.
+  KB_RETURN_IF_ERROR(file.Allocate(kFileBytes));
+  return file.Map(Access::kReadWrite, kFileBytes);
+}
+
+long Futex(uint32_t* word, int operation, uint32_t value, const timespec* timeout) {
+  return ::syscall(SYS_futex, word, operation, value, timeout, nullptr, 0);
+}
+
+}  // namespace
+
+absl::StatusOr<WakeEvent> WakeEvent::OpenForWriter(FileSystem& fs, const std::string& path) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.OpenOrCreate(path));
+  KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MapWord(*file));
+  return WakeEvent(std::move(mapping), nullptr, JoinHeavyFence());
+}
+
+absl::StatusOr<WakeEvent> WakeEvent::OpenForReader(FileSystem& fs, const std::string& path) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
+  KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MapWord(*file));
+  return WakeEvent(std::move(mapping), nullptr, HeavyFence());
+}
+
+WakeEvent WakeEvent::Unshared() { return WakeEvent(nullptr, std::make_unique<uint32_t>(0), true); }
+
+WakeEvent::WakeEvent(std::unique_ptr<MappedFile> mapping, std::unique_ptr<uint32_t> own, bool can_fence)
+    : mapping_(std::move(mapping)),
+      own_(std::move(own)),
+      word_(mapping_ != nullptr ? reinterpret_cast<uint32_t*>(mapping_->data()) : own_.get()),
+      can_fence_(can_fence) {}
+
+uint32_t WakeEvent::Prepare() {
+  const uint32_t ticket = FetchOrWord32(word_, kSleepers) | kSleepers;
+  HeavyFence();
+  return ticket;
+}
+
+void WakeEvent::Wait(uint32_t ticket, absl::Duration timeout) {
+  if (!can_fence_) timeout = std::min(timeout, kUnfencedSleep);
+  if (timeout <= absl::ZeroDuration()) return;
+  const timespec relative = absl::ToTimespec(std::min(timeout, absl::Hours(1)));
+  // Any reason to return is good: the caller looks again.
+  Futex(word_, FUTEX_WAIT, ticket, &relative);
+}
+
+void WakeEvent::Wake() {
+  // Adding 1 to a word with bit 0 set clears that bit and counts the waking: whoever takes a ticket from now on is
+  // announced anew, and whoever has one finds the word changed.
+  const uint32_t old = PeekWord32(word_);
+  if ((old & kSleepers) == 0) return;
+  CompareExchangeWord32(word_, old, old + 1);
+  Futex(word_, FUTEX_WAKE, INT_MAX, nullptr);
+}
+
+}  // namespace kekbit

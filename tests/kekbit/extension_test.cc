@@ -1,0 +1,83 @@
+#include "kekbit/extension.h"
+
+#include <cstdint>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kekbit/channel_format.h"
+#include "kekbit/crc32c.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekbit {
+namespace {
+
+using absl::StatusCode;
+using testing::HasSubstr;
+
+constexpr size_t kBlockBytes = 56;
+constexpr Extension kExample{.data_format = 0x1122'3344'5566'7788, .hints = {1, 2, 3, 0xFFFF'FFFF'FFFF'FFFF}};
+
+std::vector<uint8_t> FileWith(const Extension& extension) {
+  std::vector<uint8_t> file(kDataOffset, 0xEE);
+  extension.EncodeTo(absl::MakeSpan(file));
+  return file;
+}
+
+TEST(ExtensionTest, EncodesEachFieldInItsPlaceAndTouchesNothingElse) {
+  const std::vector<uint8_t> file = FileWith(kExample);
+  EXPECT_EQ(AsText(Bytes(file).subspan(128, 8)), "KKBTEXT1");
+  EXPECT_EQ(LoadUnaligned<uint32_t>(&file[136]), 1u);
+  EXPECT_EQ(LoadUnaligned<uint32_t>(&file[140]), Crc32c(0, Bytes(file).subspan(144, 40)));
+  EXPECT_EQ(LoadUnaligned<uint64_t>(&file[144]), 0x1122'3344'5566'7788u);
+  for (size_t i = 0; i < 4; ++i) EXPECT_EQ(LoadUnaligned<uint64_t>(&file[152 + 8 * i]), kExample.hints[i]);
+  for (size_t i = 0; i < file.size(); ++i) {
+    if (i < 128 || i >= 128 + kBlockBytes) {
+      ASSERT_EQ(file[i], 0xEE) << i;
+    }
+  }
+}
+
+TEST(ExtensionTest, ReadsWhatItWrote) {
+  for (const Extension& extension : {Extension{}, kExample}) {
+    const auto decoded = Extension::Decode(FileWith(extension));
+    ASSERT_THAT(decoded, IsOk());
+    EXPECT_EQ(*decoded, extension);
+  }
+}
+
+TEST(ExtensionTest, WithoutTheMagicTheChannelIsPlain) {
+  EXPECT_THAT(Extension::Decode(std::vector<uint8_t>(kDataOffset)), IsOkAndHolds(testing::Eq(std::nullopt)));
+  for (size_t bit = 0; bit < 64; ++bit) {
+    std::vector<uint8_t> file = FileWith(kExample);
+    file[128 + bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+    EXPECT_THAT(Extension::Decode(file), IsOkAndHolds(testing::Eq(std::nullopt)));
+  }
+}
+
+TEST(ExtensionTest, AFileThatEndsBeforeTheBlockDoesIsPlain) {
+  const std::vector<uint8_t> file = FileWith(kExample);
+  for (size_t size = 0; size < 128 + kBlockBytes; ++size) {
+    EXPECT_THAT(Extension::Decode(Bytes(file).subspan(0, size)), IsOkAndHolds(testing::Eq(std::nullopt)));
+  }
+  EXPECT_THAT(Extension::Decode(Bytes(file).subspan(0, 128 + kBlockBytes)), IsOkAndHolds(testing::Eq(kExample)));
+}
+
+TEST(ExtensionTest, EachFlippedBitBehindTheMagicIsFound) {
+  for (size_t bit = 64; bit < kBlockBytes * 8; ++bit) {
+    std::vector<uint8_t> file = FileWith(kExample);
+    file[128 + bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
+    const bool in_version = bit < 96;
+    EXPECT_THAT(Extension::Decode(file), StatusIs(in_version ? StatusCode::kFailedPrecondition : StatusCode::kDataLoss,
+                                                  HasSubstr(in_version ? "version" : "checksum")))
+        << "bit " << bit;
+  }
+}
+
+TEST(ExtensionDeathTest, EncodeWantsRoomUpToTheData) {
+  std::vector<uint8_t> file(kDataOffset - 1);
+  EXPECT_DEATH(kExample.EncodeTo(absl::MakeSpan(file)), "broken contract");
+}
+
+}  // namespace
+}  // namespace kekbit

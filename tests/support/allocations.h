@@ -1,0 +1,33 @@
+// AllocationMeter: what this thread has allocated by operator new since the meter was made.
+//
+//   AllocationMeter meter;
+//   Work();
+//   EXPECT_EQ(meter.count(), 0);
+//
+// Linking it replaces operator new and delete in the whole program. Thread safety: each thread has its own figures.
+
+#ifndef KEKBIT_TESTS_SUPPORT_ALLOCATIONS_H_
+#define KEKBIT_TESTS_SUPPORT_ALLOCATIONS_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace kekbit {
+
+class AllocationMeter final {
+ public:
+  // One at a time in a thread: the largest is counted from the youngest meter on.
+  AllocationMeter();
+
+  uint64_t count() const;
+  uint64_t total_bytes() const;
+  size_t largest_bytes() const;
+
+ private:
+  uint64_t count_at_start_;
+  uint64_t total_at_start_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_TESTS_SUPPORT_ALLOCATIONS_H_
