@@ -1,0 +1,28 @@
+// The errors that codecs have in common. All are off the hot path, and none is inlined into it.
+
+#ifndef KEKBIT_CODECS_CODEC_ERRORS_H_
+#define KEKBIT_CODECS_CODEC_ERRORS_H_
+
+#include <cstddef>
+
+#include "absl/base/attributes.h"
+#include "absl/status/status.h"
+
+namespace kekbit::internal {
+
+// ResourceExhausted: an encoding takes `needed` bytes, and there is room for `room`.
+ABSL_ATTRIBUTE_COLD absl::Status NeedsMoreRoom(size_t needed, size_t room);
+// The same where nobody counted how many.
+ABSL_ATTRIBUTE_COLD absl::Status NeedsMoreRoom(size_t room);
+
+// DataLoss: `left` of `size` bytes stand behind what was decoded.
+ABSL_ATTRIBUTE_COLD absl::Status BytesLeftOver(size_t left, size_t size);
+
+// What the exception being handled says; call it in a catch block. Out of memory is ResourceExhausted on decoding. It
+// is not so on encoding, where that code means more room in the channel: there everything is InvalidArgument.
+ABSL_ATTRIBUTE_COLD absl::Status EncodingException();
+ABSL_ATTRIBUTE_COLD absl::Status DecodingException();
+
+}  // namespace kekbit::internal
+
+#endif  // KEKBIT_CODECS_CODEC_ERRORS_H_

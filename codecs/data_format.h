@@ -1,0 +1,31 @@
+// Ids of the data formats of payloads, as a channel's extension block names them (see kekbit/extension.h).
+//
+//   id          format                          codec
+//   2           raw bytes                       RawCodec              raw_codec.h
+//   3           plain text                      TextCodec, StrictTextCodec   text_codec.h
+//   16          cereal's binary archive         CerealBinaryCodec     cereal_binary_codec.h
+//   17          cereal's portable binary        CerealPortableCodec   cereal_portable_codec.h
+//   18          cereal's JSON archive           CerealJsonCodec       cereal_json_codec.h
+//   2^32 ..     whatever the application says
+//
+// 2 and 3 are those of the Rust library. All others below 2^32 belong to kekbit. An id is never given another meaning.
+
+#ifndef KEKBIT_CODECS_DATA_FORMAT_H_
+#define KEKBIT_CODECS_DATA_FORMAT_H_
+
+#include <cstdint>
+
+#include "kekbit/extension.h"  // kRawDataFormat
+
+namespace kekbit {
+
+inline constexpr uint64_t kTextDataFormat = 3;
+inline constexpr uint64_t kCerealBinaryDataFormat = 16;
+inline constexpr uint64_t kCerealPortableDataFormat = 17;
+inline constexpr uint64_t kCerealJsonDataFormat = 18;
+
+inline constexpr uint64_t kApplicationDataFormatMin = uint64_t{1} << 32;
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_CODECS_DATA_FORMAT_H_
