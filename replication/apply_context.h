@@ -1,0 +1,40 @@
+// ApplyContext: all that a state may use besides its own content and the command, so that every replica does the same.
+
+#ifndef KEKBIT_REPLICATION_APPLY_CONTEXT_H_
+#define KEKBIT_REPLICATION_APPLY_CONTEXT_H_
+
+#include <cstdint>
+
+#include "absl/time/time.h"
+#include "replication/frame.h"
+#include "replication/position.h"
+
+namespace kekbit {
+
+class ApplyContext final {
+ public:
+  explicit ApplyContext(const FrameHeader& header)
+      : position_{.epoch = header.epoch, .seq = header.seq}, time_ns_(header.time_ns) {}
+  ApplyContext(Position position, int64_t time_ns) : position_(position), time_ns_(time_ns) {}
+
+  // Of the command's frame.
+  const Position& position() const { return position_; }
+  // When the primary took the command; never before that of an earlier command.
+  absl::Time time() const { return absl::FromUnixNanos(time_ns_); }
+  int64_t time_ns() const { return time_ns_; }
+  // A seed for random numbers: another one for each command, the same on each replica. Not a secret.
+  uint64_t random_seed() const {
+    uint64_t x = position_.seq * 0x9E37'79B9'7F4A'7C15 ^ position_.epoch ^ static_cast<uint64_t>(time_ns_);
+    x = (x ^ (x >> 30)) * 0xBF58'476D'1CE4'E5B9;
+    x = (x ^ (x >> 27)) * 0x94D0'49BB'1331'11EB;
+    return x ^ (x >> 31);
+  }
+
+ private:
+  Position position_;
+  int64_t time_ns_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_APPLY_CONTEXT_H_

@@ -1,0 +1,74 @@
+#include "replication/epoch_store.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kekbit/asymmetric_fence.h"
+#include "kekbit/status_macros.h"
+
+namespace kekbit {
+namespace {
+
+constexpr uint64_t kMagic = 0x3148'4350'4542'4B4B;  // "KKBEPCH1" as bytes
+constexpr uint64_t kFileBytes = 64;
+
+absl::Status Create(FileSystem& fs, const std::string& path) {
+  const std::string directory = DirectoryOf(path);
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.CreateUnnamed(directory, path));
+  KB_RETURN_IF_ERROR(file->CheckSupported());
+  KB_RETURN_IF_ERROR(file->Allocate(kFileBytes));
+  uint8_t bytes[sizeof kMagic];
+  StoreUnaligned(bytes, kMagic);
+  KB_RETURN_IF_ERROR(file->WriteAt(0, Bytes(bytes)));
+  KB_RETURN_IF_ERROR(file->Sync());
+  const absl::Status linked = file->LinkTo(path);
+  if (!absl::IsAlreadyExists(linked)) KB_RETURN_IF_ERROR(linked);
+  return fs.SyncDirectory(directory);
+}
+
+}  // namespace
+
+absl::StatusOr<EpochStore> EpochStore::Open(FileSystem& fs, const std::string& path) {
+  absl::StatusOr<std::unique_ptr<File>> file = fs.Open(path, Access::kReadWrite);
+  if (absl::IsNotFound(file.status())) {
+    KB_RETURN_IF_ERROR(Create(fs, path));
+    file = fs.Open(path, Access::kReadWrite);
+  }
+  KB_RETURN_IF_ERROR(file.status());
+  KB_ASSIGN_OR_RETURN(const FileInfo info, (*file)->Info());
+  if (info.size < kFileBytes) {
+    return absl::DataLossError(absl::StrCat(path, ": has ", info.size, " bytes, not ", kFileBytes));
+  }
+  KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, (*file)->Map(Access::kReadWrite, kFileBytes));
+  if (const uint64_t magic = PeekWord(mapping->data()); magic != kMagic) {
+    return absl::DataLossError(
+        absl::StrFormat("%s: begins with 0x%016x, not 0x%016x: no file of epochs", path, magic, kMagic));
+  }
+  // Every process that may become primary: its looks at the word are the cheap side of the fence.
+  JoinHeavyFence();
+  return EpochStore(*std::move(file), std::move(mapping));
+}
+
+absl::StatusOr<bool> EpochStore::IsNamed(FileSystem& fs) const {
+  KB_ASSIGN_OR_RETURN(const FileInfo held, file_->Info());
+  const absl::StatusOr<FileInfo> named = fs.Info(file_->path());
+  if (absl::IsNotFound(named.status())) return false;
+  KB_RETURN_IF_ERROR(named.status());
+  return held.SameFile(*named);
+}
+
+absl::StatusOr<Epoch> EpochStore::Grant(Epoch seen) {
+  const Epoch last = std::max(current(), seen);
+  if (last == std::numeric_limits<Epoch>::max()) {
+    return absl::DataLossError(absl::StrCat(file_->path(), ": the epoch is ", last, ", there is none after it"));
+  }
+  const Epoch epoch = last + 1;
+  PublishWord(word(), epoch);
+  KB_RETURN_IF_ERROR(mapping_->Sync(0, kFileBytes));
+  HeavyFence();
+  return epoch;
+}
+
+}  // namespace kekbit

@@ -1,0 +1,58 @@
+#include "replication/frame.h"
+
+#include "absl/base/optimization.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kekbit/check.h"
+#include "kekbit/crc32c.h"
+
+namespace kekbit {
+namespace {
+
+uint32_t Checksum(const ChainLink& link, Bytes record) {
+  return Crc32c(link.crc32c, record.subspan(sizeof(FrameHeader::crc32c)));
+}
+
+absl::Status Unfitting(const FrameHeader& header, const ChainLink& link) {
+  return absl::DataLossError(absl::StrCat("a frame of ", Position{header.epoch, header.seq}.ToString(), " follows ",
+                                          link.position.ToString()));
+}
+
+}  // namespace
+
+ChainLink SealFrame(FrameHeader header, const ChainLink& link, MutableBytes record) {
+  KB_CHECK(record.size() >= kFrameHeaderBytes);
+  StoreUnaligned(record.data(), header);
+  header.crc32c = Checksum(link, record);
+  StoreUnaligned(record.data(), header.crc32c);
+  return {.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
+}
+
+absl::StatusOr<Frame> ParseFrame(Bytes record, ChainLink& link) {
+  if (ABSL_PREDICT_FALSE(record.size() < kFrameHeaderBytes)) {
+    return absl::DataLossError(absl::StrCat("a record of ", record.size(), " bytes is too short for a frame's header"));
+  }
+  const auto header = LoadUnaligned<FrameHeader>(record.data());
+  if (const uint32_t crc = Checksum(link, record); ABSL_PREDICT_FALSE(crc != header.crc32c)) {
+    return absl::DataLossError(absl::StrFormat("checksum is 0x%08x, the frame's bytes behind seq %d have 0x%08x",
+                                               header.crc32c, link.position.seq, crc));
+  }
+  const auto kind = static_cast<FrameKind>(header.kind);
+  if (ABSL_PREDICT_FALSE(kind != FrameKind::kCommand && kind != FrameKind::kEpochStart)) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("a frame of kind ", header.kind, " is unknown to this version of the code"));
+  }
+  if (ABSL_PREDICT_FALSE(header.flags != 0 || header.type_id != 0 || header.type_version != 0)) {
+    return absl::FailedPreconditionError(absl::StrCat("a frame of type ", header.type_id, " version ",
+                                                      header.type_version, ", flags ", header.flags,
+                                                      " is unknown to this version of the code"));
+  }
+  if (ABSL_PREDICT_FALSE(header.seq != link.position.seq + 1)) return Unfitting(header, link);
+  const bool same_epoch = header.epoch == link.position.epoch && kind != FrameKind::kEpochStart;
+  const bool new_epoch = header.epoch > link.position.epoch && kind == FrameKind::kEpochStart;
+  if (ABSL_PREDICT_FALSE(!same_epoch && !new_epoch)) return Unfitting(header, link);
+  link = {.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
+  return Frame{.header = header, .payload = record.subspan(kFrameHeaderBytes)};
+}
+
+}  // namespace kekbit

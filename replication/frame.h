@@ -1,0 +1,84 @@
+// Frame: what a record of a journal's segment holds. See journal_format.md.
+//
+// Little endian, a fixed header and a payload. Each frame's checksum covers its header, its payload and, as its seed,
+// the checksum of the frame before: frames that fit each other form a chain, and bytes of another history don't fit.
+
+#ifndef KEKBIT_REPLICATION_FRAME_H_
+#define KEKBIT_REPLICATION_FRAME_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "absl/status/statusor.h"
+#include "kekbit/bytes.h"
+#include "replication/position.h"
+
+namespace kekbit {
+
+// The values are in files: never change them. 3 to 6 are kept for heartbeats, digests, sessions and seals.
+enum class FrameKind : uint8_t {
+  // 0 is none: pages that never reached the disk read as zeros.
+  kCommand = 1,     // the payload is a command, as its codec encoded it
+  kEpochStart = 2,  // the first frame of an epoch; the payload is an EpochStart
+};
+
+struct FrameHeader {
+  uint32_t crc32c = 0;        // of all that follows, seeded with the crc32c of the frame before (0 for the first)
+  uint8_t kind = 0;           // a FrameKind
+  uint8_t flags = 0;          // 0
+  uint16_t type_version = 0;  // of the command's type; 0
+  uint64_t epoch = 0;
+  uint64_t seq = 0;
+  int64_t time_ns = 0;   // since the Unix epoch, on the primary's clock; never less than that of the frame before
+  uint32_t type_id = 0;  // of the command; 0
+  uint32_t reserved = 0;
+};
+static_assert(std::is_trivially_copyable_v<FrameHeader> && sizeof(FrameHeader) == 40);
+static_assert(offsetof(FrameHeader, kind) == 4 && offsetof(FrameHeader, type_version) == 6);
+static_assert(offsetof(FrameHeader, epoch) == 8 && offsetof(FrameHeader, seq) == 16);
+static_assert(offsetof(FrameHeader, time_ns) == 24 && offsetof(FrameHeader, type_id) == 32);
+
+inline constexpr size_t kFrameHeaderBytes = sizeof(FrameHeader);
+
+// The payload of a FrameKind::kEpochStart: what the new epoch follows. Frames that some older writer put behind that
+// are no part of the journal.
+struct EpochStart {
+  uint64_t follows_epoch = 0;
+  uint64_t follows_seq = 0;
+  uint32_t follows_crc32c = 0;
+  uint32_t reserved = 0;
+};
+static_assert(std::is_trivially_copyable_v<EpochStart> && sizeof(EpochStart) == 24);
+
+// One frame, as read. The payload points into the segment's mapping.
+struct Frame {
+  FrameHeader header;
+  Bytes payload;
+
+  FrameKind kind() const { return static_cast<FrameKind>(header.kind); }
+  Position position() const { return {.epoch = header.epoch, .seq = header.seq}; }
+};
+
+// What a frame follows: everything that is needed to check it, or to write it.
+struct ChainLink {
+  Position position;  // of the frame before
+  uint32_t crc32c = 0;
+  int64_t time_ns = 0;
+
+  friend bool operator==(const ChainLink&, const ChainLink&) = default;
+};
+
+// Completes a frame in `record`, whose payload stands behind the header's place already: writes the header, with its
+// checksum, for the frame that follows `link`. Returns the link for the frame after it. REQUIRES: `record` is longer
+// than a header; header.seq and the like are set.
+ChainLink SealFrame(FrameHeader header, const ChainLink& link, MutableBytes record);
+
+// The frame in a whole record, if it is the one that follows `link`; moves `link` on to it. Otherwise `link` stays:
+// DataLoss if the checksum, seq or epoch does not fit, FailedPrecondition if the frame's kind or type is unknown to
+// this code: it was written by a newer one.
+absl::StatusOr<Frame> ParseFrame(Bytes record, ChainLink& link);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_FRAME_H_

@@ -1,0 +1,55 @@
+// JournalLayout owns the names of a journal's files.
+//
+//   DIR/lease                          locked by the primary; says who that is
+//   DIR/epoch                          the newest epoch that was granted
+//   DIR/wake                           by which the primary wakes sleeping followers
+//   DIR/segments/0000_0000/0000_0001.kekbit    the segments: channels with the ids 1, 2, 3, ...
+
+#ifndef KEKBIT_REPLICATION_JOURNAL_LAYOUT_H_
+#define KEKBIT_REPLICATION_JOURNAL_LAYOUT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kekbit/channel_file.h"
+#include "kekbit/extension.h"
+#include "kekbit/file_system.h"
+#include "replication/frame.h"
+
+namespace kekbit {
+
+// Number of a segment in its journal: 1, 2, 3, ...
+using SegmentNumber = uint64_t;
+
+class JournalLayout final {
+ public:
+  explicit JournalLayout(absl::string_view directory) : directory_(directory) {}
+
+  const std::string& directory() const { return directory_; }
+  std::string lease() const { return JoinPath(directory_, "lease"); }
+  std::string epoch() const { return JoinPath(directory_, "epoch"); }
+  std::string wake() const { return JoinPath(directory_, "wake"); }
+  std::string segments() const { return JoinPath(directory_, "segments"); }
+  std::string segment(SegmentNumber number) const { return ChannelPath(segments(), number); }
+
+  // The numbers of all segments that there are, ascending; none if there is no journal. What is not named as a segment
+  // is passed over.
+  absl::StatusOr<std::vector<SegmentNumber>> ListSegments(FileSystem& fs) const;
+
+ private:
+  std::string directory_;
+};
+
+// A segment says in its extension block what its first frame follows (the time aside), so that it can be checked, and a
+// seq be found, without those before it.
+Extension SegmentExtension(uint64_t data_format, const ChainLink& follows);
+// DataLoss for a channel that is no segment of a journal.
+absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& extension);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_JOURNAL_LAYOUT_H_

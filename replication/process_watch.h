@@ -1,0 +1,63 @@
+// ProcessWatch notices the death of another process at once, and costs nothing until then.
+
+#ifndef KEKBIT_REPLICATION_PROCESS_WATCH_H_
+#define KEKBIT_REPLICATION_PROCESS_WATCH_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/time/time.h"
+#include "kekbit/file_system.h"
+
+namespace kekbit {
+
+// A process, told apart from any later one that gets the same pid.
+struct ProcessId {
+  uint64_t pid = 0;
+  uint64_t start_time = 0;     // field 22 of /proc/PID/stat: clock ticks since boot
+  uint64_t pid_namespace = 0;  // inode of /proc/self/ns/pid: pids mean something only inside one
+
+  static ProcessId Self(FileSystem& fs);
+
+  friend bool operator==(const ProcessId&, const ProcessId&) = default;
+};
+
+// An event by which one thread ends another's wait. Thread safety: any thread.
+class StopEvent final {
+ public:
+  StopEvent();
+  StopEvent(const StopEvent&) = delete;
+  StopEvent& operator=(const StopEvent&) = delete;
+  ~StopEvent();
+
+  // Ends the current wait, or the next one.
+  void Signal();
+  // Waits for a Signal() that no wait has consumed, at most `timeout`; returns whether there was one.
+  bool Wait(absl::Duration timeout);
+
+ private:
+  friend class ProcessWatch;
+  int fd_;
+};
+
+// Thread safety: one thread at a time.
+class ProcessWatch final {
+ public:
+  // Nothing if that process can't be watched from here: it is dead, in another pid namespace, or the kernel can't.
+  static std::optional<ProcessWatch> Open(FileSystem& fs, const ProcessId& process);
+
+  ProcessWatch(ProcessWatch&& other) noexcept;
+  ProcessWatch& operator=(ProcessWatch&&) = delete;
+  ~ProcessWatch();
+
+  // Waits until the process is dead, `stop` is signalled or the timeout is over.
+  void Wait(StopEvent& stop, absl::Duration timeout);
+
+ private:
+  explicit ProcessWatch(int fd) : fd_(fd) {}
+  int fd_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_PROCESS_WATCH_H_

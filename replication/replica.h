@@ -1,0 +1,168 @@
+// Replica holds a user's state, and keeps it equal to that of every other replica of the same journal, in whatever
+// process.
+//
+//   auto replica = Replica<Ledger>::Open({.directory = "/var/lib/ledger"});  // a follower that takes over when it may
+//   if (!replica.ok()) ...
+//   (*replica)->WaitForRole(Role::kPrimary, absl::InfiniteDuration());  // false: stopped, and status() says why
+//   auto done = (*replica)->Execute(Transfer{"ada", "bob", 100});       // on the primary: journaled, then applied
+//   done->result;                                                       // what Ledger::Apply returned
+//   done->position;                                                     // {epoch, seq}
+//   (*replica)->Read([](const Ledger& ledger) { return ledger.balance("bob"); });  // on any replica
+//
+// One replica at a time is the primary: the one that holds the lease, until its process dies or the replica is
+// destroyed. Then another one takes over, within milliseconds if it has a processor. A primary that hangs keeps the
+// lease. A replica that starts applies the whole journal first.
+//
+// Thread safety: any thread, any method. Commands are applied one at a time, in the order of their seq.
+// Publication: when Execute() returns a result, every follower can see the command, and none that takes over
+//   goes without. A follower's state is that of the primary some moments ago, at applied().
+// Durability: what Ack says.
+
+#ifndef KEKBIT_REPLICATION_REPLICA_H_
+#define KEKBIT_REPLICATION_REPLICA_H_
+
+#include <cstdint>
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/memory/memory.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "codecs/cereal_binary_codec.h"
+#include "kekbit/bytes.h"
+#include "kekbit/status_macros.h"
+#include "replication/apply_context.h"
+#include "replication/position.h"
+#include "replication/replica_core.h"
+#include "replication/replica_options.h"
+#include "replication/state_machine.h"
+
+namespace kekbit {
+
+template <StateMachine State, typename Codec = CerealBinaryCodec>
+class Replica final {
+ public:
+  using Command = typename State::Command;
+  using Result = typename State::Result;
+
+  // A command that is journaled and applied.
+  struct Executed {
+    Position position;
+    Result result;
+  };
+
+  // Opens the journal, which is made if it is not there, and applies all of it to `initial`, which must be the same on
+  // every replica. Then the replica follows, and becomes primary as soon as it may.
+  //
+  // Errors: the file system can't hold a journal; the journal was written with another codec (FailedPrecondition), is
+  // damaged (DataLoss), or lacks its beginning (OutOfRange).
+  // NOLINTNEXTLINE(performance-unnecessary-value-param): moved from, behind a macro
+  static absl::StatusOr<std::unique_ptr<Replica>> Open(ReplicaOptions options, State initial = State()) {
+    auto replica = absl::WrapUnique(new Replica(std::move(initial)));
+    const auto apply = [self = replica.get()](const Frame& frame) { return self->ApplyFrame(frame); };
+    KB_ASSIGN_OR_RETURN(replica->core_, ReplicaCore::Open(std::move(options), Codec::kDataFormat, apply));
+    KB_RETURN_IF_ERROR(replica->core_->Start());
+    return replica;
+  }
+
+  Replica(const Replica&) = delete;
+  Replica& operator=(const Replica&) = delete;
+  // Gives up the lease, if it is primary: a follower takes over.
+  ~Replica() = default;
+
+  // Journals the command and applies it; returns once it is acknowledged at the stage asked for, or that of the
+  // options. What the state returns is the result, errors included. Errors of Execute() itself:
+  //   FailedPrecondition  not the primary: nothing was done.
+  //   ResourceExhausted   the disk is full, or the command too long: nothing was done.
+  //   Aborted             no longer the primary, a newer epoch has begun: whether it was done is unknown. Final.
+  //   other codes         from the codec: nothing was done.
+  absl::StatusOr<Executed> Execute(const Command& command) { return Execute(command, core_->options().ack); }
+  absl::StatusOr<Executed> Execute(const Command& command, Ack ack) {
+    absl::StatusOr<Executed> executed = Submit(command);
+    if (executed.ok()) KB_RETURN_IF_ERROR(WaitFor(executed->position, ack, absl::InfiniteDuration()));
+    return executed;
+  }
+
+  // The first half of Execute(): journals and applies the command, but does not wait until it is acknowledged. To send
+  // many and wait for the last. The result is not to leave the process before WaitFor() its position has returned OK.
+  absl::StatusOr<Executed> Submit(const Command& command) {
+    {
+      absl::MutexLock lock(&core_->mutex());
+      const absl::StatusOr<FrameHeader> header =
+          core_->Append([&command](MutableBytes to) { return Codec::Encode(command, to); });
+      if (header.ok()) {
+        const ApplyContext context(*header);
+        return Executed{.position = context.position(), .result = state_.Apply(command, context)};
+      }
+      if (!absl::IsAborted(header.status())) return header.status();
+    }
+    core_->ReportRole();
+    return core_->status();
+  }
+
+  // Waits until the command at `position`, which Submit() returned, is acknowledged at the stage. Unavailable if that
+  // took longer than the timeout. A submitted command is published.
+  absl::Status WaitFor(Position /*position*/, Ack ack, absl::Duration /*timeout*/) {
+    switch (ack) {
+      case Ack::kPublished:
+        return absl::OkStatus();
+    }
+    return absl::InvalidArgumentError("unknown stage of acknowledgement");
+  }
+
+  // Calls `use(const State&)` while no command is applied; returns what it returns. It must not call this replica.
+  template <typename Use>
+  auto Read(Use&& use) const {
+    absl::ReaderMutexLock lock(&core_->mutex());
+    return std::forward<Use>(use)(static_cast<const State&>(state_));
+  }
+
+  // The same once the command at `position` is applied, so that a client finds on a follower what it did on the
+  // primary. Unavailable if that is not the case in time. `use` must return something.
+  template <typename Use>
+  auto ReadAt(Position position, absl::Duration timeout, Use&& use) const
+      -> absl::StatusOr<std::invoke_result_t<Use, const State&>> {
+    absl::MutexLock lock(&core_->mutex());
+    KB_RETURN_IF_ERROR(core_->WaitForApplied(position, timeout));
+    return std::forward<Use>(use)(static_cast<const State&>(state_));
+  }
+
+  // Waits until the replica has this role; false if it did not get it in time, or has stopped.
+  bool WaitForRole(Role role, absl::Duration timeout) { return core_->WaitForRole(role, timeout); }
+
+  // Does what there is to do now, without waiting: applies frames, takes over. For a replica without threads of its
+  // own; FailedPrecondition otherwise. Returns status().
+  absl::Status Poll() { return core_->Poll(); }
+
+  Role role() const { return core_->role(); }
+  // The last frame applied. Its epoch is this replica's reign if it is primary.
+  Position applied() const { return core_->applied(); }
+  // OK, or why the replica stopped, or what keeps it from becoming primary just now.
+  absl::Status status() const { return core_->status(); }
+
+ private:
+  explicit Replica(State initial) : state_(std::move(initial)) {}
+
+  absl::Status ApplyFrame(const Frame& frame) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    Command command;
+    if (absl::Status status = Codec::Decode(frame.payload, &command); !status.ok()) {
+      return absl::Status(status.code(),
+                          absl::StrCat(core_->options().directory, ": the command at ", frame.position().ToString(),
+                                       ", of another service or version? ", status.message()));
+    }
+    static_cast<void>(state_.Apply(command, ApplyContext(frame.header)));
+    return absl::OkStatus();
+  }
+
+  State state_;                        // guarded by core_->mutex()
+  std::unique_ptr<ReplicaCore> core_;  // its threads use state_: destroyed first
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_REPLICA_H_

@@ -1,0 +1,61 @@
+// What the user of a replica chooses, and the words for what a replica is.
+
+#ifndef KEKBIT_REPLICATION_REPLICA_OPTIONS_H_
+#define KEKBIT_REPLICATION_REPLICA_OPTIONS_H_
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "kekbit/clock.h"
+#include "kekbit/file_system.h"
+#include "replication/position.h"
+
+namespace kekbit {
+
+enum class Role {
+  kFollower,  // applies what the primary publishes, and takes over when it may
+  kPrimary,   // takes commands
+  kStopped,   // can't go on: Replica::status() says why
+};
+
+// "follower", "primary" or "stopped".
+absl::string_view RoleName(Role role);
+
+// How far a command has got when it is acknowledged.
+enum class Ack {
+  kPublished,  // readers can see it: it survives the death of the process, not of the machine
+};
+
+// How a follower waits for the next frame.
+enum class Wait {
+  kSleep,  // looks for some 10 us, then sleeps at no CPU until the primary wakes it
+  kSpin,   // looks again and again: the least lag, for the price of a processor
+};
+
+struct ReplicaOptions {
+  // Of the journal. Made if it is not there. On a local file system: ext4, xfs, tmpfs.
+  std::string directory = {};
+  // What Execute() waits for unless told otherwise.
+  Ack ack = Ack::kPublished;
+  Wait wait = Wait::kSleep;
+  // Whether this replica may become primary. A follower that may not only reads.
+  bool may_lead = true;
+  // Whether threads of the replica's own follow the journal and wait for the lease. Without, nothing happens but in
+  // Poll().
+  bool threads = true;
+  // Capacity of each segment of the journal, in bytes, 16 KiB to just under 4 GiB; an encoded command takes at most
+  // 1/128 of it. Counts when this replica is primary.
+  uint32_t segment_bytes = 64u << 20;
+  // Called after the role has changed, with the epoch: by the replica's thread, or inside Poll(), Execute() or
+  // Submit(). It may call any method of the replica but the destructor.
+  std::function<void(Role, Epoch)> on_role_change = {};
+
+  FileSystem* file_system = &FileSystem::Posix();  // outlives the replica
+  const Clock* clock = &Clock::System();           // outlives the replica
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_REPLICA_OPTIONS_H_

@@ -1,0 +1,105 @@
+// The examples in journal_format.md are true: their bytes read as it says, and the calls that it names make them.
+
+#include <filesystem>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kekbit/bytes.h"
+#include "kekbit/channel_format.h"
+#include "replication/epoch_store.h"
+#include "replication/journal_layout.h"
+#include "replication/journal_reader.h"
+#include "replication/lease.h"
+#include "tests/replication/test_journal.h"
+#include "tests/support/file_bytes.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace kekbit {
+namespace {
+
+constexpr int64_t kTime = 1'700'000'000'000'000'000;
+// Creation times are of the machine's clock; the example has zeros there.
+constexpr size_t kCreationTime = 48;
+
+enum Block { kLease, kEpoch, kSegment };
+
+// A file of `size` bytes, as the block of hexadecimal digits in the document shows it.
+std::string BytesOfTheDocument(Block block, size_t size) {
+  std::istringstream document(ReadFileBytes("replication/journal_format.md"));
+  std::string file(size, '\0');
+  std::string line;
+  for (int i = 0; i <= block; ++i) {
+    while (std::getline(document, line) && line != "```hex") {
+    }
+  }
+  size_t listed = 0;
+  while (std::getline(document, line) && line != "```") {
+    // Columns: offset up to 5, bytes from 7 to 55.
+    size_t at = std::stoul(line.substr(0, 5));
+    std::istringstream bytes(line.substr(7, 48));
+    for (std::string byte; bytes >> byte; ++at, ++listed) {
+      file.at(at) = static_cast<char>(std::stoul(byte, nullptr, 16));
+    }
+  }
+  EXPECT_GE(listed, 16u);
+  return file;
+}
+
+std::string SegmentOfTheDocument() { return BytesOfTheDocument(kSegment, ChannelFileBytes(kCapacityMin)); }
+
+TEST(JournalFormatDocTest, TheSegmentReadsAsTheDocumentSays) {
+  const TempDir dir = TempDir::InMemory();
+  const JournalLayout layout(dir.path());
+  std::filesystem::create_directories(layout.segments() + "/0000_0000");
+  WriteFileBytes(layout.segment(1), SegmentOfTheDocument());
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), layout, kRawDataFormat));
+  const std::optional<Frame> start = reader.Next();
+  ASSERT_TRUE(start.has_value()) << reader.status();
+  EXPECT_EQ(start->kind(), FrameKind::kEpochStart);
+  EXPECT_EQ(start->position(), (Position{.epoch = 1, .seq = 1}));
+  EXPECT_EQ(start->header.time_ns, kTime);
+  const std::optional<Frame> command = reader.Next();
+  ASSERT_TRUE(command.has_value()) << reader.status();
+  EXPECT_EQ(command->kind(), FrameKind::kCommand);
+  EXPECT_EQ(command->position(), (Position{.epoch = 1, .seq = 2}));
+  EXPECT_EQ(command->header.time_ns, kTime + 1000);
+  EXPECT_EQ(TextOf(*command), "hi");
+  EXPECT_FALSE(reader.Next().has_value());
+  EXPECT_THAT(reader.status(), IsOk());
+  EXPECT_TRUE(reader.at_segment_end());
+}
+
+TEST(JournalFormatDocTest, TheCallsMakeTheSegment) {
+  const TempDir dir = TempDir::InMemory();
+  TestJournal journal(dir.path());
+  {
+    JournalWriter writer = journal.Begin(kTime);
+    ASSERT_THAT(Append(writer, "hi", kTime + 1000), IsOk());
+  }
+  std::string written = ReadFileBytes(journal.layout().segment(1));
+  written.replace(kCreationTime, 8, 8, '\0');
+  const std::string documented = SegmentOfTheDocument();
+  ASSERT_EQ(written.size(), documented.size());
+  for (size_t i = 0; i < written.size(); ++i) {
+    ASSERT_EQ(static_cast<int>(written[i]), static_cast<int>(documented[i])) << "byte " << i;
+  }
+}
+
+TEST(JournalFormatDocTest, TheLeaseAndTheEpochReadAsTheDocumentSays) {
+  const TempDir dir = TempDir::InMemory();
+  const JournalLayout layout(dir.path());
+  WriteFileBytes(layout.lease(), BytesOfTheDocument(kLease, 32));
+  EXPECT_EQ(Lease::Holder(FileSystem::Posix(), layout.lease()),
+            (ProcessId{.pid = 4242, .start_time = 123'456, .pid_namespace = 4'026'531'836}));
+  WriteFileBytes(layout.epoch(), BytesOfTheDocument(kEpoch, 64));
+  KB_ASSERT_OK_AND_ASSIGN(EpochStore epochs, EpochStore::Open(FileSystem::Posix(), layout.epoch()));
+  EXPECT_EQ(epochs.current(), 3u);
+}
+
+}  // namespace
+}  // namespace kekbit

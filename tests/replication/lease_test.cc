@@ -1,0 +1,152 @@
+#include "replication/lease.h"
+
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <optional>
+#include <string>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "kekbit/file_lock.h"
+#include "tests/support/child_process.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/file_bytes.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace kekbit {
+namespace {
+
+class LeaseTest : public testing::Test {
+ protected:
+  // Whether somebody who asks now gets the lease.
+  bool IsFree() {
+    auto lease = Lease::TryAcquire(fs_, path_);
+    EXPECT_THAT(lease, IsOk());
+    return lease.ok() && lease->has_value();
+  }
+
+  // Takes the lease in a process of its own, which then does nothing until it is killed.
+  ChildProcess HolderProcess() {
+    ChildProcess child([this] {
+      auto lease = Lease::TryAcquire(fs_, path_);
+      if (!lease.ok() || !lease->has_value()) return 1;
+      words_.Set(0, 1);
+      for (;;) ::pause();
+    });
+    words_.AwaitAtLeast(0, 1);
+    return child;
+  }
+
+  SharedWords words_{1};
+  TempDir dir_;
+  std::string path_ = dir_.File("lease");
+  FaultyFileSystem fs_;
+};
+
+TEST_F(LeaseTest, OneAtATimeInOneProcess) {
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> first, Lease::TryAcquire(fs_, path_));
+  ASSERT_TRUE(first.has_value());
+  EXPECT_FALSE(IsFree());
+  first.reset();
+  EXPECT_TRUE(IsFree());
+}
+
+TEST_F(LeaseTest, MovesWithItsObject) {
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> first, Lease::TryAcquire(fs_, path_));
+  ASSERT_TRUE(first.has_value());
+  std::optional<Lease> second = std::move(first);
+  first.reset();
+  EXPECT_FALSE(IsFree());
+  second.reset();
+  EXPECT_TRUE(IsFree());
+}
+
+TEST_F(LeaseTest, KeptWhileItsProcessLivesAndFreeOnceItIsKilled) {
+  ChildProcess child = HolderProcess();
+  EXPECT_FALSE(IsFree());
+  child.Kill();
+  EXPECT_TRUE(IsFree());
+}
+
+TEST_F(LeaseTest, AStoppedProcessKeepsIt) {
+  ChildProcess child = HolderProcess();
+  child.Signal(SIGSTOP);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child.pid(), &status, WUNTRACED), child.pid());
+  ASSERT_TRUE(WIFSTOPPED(status));
+  EXPECT_FALSE(IsFree());
+  child.Signal(SIGCONT);
+  EXPECT_FALSE(IsFree());
+}
+
+TEST_F(LeaseTest, SaysWhoHoldsIt) {
+  EXPECT_FALSE(Lease::Holder(fs_, path_).has_value());
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease, Lease::TryAcquire(fs_, path_));
+  EXPECT_EQ(Lease::Holder(fs_, path_), ProcessId::Self(fs_));
+  lease.reset();
+  ChildProcess child = HolderProcess();
+  const std::optional<ProcessId> holder = Lease::Holder(fs_, path_);
+  ASSERT_TRUE(holder.has_value());
+  EXPECT_EQ(holder->pid, static_cast<uint64_t>(child.pid()));
+  EXPECT_TRUE(ProcessWatch::Open(fs_, *holder).has_value());
+  child.Kill();
+  EXPECT_FALSE(ProcessWatch::Open(fs_, *holder).has_value());
+}
+
+TEST_F(LeaseTest, AHolderThatCanNotBeReadIsNone) {
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease, Lease::TryAcquire(fs_, path_));
+  lease.reset();
+  const std::string bytes = ReadFileBytes(path_);
+  ASSERT_EQ(bytes.size(), 32u);
+  for (size_t i = 0; i < 28; ++i) {  // the last four are zeros that nobody reads
+    std::string broken = bytes;
+    broken[i] = static_cast<char>(broken[i] ^ 0x10);
+    WriteFileBytes(path_, broken);
+    EXPECT_FALSE(Lease::Holder(fs_, path_).has_value()) << "byte " << i;
+  }
+  WriteFileBytes(path_, bytes.substr(0, 31));
+  EXPECT_FALSE(Lease::Holder(fs_, path_).has_value());
+}
+
+TEST_F(LeaseTest, IsGivenEvenIfTheHolderCanNotBeWritten) {
+  fs_.FailCalls("WriteAt", absl::ResourceExhaustedError("planted"));
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease, Lease::TryAcquire(fs_, path_));
+  EXPECT_TRUE(lease.has_value());
+  EXPECT_FALSE(IsFree());
+}
+
+TEST_F(LeaseTest, ALockOnAFileThatLostItsNameIsNoLease) {
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> old, Lease::TryAcquire(fs_, path_));
+  // Opened before, locked after the name went to another file: what a slow TryAcquire() does.
+  KB_ASSERT_OK_AND_ASSIGN(const std::unique_ptr<File> late, fs_.Open(path_, Access::kReadWrite));
+  WriteFileBytes(dir_.File("other"), "");
+  ASSERT_THAT(fs_.Rename(dir_.File("other"), path_), IsOk());
+  old.reset();
+  EXPECT_THAT(LockNamedFile(fs_, *late, path_), StatusIs(absl::StatusCode::kUnavailable));
+  // It has locked the old file; the lease is that of the new one.
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease, Lease::TryAcquire(fs_, path_));
+  ASSERT_TRUE(lease.has_value());
+  EXPECT_FALSE(IsFree());
+}
+
+TEST_F(LeaseTest, EachFailingCallIsAnErrorAndKeepsNothingLocked) {
+  for (uint64_t n = 1;; ++n) {
+    fs_.FailCall(n, absl::PermissionDeniedError("planted"));
+    const bool got = [this] {
+      auto lease = Lease::TryAcquire(fs_, path_);
+      return lease.ok() && lease->has_value();
+    }();
+    if (!fs_.failed()) break;
+    // Five calls make the lease what it is; who has it may remain unsaid, a hint.
+    const std::string call = fs_.failed_call();
+    EXPECT_EQ(got, n > 5) << call;
+    fs_.Heal();
+    EXPECT_TRUE(IsFree()) << call;
+  }
+}
+
+}  // namespace
+}  // namespace kekbit

@@ -1,0 +1,132 @@
+#include "replication/process_watch.h"
+
+#include <signal.h>
+#include <unistd.h>
+
+#include <optional>
+#include <thread>
+
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "gtest/gtest.h"
+#include "tests/support/child_process.h"
+
+namespace kekbit {
+namespace {
+
+// Longer than any test: a wait that ends was ended by what the test did.
+constexpr absl::Duration kLong = absl::Minutes(30);
+
+FileSystem& Fs() { return FileSystem::Posix(); }
+
+int Sleep() {
+  for (;;) ::pause();
+}
+
+// What a process says of itself, asked for from outside.
+ProcessId IdOf(const ChildProcess& child, const SharedWords& words) {
+  words.AwaitAtLeast(0, 1);
+  return {.pid = static_cast<uint64_t>(child.pid()), .start_time = words.Get(1), .pid_namespace = words.Get(2)};
+}
+
+// A process that says who it is, then sleeps.
+ChildProcess Sleeper(SharedWords& words) {
+  return ChildProcess([&words] {
+    const ProcessId self = ProcessId::Self(FileSystem::Posix());
+    words.Set(1, self.start_time);
+    words.Set(2, self.pid_namespace);
+    words.Set(0, 1);
+    return Sleep();
+  });
+}
+
+TEST(ProcessIdTest, SelfIsThisProcess) {
+  const ProcessId self = ProcessId::Self(Fs());
+  EXPECT_EQ(self.pid, static_cast<uint64_t>(::getpid()));
+  EXPECT_NE(self.start_time, 0u);
+  EXPECT_NE(self.pid_namespace, 0u);
+  EXPECT_EQ(self, ProcessId::Self(Fs()));
+}
+
+TEST(ProcessWatchTest, SeesADeathBySigkill) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
+  ASSERT_TRUE(watch.has_value());
+  StopEvent stop;
+  child.Signal(SIGKILL);
+  watch->Wait(stop, kLong);  // ends, or the test does not
+  EXPECT_EQ(child.Wait(), -SIGKILL);
+}
+
+TEST(ProcessWatchTest, ADeathThatWasBeforeTheWaitEndsItAtOnce) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
+  ASSERT_TRUE(watch.has_value());
+  child.Kill();
+  StopEvent stop;
+  watch->Wait(stop, kLong);
+}
+
+TEST(ProcessWatchTest, AStoppedProcessIsNotDead) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
+  ASSERT_TRUE(watch.has_value());
+  child.Signal(SIGSTOP);
+  StopEvent stop;
+  const absl::Time begin = absl::Now();
+  watch->Wait(stop, absl::Milliseconds(50));
+  EXPECT_GE(absl::Now() - begin, absl::Milliseconds(45));
+}
+
+TEST(ProcessWatchTest, AProcessThatGotThePidOfADeadOneIsNotTakenForIt) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  const ProcessId id = IdOf(child, words);
+  ProcessId earlier = id;
+  --earlier.start_time;
+  EXPECT_FALSE(ProcessWatch::Open(Fs(), earlier).has_value());
+  EXPECT_TRUE(ProcessWatch::Open(Fs(), id).has_value());
+}
+
+TEST(ProcessWatchTest, WhatCanNotBeWatchedIsNot) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  const ProcessId id = IdOf(child, words);
+  ProcessId elsewhere = id;
+  ++elsewhere.pid_namespace;
+  EXPECT_FALSE(ProcessWatch::Open(Fs(), elsewhere).has_value());
+  ProcessId unknown = id;
+  unknown.pid_namespace = 0;
+  EXPECT_FALSE(ProcessWatch::Open(Fs(), unknown).has_value());
+  EXPECT_FALSE(ProcessWatch::Open(Fs(), ProcessId{}).has_value());
+  child.Kill();
+  EXPECT_FALSE(ProcessWatch::Open(Fs(), id).has_value());
+}
+
+TEST(ProcessWatchTest, StopEndsTheWait) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
+  ASSERT_TRUE(watch.has_value());
+  StopEvent stop;
+  std::thread stopper([&stop] { stop.Signal(); });
+  watch->Wait(stop, kLong);
+  stopper.join();
+  // The wait took the signal: the next one is not ended by it.
+  EXPECT_FALSE(stop.Wait(absl::ZeroDuration()));
+}
+
+TEST(StopEventTest, IsSignalledOnce) {
+  StopEvent stop;
+  EXPECT_FALSE(stop.Wait(absl::ZeroDuration()));
+  stop.Signal();
+  stop.Signal();
+  EXPECT_TRUE(stop.Wait(kLong));
+  EXPECT_FALSE(stop.Wait(absl::Milliseconds(1)));
+}
+
+}  // namespace
+}  // namespace kekbit

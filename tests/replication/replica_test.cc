@@ -1,0 +1,539 @@
+// Replica<State> in one process: with threads of its own, and by Poll() alone.
+
+#include "replication/replica.h"
+
+#include <algorithm>
+#include <atomic>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "codecs/raw_codec.h"
+#include "codecs/text_codec.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "tests/replication/tape.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/file_bytes.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+
+namespace kekbit {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
+
+using TapeReplica = Replica<Tape, TextCodec>;
+using StrictReplica = Replica<Tape, StrictTextCodec>;
+
+// Longer than any test: what ends a wait is what the test is about.
+constexpr absl::Duration kLong = absl::Minutes(30);
+constexpr int64_t kSecondNs = 1'000'000'000;
+// UTF-8 for nobody: TextCodec takes it, StrictTextCodec can't decode it.
+constexpr char kNoUtf8[] = "\xFF";
+
+std::vector<std::string> CommandsOf(const TapeReplica& replica) {
+  return replica.Read([](const Tape& tape) { return tape.commands; });
+}
+
+class ReplicaTest : public testing::Test {
+ protected:
+  ReplicaOptions Options() {
+    ReplicaOptions options;
+    options.directory = dir_.path();
+    options.segment_bytes = 64 << 10;
+    options.file_system = &fs_;
+    return options;
+  }
+  ReplicaOptions Polled() {
+    ReplicaOptions options = Options();
+    options.threads = false;
+    options.clock = &clock_;
+    return options;
+  }
+
+  template <typename R = TapeReplica>
+  static std::unique_ptr<R> Open(ReplicaOptions options) {
+    auto replica = R::Open(std::move(options));
+    EXPECT_THAT(replica, IsOk());
+    return replica.ok() ? *std::move(replica) : nullptr;
+  }
+  std::unique_ptr<TapeReplica> OpenPrimary() {
+    auto replica = Open(Options());
+    EXPECT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
+    return replica;
+  }
+  // Polls again and again, with time going by, until the replica has the role. If it never gets it: its status, or
+  // DeadlineExceeded if that is OK.
+  template <typename R>
+  absl::Status PollUntil(Role role, R& replica, int polls = 1000) {
+    for (int i = 0; i < polls && replica.role() != role; ++i) {
+      clock_.Advance(kSecondNs);
+      replica.Poll().IgnoreError();
+    }
+    if (replica.role() == role) return absl::OkStatus();
+    return replica.status().ok() ? absl::DeadlineExceededError("it did not get the role") : replica.status();
+  }
+
+  TempDir dir_ = TempDir::InMemory();
+  FaultyFileSystem fs_;
+  FakeClock clock_;
+};
+
+TEST_F(ReplicaTest, ThePrimaryExecutes) {
+  const auto replica = OpenPrimary();
+  KB_ASSERT_OK_AND_ASSIGN(const TapeReplica::Executed first, replica->Execute("one"));
+  EXPECT_EQ(first.position, (Position{.epoch = 1, .seq = 2}));
+  EXPECT_THAT(first.result, IsOkAndHolds(1u));
+  KB_ASSERT_OK_AND_ASSIGN(const TapeReplica::Executed second, replica->Submit("two"));
+  EXPECT_EQ(second.position, (Position{.epoch = 1, .seq = 3}));
+  EXPECT_THAT(second.result, IsOkAndHolds(2u));
+  EXPECT_THAT(replica->WaitFor(second.position, Ack::kPublished, absl::ZeroDuration()), IsOk());
+  EXPECT_EQ(replica->applied(), second.position);
+  EXPECT_THAT(CommandsOf(*replica), ElementsAre("one", "two"));
+  EXPECT_THAT(replica->status(), IsOk());
+}
+
+TEST_F(ReplicaTest, AnErrorOfTheStateIsAResultLikeAnyOther) {
+  auto replica = OpenPrimary();
+  KB_ASSERT_OK_AND_ASSIGN(const TapeReplica::Executed executed, replica->Execute("bad one"));
+  EXPECT_THAT(executed.result, StatusIs(absl::StatusCode::kInvalidArgument, "a bad command"));
+  EXPECT_EQ(executed.position.seq, 2u);
+  EXPECT_THAT(replica->Execute("good"), IsOk());
+  EXPECT_EQ(replica->role(), Role::kPrimary);
+  // It is in the journal, and found again.
+  const auto follower = Open(Polled());
+  EXPECT_THAT(CommandsOf(*follower), ElementsAre("good"));
+  EXPECT_EQ(follower->Read([](const Tape& tape) { return tape.positions.size(); }), 2u);
+}
+
+TEST_F(ReplicaTest, AFollowerAppliesAndTakesNoCommands) {
+  const auto primary = OpenPrimary();
+  const auto follower = Open(Options());
+  Position position;
+  for (int i = 0; i < 3000; ++i) {
+    KB_ASSERT_OK_AND_ASSIGN(const auto executed, primary->Execute(absl::StrCat("command ", i)));
+    position = executed.position;
+  }
+  EXPECT_THAT(follower->ReadAt(position, kLong, [](const Tape& tape) { return tape.commands.size(); }),
+              IsOkAndHolds(3000u));
+  EXPECT_EQ(CommandsOf(*follower), CommandsOf(*primary));
+  EXPECT_EQ(follower->applied(), position);
+  EXPECT_EQ(follower->role(), Role::kFollower);
+  for (const auto& refused : {follower->Execute("no"), follower->Submit("no")}) {
+    EXPECT_THAT(refused,
+                StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr(dir_.path()), HasSubstr("follower"))));
+  }
+  ++position.seq;
+  EXPECT_THAT(follower->ReadAt(position, absl::Milliseconds(1), [](const Tape&) { return 0; }),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("not applied in time")));
+  EXPECT_FALSE(follower->WaitForRole(Role::kPrimary, absl::Milliseconds(1)));
+}
+
+TEST_F(ReplicaTest, RestartedItReplaysEverything) {
+  std::vector<std::string> commands;
+  for (Epoch epoch = 1; epoch <= 4; ++epoch) {
+    const auto replica = OpenPrimary();
+    EXPECT_EQ(replica->applied().epoch, epoch);
+    EXPECT_EQ(CommandsOf(*replica), commands);
+    for (int i = 0; i < 1500; ++i) {
+      commands.push_back(absl::StrCat("epoch ", epoch, " ", i));
+      ASSERT_THAT(replica->Execute(commands.back()), IsOk());
+    }
+  }
+  EXPECT_EQ(CommandsOf(*Open(Polled())), commands);
+}
+
+TEST_F(ReplicaTest, TheInitialStateIsTheUsers) {
+  Tape initial;
+  initial.commands = {"from before"};
+  KB_ASSERT_OK_AND_ASSIGN(const auto replica, TapeReplica::Open(Options(), initial));
+  ASSERT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
+  ASSERT_THAT(replica->Execute("next"), IsOk());
+  EXPECT_THAT(CommandsOf(*replica), ElementsAre("from before", "next"));
+}
+
+TEST_F(ReplicaTest, AFollowerTakesOverFromAPrimaryThatIsDestroyed) {
+  auto primary = OpenPrimary();
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  const auto follower = Open(Options());
+  ASSERT_THAT(primary->Execute("two"), IsOk());
+  primary.reset();
+  ASSERT_TRUE(follower->WaitForRole(Role::kPrimary, kLong));
+  EXPECT_EQ(follower->applied(), (Position{.epoch = 2, .seq = 4}));
+  KB_ASSERT_OK_AND_ASSIGN(const auto executed, follower->Execute("three"));
+  EXPECT_EQ(executed.position, (Position{.epoch = 2, .seq = 5}));
+  EXPECT_THAT(CommandsOf(*follower), ElementsAre("one", "two", "three"));
+}
+
+TEST_F(ReplicaTest, TheLeaseGoesRoundAmongReplicasThatComeAndGo) {
+  std::vector<std::string> commands;
+  auto primary = OpenPrimary();
+  for (int round = 0; round < 10; ++round) {
+    auto standby = Open(Options());
+    for (int i = 0; i < 300; ++i) {
+      commands.push_back(absl::StrCat("round ", round, " ", i));
+      ASSERT_THAT(primary->Execute(commands.back()), IsOk());
+    }
+    primary = std::move(standby);
+    ASSERT_TRUE(primary->WaitForRole(Role::kPrimary, kLong));
+    ASSERT_EQ(CommandsOf(*primary), commands);
+  }
+}
+
+TEST_F(ReplicaTest, RoleChangesAreReportedWithTheEpoch) {
+  absl::Mutex mutex;
+  std::vector<std::pair<Role, Epoch>> changes;
+  ReplicaOptions options = Options();
+  options.on_role_change = [&](Role role, Epoch epoch) {
+    absl::MutexLock lock(&mutex);
+    changes.emplace_back(role, epoch);
+  };
+  const auto await = [&](size_t count) {
+    absl::MutexLock lock(&mutex);
+    const auto reached = [&] { return changes.size() >= count; };
+    mutex.Await(absl::Condition(&reached));
+  };
+  auto first = Open(options);
+  await(1);
+  auto second = Open(options);
+  first.reset();
+  await(2);
+  {
+    absl::MutexLock lock(&mutex);
+    EXPECT_THAT(changes, ElementsAre(Pair(Role::kPrimary, 1), Pair(Role::kPrimary, 2)));
+  }
+}
+
+TEST_F(ReplicaTest, AFencedPrimaryStopsAndSaysSo) {
+  std::vector<std::pair<Role, Epoch>> changes;
+  ReplicaOptions options = Polled();
+  options.on_role_change = [&](Role role, Epoch epoch) { changes.emplace_back(role, epoch); };
+  const auto primary = Open(options);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  KB_ASSERT_OK_AND_ASSIGN(EpochStore epochs, EpochStore::Open(fs_, JournalLayout(dir_.path()).epoch()));
+  ASSERT_THAT(epochs.Grant(0), IsOkAndHolds(2u));
+  const auto fenced = AllOf(HasSubstr("epoch 1 is over"), HasSubstr("in epoch 2"));
+  EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kAborted, fenced));
+  EXPECT_EQ(primary->role(), Role::kStopped);
+  EXPECT_THAT(changes, ElementsAre(Pair(Role::kPrimary, 1), Pair(Role::kStopped, 1)));
+  // For ever.
+  EXPECT_THAT(primary->Execute("three"), StatusIs(absl::StatusCode::kAborted, fenced));
+  EXPECT_THAT(PollUntil(Role::kPrimary, *primary, 10), StatusIs(absl::StatusCode::kAborted, fenced));
+  EXPECT_FALSE(primary->WaitForRole(Role::kPrimary, kLong));
+  // It has let go of everything.
+  const auto next = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
+  EXPECT_THAT(CommandsOf(*next), ElementsAre("one"));
+  EXPECT_EQ(next->applied().epoch, 3u);
+}
+
+TEST_F(ReplicaTest, PollIsForReplicasWithoutThreads) {
+  EXPECT_THAT(OpenPrimary()->Poll(), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(ReplicaTest, WithoutThreadsNothingHappensButInPoll) {
+  const auto primary = Open(Polled());
+  const auto follower = Open(Polled());
+  EXPECT_EQ(primary->role(), Role::kFollower);
+  ASSERT_THAT(primary->Poll(), IsOk());
+  ASSERT_EQ(primary->role(), Role::kPrimary);
+  std::vector<std::string> commands;
+  for (int i = 0; i < 2000; ++i) {
+    commands.push_back(absl::StrCat(i));
+    ASSERT_THAT(primary->Execute(commands.back()), IsOk());
+  }
+  EXPECT_THAT(CommandsOf(*follower), IsEmpty());
+  ASSERT_THAT(follower->Poll(), IsOk());
+  EXPECT_EQ(CommandsOf(*follower), commands);
+  EXPECT_EQ(follower->role(), Role::kFollower);
+}
+
+TEST_F(ReplicaTest, OneThatMayNotLeadOnlyReads) {
+  ReplicaOptions options = Polled();
+  options.may_lead = false;
+  const auto reader = Open(options);
+  EXPECT_THAT(PollUntil(Role::kPrimary, *reader, 10), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(reader->role(), Role::kFollower);
+  auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  primary.reset();
+  EXPECT_THAT(PollUntil(Role::kPrimary, *reader, 10), StatusIs(absl::StatusCode::kDeadlineExceeded));
+  EXPECT_EQ(reader->role(), Role::kFollower);
+  EXPECT_THAT(CommandsOf(*reader), ElementsAre("one"));
+  // Nor does it keep others from it, with threads neither.
+  options.threads = true;
+  const auto threaded = Open(options);
+  const auto next = OpenPrimary();
+  EXPECT_EQ(threaded->role(), Role::kFollower);
+}
+
+TEST_F(ReplicaTest, AnotherCodecIsRefused) {
+  const auto primary = OpenPrimary();
+  const auto other = Replica<Tape, RawCodec>::Open(Polled());
+  EXPECT_THAT(other, StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("data format")));
+}
+
+TEST_F(ReplicaTest, ADirectoryIsNeeded) {
+  EXPECT_THAT(TapeReplica::Open({}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("directory")));
+}
+
+TEST_F(ReplicaTest, ADamagedJournalIsRefused) {
+  {
+    const auto primary = OpenPrimary();
+    for (int i = 0; i < 3000; ++i) ASSERT_THAT(primary->Execute(absl::StrCat("command ", i)), IsOk());
+  }
+  const std::string path = JournalLayout(dir_.path()).segment(2);
+  std::string bytes = ReadFileBytes(path);
+  bytes[5000] = static_cast<char>(bytes[5000] ^ 1);
+  WriteFileBytes(path, bytes);
+  EXPECT_THAT(TapeReplica::Open(Options()),
+              StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr(path), HasSubstr("at offset"))));
+  bytes[5000] = static_cast<char>(bytes[5000] ^ 1);
+  WriteFileBytes(path, bytes);
+  EXPECT_EQ(CommandsOf(*OpenPrimary()).size(), 3000u);
+}
+
+// A length that was zeroed in the middle looks like the end of the journal, but for the segments behind it. A takeover
+// used to seal it before it saw them.
+TEST_F(ReplicaTest, ATakeoverSealsNothingOverLostFrames) {
+  {
+    const auto primary = OpenPrimary();
+    for (int i = 0; i < 3000; ++i) ASSERT_THAT(primary->Execute(absl::StrCat("command ", i)), IsOk());
+  }
+  const std::string path = JournalLayout(dir_.path()).segment(2);
+  std::string bytes = ReadFileBytes(path);
+  const std::string whole = bytes;
+  bytes.replace(kDataOffset, kLengthBytes, kLengthBytes, '\0');
+  WriteFileBytes(path, bytes);
+  {
+    const auto replica = Open(Options());
+    EXPECT_FALSE(replica->WaitForRole(Role::kPrimary, kLong));
+    EXPECT_THAT(replica->status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("the segment follows")));
+  }
+  EXPECT_EQ(ReadFileBytes(path), bytes);
+  WriteFileBytes(path, whole);
+  EXPECT_EQ(CommandsOf(*OpenPrimary()).size(), 3000u);
+}
+
+TEST_F(ReplicaTest, ASegmentUnderAnothersNameIsRefused) {
+  {
+    const auto primary = OpenPrimary();
+    for (int i = 0; i < 3000; ++i) ASSERT_THAT(primary->Execute(absl::StrCat("command ", i)), IsOk());
+  }
+  const JournalLayout layout(dir_.path());
+  WriteFileBytes(layout.segment(2), ReadFileBytes(layout.segment(3)));
+  EXPECT_THAT(TapeReplica::Open(Options()),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("this is segment 3, not 2")));
+}
+
+TEST_F(ReplicaTest, AJournalWithoutItsBeginningIsRefused) {
+  {
+    const auto primary = OpenPrimary();
+    for (int i = 0; i < 3000; ++i) ASSERT_THAT(primary->Execute(absl::StrCat("command ", i)), IsOk());
+  }
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).segment(1)), IsOk());
+  EXPECT_THAT(TapeReplica::Open(Options()),
+              StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("seq 1 is no longer kept")));
+}
+
+TEST_F(ReplicaTest, ATooLongCommandIsRefusedAndWorkGoesOn) {
+  const auto primary = OpenPrimary();
+  EXPECT_THAT(primary->Execute(std::string(600, 'x')), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_EQ(primary->role(), Role::kPrimary);
+  EXPECT_EQ(primary->applied().seq, 1u);
+  KB_ASSERT_OK_AND_ASSIGN(const auto executed, primary->Execute("fits"));
+  EXPECT_EQ(executed.position.seq, 2u);
+  EXPECT_THAT(CommandsOf(*Open(Polled())), ElementsAre("fits"));
+}
+
+TEST_F(ReplicaTest, ATakeoverWhileTheDiskIsFullSucceedsLater) {
+  auto primary = Open(Polled());
+  const auto standby = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  fs_.FailCalls("Allocate", absl::ResourceExhaustedError("planted"));
+  primary.reset();
+  EXPECT_THAT(PollUntil(Role::kPrimary, *standby, 10),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("planted")));
+  EXPECT_EQ(standby->role(), Role::kFollower);
+  EXPECT_THAT(CommandsOf(*standby), ElementsAre("one"));
+  fs_.Heal();
+  EXPECT_THAT(PollUntil(Role::kPrimary, *standby), IsOk());
+  EXPECT_THAT(standby->status(), IsOk());
+  EXPECT_THAT(standby->Execute("two"), IsOk());
+  EXPECT_THAT(CommandsOf(*Open(Polled())), ElementsAre("one", "two"));
+}
+
+TEST_F(ReplicaTest, TimeDoesNotGoBackEvenIfTheClockDoes) {
+  const int64_t start = clock_.RealtimeNanos();
+  for (const int64_t jump : {int64_t{0}, -3600 * kSecondNs}) {
+    clock_.SetRealtime(start + jump);
+    auto primary = Open(Polled());
+    ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+    for (const int64_t second : {100, 50, 200, 0}) {
+      clock_.SetRealtime(start + jump + second * kSecondNs);
+      ASSERT_THAT(primary->Execute("x"), IsOk());
+    }
+  }
+  const std::vector<int64_t> times = Open(Polled())->Read([](const Tape& tape) { return tape.times; });
+  ASSERT_EQ(times.size(), 8u);
+  EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
+  EXPECT_EQ(times.front(), start + 100 * kSecondNs);
+  EXPECT_EQ(times.back(), start + 200 * kSecondNs);
+}
+
+TEST_F(ReplicaTest, ManyThreadsExecuteAtOnce) {
+  constexpr int kThreads = 4;
+  constexpr int kEach = 2000;
+  const auto primary = OpenPrimary();
+  const auto follower = Open(Options());
+  std::vector<std::vector<std::pair<Seq, std::string>>> done(kThreads);
+  std::vector<std::thread> threads;
+  for (int t = 0; t < kThreads; ++t) {
+    threads.emplace_back([&, t] {
+      for (int i = 0; i < kEach; ++i) {
+        const std::string command = absl::StrCat("thread ", t, " ", i);
+        const auto executed = primary->Execute(command);
+        if (!executed.ok() || executed->result.value_or(0) + 1 != executed->position.seq) return;
+        done[static_cast<size_t>(t)].emplace_back(executed->position.seq, command);
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  std::vector<std::pair<Seq, std::string>> all;
+  for (const auto& one : done) {
+    EXPECT_TRUE(std::is_sorted(one.begin(), one.end()));
+    all.insert(all.end(), one.begin(), one.end());
+  }
+  std::sort(all.begin(), all.end());
+  ASSERT_EQ(all.size(), static_cast<size_t>(kThreads * kEach));
+  std::vector<std::string> commands;
+  for (size_t i = 0; i < all.size(); ++i) {
+    ASSERT_EQ(all[i].first, i + 2);
+    commands.push_back(all[i].second);
+  }
+  EXPECT_EQ(CommandsOf(*primary), commands);
+  EXPECT_THAT(follower->ReadAt(primary->applied(), kLong, [](const Tape& tape) { return tape.commands; }),
+              IsOkAndHolds(commands));
+}
+
+TEST_F(ReplicaTest, AFollowerThatStartsUnderFullLoadComesToTheSameState) {
+  const auto primary = OpenPrimary();
+  std::atomic<bool> stop = false;
+  std::thread load([&] {
+    for (int i = 0; !stop; ++i) ASSERT_THAT(primary->Execute(absl::StrCat("command ", i)), IsOk());
+  });
+  std::vector<std::unique_ptr<TapeReplica>> followers;
+  for (const Wait wait : {Wait::kSleep, Wait::kSpin, Wait::kSleep}) {
+    ReplicaOptions options = Options();
+    options.wait = wait;
+    followers.push_back(Open(options));
+    // Under way: it has applied something that came after it was opened.
+    Position later = primary->applied();
+    later.seq += 1000;
+    EXPECT_THAT(followers.back()->ReadAt(later, kLong, [](const Tape&) { return true; }), IsOk());
+  }
+  stop = true;
+  load.join();
+  const std::vector<std::string> commands = CommandsOf(*primary);
+  for (const auto& follower : followers) {
+    EXPECT_TRUE(follower->ReadAt(primary->applied(), kLong, [&](const Tape& tape) { return tape.commands == commands; })
+                    .value_or(false));
+  }
+}
+
+TEST_F(ReplicaTest, ReadersMayReadWhileCommandsAreApplied) {
+  const auto primary = OpenPrimary();
+  std::atomic<bool> stop = false;
+  std::thread reader([&] {
+    uint64_t last = 0;
+    while (!stop) {
+      const uint64_t now = primary->Read([](const Tape& tape) { return tape.commands.size(); });
+      ASSERT_GE(now, last);
+      last = now;
+    }
+  });
+  for (int i = 0; i < 3000; ++i) ASSERT_THAT(primary->Execute("x"), IsOk());
+  stop = true;
+  reader.join();
+}
+
+TEST_F(ReplicaTest, AStoppedReplicaLeavesTheLeaseToTheOthers) {
+  auto primary = OpenPrimary();
+  // Nobody can tell who holds the lease: who wants it asks every 5 ms.
+  WriteFileBytes(JournalLayout(dir_.path()).lease(), "");
+  const auto strict = Open<StrictReplica>(Options());
+  ASSERT_THAT(primary->Execute(kNoUtf8), IsOk());
+  ASSERT_TRUE(strict->WaitForRole(Role::kStopped, kLong));
+  EXPECT_THAT(strict->status(), StatusIs(absl::StatusCode::kDataLoss,
+                                         AllOf(HasSubstr(dir_.path()), HasSubstr("seq 2"), HasSubstr("UTF-8"))));
+  primary.reset();
+  // Time enough for the stopped one to do what it must not do; a primary by then would only hide it.
+  absl::SleepFor(absl::Milliseconds(50));
+  const auto next = Open(Polled());
+  EXPECT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
+}
+
+// Calls `hook` once, before a lease is opened.
+class LeaseHook final : public FileSystem {
+ public:
+  explicit LeaseHook(std::function<void()> hook) : hook_(std::move(hook)) {}
+
+  absl::StatusOr<std::unique_ptr<File>> OpenOrCreate(const std::string& path) override {
+    if (absl::EndsWith(path, "/lease") && hook_) std::exchange(hook_, nullptr)();
+    return base_.OpenOrCreate(path);
+  }
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) override {
+    return base_.Open(path, access);
+  }
+  absl::StatusOr<std::unique_ptr<File>> CreateUnnamed(const std::string& directory, const std::string& path) override {
+    return base_.CreateUnnamed(directory, path);
+  }
+  absl::StatusOr<FileInfo> Info(const std::string& path) override { return base_.Info(path); }
+  absl::Status CreateDirectories(const std::string& path) override { return base_.CreateDirectories(path); }
+  absl::StatusOr<std::vector<std::string>> List(const std::string& directory) override { return base_.List(directory); }
+  absl::Status Rename(const std::string& from, const std::string& to) override { return base_.Rename(from, to); }
+  absl::Status Unlink(const std::string& path) override { return base_.Unlink(path); }
+  absl::Status SyncDirectory(const std::string& path) override { return base_.SyncDirectory(path); }
+
+ private:
+  FileSystem& base_ = FileSystem::Posix();
+  std::function<void()> hook_;
+};
+
+TEST_F(ReplicaTest, WhoCanNotApplyTheLastFramesDoesNotBecomePrimary) {
+  // The primary publishes something that the standby can't decode, and is gone, after the standby's last look.
+  auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  LeaseHook hooked([&] {
+    EXPECT_THAT(primary->Execute(kNoUtf8), IsOk());
+    primary.reset();
+  });
+  ReplicaOptions options = Polled();
+  options.file_system = &hooked;
+  const auto strict = Open<StrictReplica>(options);
+  EXPECT_THAT(PollUntil(Role::kPrimary, *strict, 10), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("UTF-8")));
+  EXPECT_EQ(primary, nullptr);
+  EXPECT_EQ(strict->role(), Role::kStopped);
+  const auto next = Open(Polled());
+  EXPECT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
+}
+
+}  // namespace
+}  // namespace kekbit
