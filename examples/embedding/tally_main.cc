@@ -1,0 +1,41 @@
+// A replica of the tally as a process: `tally DIRECTORY`, and lines of `NAME AMOUNT` on its standard input.
+//
+// Start two with the same directory. One of them is primary, and takes lines; kill it, and the other one goes on.
+
+#include <iostream>
+#include <memory>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "replication/replica.h"
+#include "tally.h"
+
+int main(int argc, char** argv) {
+  using Replica = kekbit::Replica<tally::Tally>;
+  if (argc != 2) {
+    std::cerr << "usage: tally DIRECTORY\n";
+    return 2;
+  }
+  absl::StatusOr<std::unique_ptr<Replica>> replica = Replica::Open({.directory = argv[1]});
+  if (!replica.ok()) {
+    std::cerr << replica.status() << "\n";
+    return 1;
+  }
+  std::cerr << "following\n";
+  if (!(*replica)->WaitForRole(kekbit::Role::kPrimary, absl::InfiniteDuration())) {
+    std::cerr << (*replica)->status() << "\n";
+    return 1;
+  }
+  std::cerr << "primary\n";
+  tally::Add add;
+  while (std::cin >> add.name >> add.amount) {
+    absl::StatusOr<Replica::Executed> done = (*replica)->Execute(add);
+    if (!done.ok()) {
+      std::cerr << done.status() << "\n";
+      return 1;
+    }
+    std::cout << add.name << " = " << done->result << std::endl;
+  }
+  return 0;
+}

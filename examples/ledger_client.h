@@ -1,0 +1,98 @@
+// LedgerClient sends commands to a primary, keeps book of what was acknowledged, and after a failover finds out what
+// became of those that were on the way. LedgerAudit proves from the journal itself that nothing was lost.
+
+#ifndef KEKBIT_EXAMPLES_LEDGER_CLIENT_H_
+#define KEKBIT_EXAMPLES_LEDGER_CLIENT_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "examples/ledger_process.h"
+#include "examples/ledger_state.h"
+#include "replication/journal_reader.h"
+#include "replication/position.h"
+
+namespace kekbit::examples {
+
+class LedgerClient final {
+ public:
+  // A command that is surely done.
+  struct Done {
+    Ledger::Command command;
+    Seq seq;
+  };
+
+  // `directory`: of the journal. `next` makes the commands, one after the other, for ever.
+  LedgerClient(std::string directory, std::function<Ledger::Command()> next)
+      : directory_(std::move(directory)), next_(std::move(next)) {}
+
+  // Keeps the primary busy, until `enough()`, asked after each batch of answers, is true. Unavailable if the primary
+  // died, with whatever it had answered taken into account.
+  absl::Status Drive(LedgerProcess& primary, const std::function<bool()>& enough);
+
+  // Takes every answer that is still to come, until all that was sent is answered. Unavailable if the primary died.
+  absl::Status Drain(LedgerProcess& primary);
+
+  // After the death of the primary: has `standby` do the command `first`, and waits for the answer. Then the journal
+  // says which of the unanswered commands the dead one had published; the others will be sent again. Returns how many
+  // it had. Unavailable if the standby died, too: to be called with the next one then.
+  absl::StatusOr<size_t> FailOver(LedgerProcess& standby, const Ledger::Command& first);
+
+  // In the order in which they were done.
+  const std::vector<Done>& done() const { return done_; }
+  size_t unanswered() const { return sent_.size(); }
+
+ private:
+  absl::Status Step(LedgerProcess& primary, bool send);
+  absl::Status TakeAnswers();
+  void Queue(const Ledger::Command& command);
+  // Puts what is left of the longest dead primary's commands behind `lost`.
+  void LoseFirst(std::deque<Ledger::Command>* lost);
+
+  std::string directory_;
+  std::function<Ledger::Command()> next_;
+  std::deque<Ledger::Command> sent_;    // to the living primary, and not answered yet
+  std::deque<Ledger::Command> resend_;  // to be sent before new ones
+  // Sent to primaries that died since the last acknowledgement, and not answered: one entry for each of them.
+  std::deque<std::deque<Ledger::Command>> unsure_;
+  std::string to_send_;
+  std::string answers_;
+  std::vector<Done> done_;
+};
+
+// Reads the journal and compares it with what a client knows.
+class LedgerAudit final {
+ public:
+  static absl::StatusOr<LedgerAudit> Open(const std::string& directory);
+
+  // Reads on to the end of the journal. Its commands must be those that are done, each once, in this order, at the seq
+  // that was acknowledged, and nothing else. REQUIRES: the client has no command on the way. DataLoss with the first
+  // difference. Remembers how far it came: `done` may only have grown since the last call.
+  absl::Status Check(const std::vector<LedgerClient::Done>& done);
+
+  // The state after all commands read, made by this audit's own Ledger.
+  const Ledger& ledger() const { return ledger_; }
+  // How many commands were compared.
+  size_t commands() const { return commands_; }
+  Position last() const { return reader_.last().position; }
+
+ private:
+  explicit LedgerAudit(JournalReader reader) : reader_(std::move(reader)) {}
+
+  JournalReader reader_;
+  Ledger ledger_;
+  size_t commands_ = 0;
+};
+
+// As it is written to a ledger's input, without the end of line.
+std::string ToLine(const Ledger::Command& command);
+
+}  // namespace kekbit::examples
+
+#endif  // KEKBIT_EXAMPLES_LEDGER_CLIENT_H_

@@ -1,0 +1,42 @@
+// The ledger's language: one command a line, one answer a line.
+//
+//   open NAME AMOUNT         ok SEQ
+//   transfer FROM TO AMOUNT  ok SEQ
+//   balance NAME             ok SEQ VALUE
+//   digest                   ok SEQ HEX
+//
+// or error REASON. A name is any word; an amount is a whole number of the smallest unit of money. SEQ is that of the
+// command in the journal; for a question, that of the newest command that the answer knows of.
+
+#ifndef KEKBIT_EXAMPLES_LEDGER_PROTOCOL_H_
+#define KEKBIT_EXAMPLES_LEDGER_PROTOCOL_H_
+
+#include <cstdint>
+#include <string>
+#include <variant>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "examples/ledger_state.h"
+#include "replication/replica.h"
+
+namespace kekbit::examples {
+
+struct AskBalance {
+  std::string name;
+};
+struct AskDigest {};
+
+using Request = std::variant<Ledger::Command, AskBalance, AskDigest>;
+
+// InvalidArgument, with what is wrong, if the line is none of the requests.
+absl::StatusOr<Request> ParseRequest(absl::string_view line);
+
+// Does what the line, number `number` of the input, asks for, and appends the answer to `answers`. The answer must not
+// be shown before what was submitted is acknowledged. An error of the replica (not of the line, nor of the ledger) is
+// returned: nothing more can be answered.
+absl::Status Answer(Replica<Ledger>& replica, absl::string_view line, uint64_t number, std::string* answers);
+
+}  // namespace kekbit::examples
+
+#endif  // KEKBIT_EXAMPLES_LEDGER_PROTOCOL_H_
