@@ -1,0 +1,49 @@
+// The commands of `kekbit`. Each looks at a channel, a segment or a journal, live or not, and writes nothing but its
+// output; channels are mapped for reading only, and no lock is taken.
+//
+// A command returns whether what it looked at is sound: false only from Verify(). Its error is that the path could not
+// be read, or an option does not fit it. Thread safety: one thread at a time.
+
+#ifndef KEKBIT_TOOLS_KEKBIT_COMMANDS_H_
+#define KEKBIT_TOOLS_KEKBIT_COMMANDS_H_
+
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "kekbit/file_system.h"
+#include "tools/kekbit_output.h"
+
+namespace kekbit {
+
+struct CommandOptions {
+  FileSystem* file_system = &FileSystem::Posix();  // outlives the command
+  std::string path = {};
+  bool json = false;
+  // Of Dump().
+  uint64_t limit = std::numeric_limits<uint64_t>::max();
+  std::optional<uint64_t> from = std::nullopt;  // offset of the first item shown
+  // Of Tail().
+  uint64_t last = 10;  // this many items are shown of what is there already
+  bool follow = false;
+};
+
+// Every item, in order. OutOfRange, or InvalidArgument for a journal, if there is no item at `from`.
+absl::StatusOr<bool> Dump(const CommandOptions& options, Output& output);
+
+// The last items; with `follow` also those that come, until the channel is closed or its writer is gone. A journal ends
+// never: its next segment may be written by another process.
+absl::StatusOr<bool> Tail(const CommandOptions& options, Output& output);
+
+// What the channel says of itself, and what it holds, in sum.
+absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output);
+
+// Checks every length of a channel; of a journal also each frame's checksum, that each frame follows the one before, as
+// each segment does, without a hole in the seq and with epochs that never fall. Lists each damaged place.
+absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_TOOLS_KEKBIT_COMMANDS_H_

@@ -1,0 +1,96 @@
+#include "tools/kekbit_segment.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/channel_file.h"
+#include "kekbit/crc32c.h"
+#include "kekbit/status_macros.h"
+
+namespace kekbit {
+namespace {
+
+// Of the first frame of an epoch, whose header fits: does it name what it follows?
+absl::Status CheckEpochStart(Bytes payload, const ChainLink& before) {
+  if (payload.size() != sizeof(EpochStart)) {
+    return absl::DataLossError(
+        absl::StrCat("an epoch start has ", payload.size(), " bytes of payload, not ", sizeof(EpochStart)));
+  }
+  const auto start = LoadUnaligned<EpochStart>(payload.data());
+  const Position follows{.epoch = start.follows_epoch, .seq = start.follows_seq};
+  if (follows == before.position && start.follows_crc32c == before.crc32c) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat("an epoch start names ", follows.ToString(), " with checksum ",
+                                          start.follows_crc32c, " as what it follows, not ", before.position.ToString(),
+                                          " with ", before.crc32c));
+}
+
+// What the frame behind `record`, which does not fit, is expected to follow, as far as can be told.
+ChainLink LinkBehind(const FrameHeader& header, Bytes record, const ChainLink& before) {
+  const uint32_t crc = Crc32c(before.crc32c, record.subspan(sizeof header.crc32c));
+  ChainLink link{.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = 0};
+  // The bytes are what was written: the header says where the journal goes on.
+  if (crc == header.crc32c) return link;
+  // They are not: any of them may be wrong. Most likely it is not this very word.
+  link.position.seq = before.position.seq + 1;
+  if (header.kind != static_cast<uint8_t>(FrameKind::kEpochStart)) link.position.epoch = before.position.epoch;
+  return link;
+}
+
+}  // namespace
+
+absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& path) {
+  if (!fs.List(path).ok()) return std::vector<Part>{{.segment = 0, .path = path}};
+  const JournalLayout layout(path);
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout.ListSegments(fs));
+  if (numbers.empty()) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(path, ": a directory without a journal: there are no segments in ", layout.segments()));
+  }
+  std::vector<Part> parts;
+  parts.reserve(numbers.size());
+  for (const SegmentNumber number : numbers) parts.push_back({.segment = number, .path = layout.segment(number)});
+  return parts;
+}
+
+absl::StatusOr<SegmentScan> SegmentScan::OpenAt(FileSystem& fs, const std::string& path) {
+  KB_ASSIGN_OR_RETURN(ChannelFile channel, OpenChannelFile(fs, path));
+  const absl::StatusOr<ChainLink> link = FollowedBySegment(channel.extension);
+  const std::optional<ChainLink> follows = link.ok() ? std::optional<ChainLink>(*link) : std::nullopt;
+  return SegmentScan(ChannelScan(std::move(channel), /*heartbeats=*/!follows), follows);
+}
+
+SegmentScan::SegmentScan(ChannelScan scan, std::optional<ChainLink> follows)
+    : scan_(std::move(scan)), follows_(follows), last_(follows.value_or(ChainLink{})) {}
+
+SegmentItem SegmentScan::Next() {
+  SegmentItem item{.in_channel = scan_.Next()};
+  item.status = item.in_channel.status;
+  if (!follows_ || item.in_channel.kind != ChannelItemKind::kRecord) return item;
+  const Bytes record = item.in_channel.payload;
+  if (record.size() >= kFrameHeaderBytes) {
+    item.frame = LoadUnaligned<FrameHeader>(record.data());
+    item.command = record.subspan(kFrameHeaderBytes);
+  }
+  const absl::Status fits = CheckFrame(record, item);
+  if (!fits.ok()) {
+    item.status = absl::Status(
+        fits.code(), absl::StrCat(scan_.path(), ": at offset ", item.in_channel.offset, ": ", fits.message()));
+  }
+  return item;
+}
+
+absl::Status SegmentScan::CheckFrame(Bytes record, const SegmentItem& item) {
+  const ChainLink before = last_;
+  const absl::StatusOr<Frame> frame = ParseFrame(record, last_);
+  if (!frame.ok()) {
+    if (item.frame) last_ = LinkBehind(*item.frame, record, before);
+    return frame.status();
+  }
+  if (frame->header.time_ns < before.time_ns) {
+    return absl::DataLossError(
+        absl::StrCat("time ", frame->header.time_ns, " ns is before that of the last frame, ", before.time_ns));
+  }
+  return frame->kind() == FrameKind::kEpochStart ? CheckEpochStart(frame->payload, before) : absl::OkStatus();
+}
+
+}  // namespace kekbit

@@ -1,0 +1,73 @@
+// SegmentScan walks over a channel as ChannelScan does and, if the channel is a segment of a journal, reads its records
+// as the frames they are and checks that each follows the one before.
+//
+//   auto scan = SegmentScan::OpenAt(fs, path);
+//   for (SegmentItem item = scan->Next(); !item.is_last(); item = scan->Next()) Show(item);
+//
+// Thread safety, lifetimes, errors: as ChannelScan.
+
+#ifndef KEKBIT_TOOLS_KEKBIT_SEGMENT_H_
+#define KEKBIT_TOOLS_KEKBIT_SEGMENT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kekbit/bytes.h"
+#include "kekbit/channel_scan.h"
+#include "kekbit/file_system.h"
+#include "replication/frame.h"
+#include "replication/journal_layout.h"
+
+namespace kekbit {
+
+// What PATH names: the channels that lie there, in order.
+struct Part {
+  SegmentNumber segment = 0;  // in the journal; 0: PATH is the channel itself
+  std::string path;
+};
+// FailedPrecondition for a directory that holds no journal. A path that is no directory is taken for a channel, which
+// has still to be opened.
+absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& path);
+
+struct SegmentItem {
+  ChannelItem in_channel;
+  // Of a record in a segment, as it stands there; nothing if the record is too short for it.
+  std::optional<FrameHeader> frame = std::nullopt;
+  Bytes command = {};  // the frame's payload
+  // DataLoss if the item is damaged, or a frame does not follow the one before; FailedPrecondition for a frame that
+  // this code does not know. With path and offset.
+  absl::Status status = absl::OkStatus();
+
+  bool is_last() const { return in_channel.is_last(); }
+};
+
+class SegmentScan final {
+ public:
+  static absl::StatusOr<SegmentScan> OpenAt(FileSystem& fs, const std::string& path);
+
+  // Behind a frame that does not fit, the next is expected to follow that frame as far as it can be believed: so a
+  // damaged place is shown once, as a rule, and what is whole behind it is not called damaged.
+  SegmentItem Next();
+
+  // Whether the channel is a segment of a journal, and what its first frame follows.
+  const std::optional<ChainLink>& follows() const { return follows_; }
+  // The last frame that was shown, or what the segment follows. REQUIRES: follows() is set.
+  const ChainLink& last() const { return last_; }
+
+  ChannelScan& scan() { return scan_; }
+
+ private:
+  SegmentScan(ChannelScan scan, std::optional<ChainLink> follows);
+  absl::Status CheckFrame(Bytes record, const SegmentItem& item);
+
+  ChannelScan scan_;
+  std::optional<ChainLink> follows_;
+  ChainLink last_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_TOOLS_KEKBIT_SEGMENT_H_

@@ -1,0 +1,30 @@
+// How the `kekbit` command shows one item of a channel: as a JSON object, or as a row of a table.
+//
+// Thread safety: any thread.
+
+#ifndef KEKBIT_TOOLS_KEKBIT_SHOW_H_
+#define KEKBIT_TOOLS_KEKBIT_SHOW_H_
+
+#include <string>
+
+#include "absl/strings/string_view.h"
+#include "tools/kekbit_segment.h"
+
+namespace kekbit {
+
+// What an item is called: the kind of it in the channel, or "damage" for a frame that does not fit.
+absl::string_view KindName(const SegmentItem& item);
+
+// One line of JSON. Fields: `segment` (in a journal), `offset`, `kind`; of a record also `length`, `payload` (all of
+// the record, in hexadecimal), of a frame `frame` (its kind), `epoch`, `seq`, `time` (ns since the Unix epoch), `crc`
+// and `command` (the frame's payload, in hexadecimal); `text` where the payload, or the command, is text; `reason`
+// where something is wrong.
+std::string JsonOf(const Part& part, const SegmentItem& item);
+
+// The table's head and a row, without line ends. Long payloads are shortened.
+std::string TableHead(bool has_frames);
+std::string TableRow(bool has_frames, const SegmentItem& item);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_TOOLS_KEKBIT_SHOW_H_
