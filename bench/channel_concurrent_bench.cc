@@ -1,0 +1,125 @@
+// Writer and reader at once, in two processes, until the reader has seen every record (counted, and checked to be the
+// one that is next), against the same writer alone.
+//
+//   backoff     the reader waits with kekbit::Backoff, the default
+//   spin        the reader asks again at once
+//   spin_pause  the reader asks again after one pause of the processor
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "bench/channels.h"
+#include "bench/measure.h"
+#include "bench/partner.h"
+#include "benchmark/benchmark.h"
+#include "kekbit/backoff.h"
+
+namespace kekbit::bench {
+namespace {
+
+constexpr uint32_t kBytes = 16u << 20;
+
+struct Shared {
+  LoneWord ready;  // the reader's first look is next
+  LoneWord done;   // when it has seen all: the time
+};
+
+// Payloads that differ in every byte; record i has the (i % kKinds)-th. Made before the clock starts: a store right
+// before the copy that loads it would stall that, and be measured as if it were the writer's.
+constexpr uint64_t kKinds = 32;
+
+class Payloads final {
+ public:
+  explicit Payloads(uint64_t size) : size_(size), bytes_(MakePayload(size + kKinds)) {}
+
+  Bytes Of(uint64_t record) const { return Bytes(bytes_.data() + record % kKinds, size_); }
+
+ private:
+  uint64_t size_;
+  std::vector<uint8_t> bytes_;
+};
+
+void WriteKinds(ShmWriter& writer, const Payloads& payloads, uint64_t records) {
+  for (uint64_t i = 0; i < records; ++i) KB_CHECK(writer.Write(payloads.Of(i)).ok());
+}
+
+struct WithBackoff {
+  void Wait() { backoff.Pause(); }
+  void Found() { backoff.Reset(); }
+  Backoff backoff;
+};
+struct WithSpin {
+  void Wait() {}
+  void Found() {}
+};
+struct WithSpinPause {
+  void Wait() { SpinPause(); }
+  void Found() {}
+};
+
+// The reader's process: sees all records, each once and in order, with the size, first and last byte it should have.
+template <typename Waiting>
+void ReadKinds(const std::string& path, uint64_t payload_bytes, uint64_t records, Shared& shared) {
+  std::unique_ptr<File> file = FileSystem::Posix().Open(path, Access::kRead).value();
+  std::shared_ptr<MappedFile> mapping = file->Map(Access::kRead, ChannelFileBytes(kBytes)).value();
+  // Each page is mapped before the clock starts, as it is for the writer.
+  for (uint64_t at = 0; at < mapping->size(); at += 4096) benchmark::DoNotOptimize(PeekWord(mapping->data() + at));
+  ShmReader reader = ShmReader::OpenShared(path, mapping).value();
+  const Payloads payloads(payload_bytes);
+  Waiting waiting;
+  shared.ready.Set(1);
+  for (uint64_t seen = 0; seen < records;) {
+    if (const auto payload = reader.TryRead()) {
+      const Bytes wanted = payloads.Of(seen);
+      KB_CHECK(payload->size() == wanted.size() && payload->front() == wanted.front() &&
+               payload->back() == wanted.back());
+      ++seen;
+      waiting.Found();
+    } else {
+      waiting.Wait();
+    }
+  }
+  shared.done.Set(static_cast<uint64_t>(NowNanos()));
+}
+
+double WriteAlone(uint64_t payload_bytes, uint64_t records) {
+  const Payloads payloads(payload_bytes);
+  BenchChannel channel(Medium::kMemory, kBytes, {.touch_ahead_bytes = 0});
+  channel.TouchAll();
+  return NanosPerItem(records, [&] { WriteKinds(channel.writer(), payloads, records); });
+}
+
+template <typename Waiting>
+double WriteWithReader(uint64_t payload_bytes, uint64_t records) {
+  const Payloads payloads(payload_bytes);
+  BenchChannel channel(Medium::kMemory, kBytes, {.touch_ahead_bytes = 0});
+  channel.TouchAll();
+  Partner<Shared> reader([&](Shared& shared) { ReadKinds<Waiting>(channel.path(), payload_bytes, records, shared); });
+  reader.shared().ready.Await(1);
+  const int64_t begin = NowNanos();
+  WriteKinds(channel.writer(), payloads, records);
+  reader.Join();
+  return static_cast<double>(static_cast<int64_t>(reader.shared().done.Get()) - begin) / static_cast<double>(records);
+}
+
+template <typename Waiting>
+void BM_Concurrent(benchmark::State& state) {
+  const auto payload_bytes = static_cast<uint64_t>(state.range(0));
+  const uint64_t records = RecordsIn(kBytes, payload_bytes);
+  Compare(
+      state, [&] { return WriteWithReader<Waiting>(payload_bytes, records); },
+      [&] { return WriteAlone(payload_bytes, records); });
+}
+
+void Sizes(benchmark::internal::Benchmark* benchmark) {
+  benchmark->ArgName("bytes");
+  for (const int size : {8, 64, 71, 256, 1024, 4096}) benchmark->Arg(size);
+}
+
+BENCHMARK_TEMPLATE(BM_Concurrent, WithBackoff)->Name("BM_Concurrent_backoff")->Apply(Sizes)->Apply(Rounds<40>);
+BENCHMARK_TEMPLATE(BM_Concurrent, WithSpin)->Name("BM_Concurrent_spin")->Apply(Sizes)->Apply(Rounds<40>);
+BENCHMARK_TEMPLATE(BM_Concurrent, WithSpinPause)->Name("BM_Concurrent_spin_pause")->Apply(Sizes)->Apply(Rounds<40>);
+
+}  // namespace
+}  // namespace kekbit::bench
