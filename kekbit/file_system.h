@@ -86,8 +86,12 @@ class File {
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, MutableBytes to) = 0;
   // Writes all of `from`.
   virtual absl::Status WriteAt(uint64_t offset, Bytes from) = 0;
-  // Returns once all written data and what is needed to find it are on stable storage.
+  // Returns once all written data and what is needed to find it are on stable storage. After an error see
+  // MappedFile::Sync.
   virtual absl::Status Sync() = 0;
+  // Forgets what memory keeps of the bytes [offset, offset + size), so that they are next read from the device: after a
+  // failed sync, memory may hold what the device does not. Bytes that wait to be written, or that somebody maps, stay.
+  virtual absl::Status DropCache(uint64_t offset, uint64_t size) = 0;
 
   // Takes the exclusive lock of the file, if no other open file has it. The lock belongs to this object, works between
   // threads, processes and containers, and is released by the kernel with any death of the process; a child of it never
@@ -134,6 +138,8 @@ class FileSystem {
   virtual absl::Status Unlink(const std::string& path) = 0;
   // Returns once the names in the directory are on stable storage.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
+  // How many bytes the file system of `path`, which exists, has left for this user.
+  virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& path) = 0;
 };
 
 // The directory part of a path ("." if it has none).

@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
@@ -138,11 +139,7 @@ class PosixFile final : public File {
 
   // Not posix_fallocate: where the file system can't reserve space, that one writes zeros instead and calls it done.
   absl::Status Allocate(uint64_t size) override {
-    // Looked at first: beyond the limit of the process, the system sends a signal that ends it.
-    rlimit limit;
-    if (::getrlimit(RLIMIT_FSIZE, &limit) == 0 && size > limit.rlim_cur) {
-      return ErrorOf(EFBIG, absl::StrCat("reserving ", size, " bytes"), path());
-    }
+    KB_RETURN_IF_ERROR(CheckSizeLimit(size));
     if (Uninterrupted([&] { return ::fallocate(fd_, 0, 0, static_cast<off_t>(size)); }) != 0) {
       return ErrorOf(errno, absl::StrCat("reserving ", size, " bytes"), path());
     }
@@ -177,6 +174,7 @@ class PosixFile final : public File {
   }
 
   absl::Status WriteAt(uint64_t offset, Bytes from) override {
+    KB_RETURN_IF_ERROR(CheckSizeLimit(offset + from.size()));
     size_t done = 0;
     while (done < from.size()) {
       const ssize_t n = Uninterrupted(
@@ -190,6 +188,11 @@ class PosixFile final : public File {
   absl::Status Sync() override {
     if (::fdatasync(fd_) != 0) return ErrorOf(errno, "fdatasync", path());
     return absl::OkStatus();
+  }
+
+  absl::Status DropCache(uint64_t offset, uint64_t size) override {
+    const int error = ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
+    return error == 0 ? absl::OkStatus() : ErrorOf(error, "posix_fadvise", path());
   }
 
   absl::StatusOr<bool> TryLock() override {
@@ -226,6 +229,13 @@ class PosixFile final : public File {
   }
 
  private:
+  // Looked at first: beyond the limit of the process, the system sends a signal that ends it.
+  absl::Status CheckSizeLimit(uint64_t size) const {
+    rlimit limit;
+    if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || size <= limit.rlim_cur) return absl::OkStatus();
+    return ErrorOf(EFBIG, absl::StrCat("growing to ", size, " bytes"), path());
+  }
+
   static struct flock WholeFile(short type) {
     struct flock lock = {};
     lock.l_type = type;
@@ -314,6 +324,12 @@ class PosixFileSystem final : public FileSystem {
     ::close(fd);
     if (result != 0) return ErrorOf(error, "fsync", path);
     return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override {
+    struct statvfs fs;
+    if (::statvfs(path.c_str(), &fs) != 0) return ErrorOf(errno, "statvfs", path);
+    return static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
   }
 
  private:

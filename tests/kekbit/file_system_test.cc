@@ -122,9 +122,27 @@ TEST_F(FileSystemTest, FileSizeLimitIsResourceExhausted) {
   ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
   const rlimit small = {.rlim_cur = 4096, .rlim_max = before.rlim_max};
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
-  const absl::Status status = file->Allocate(100'000);
+  const absl::Status allocated = file->Allocate(100'000);
+  const absl::Status written = file->WriteAt(4095, AsBytes("xy"));  // would end the process
+  const absl::Status fits = file->WriteAt(4094, AsBytes("xy"));
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
-  EXPECT_THAT(status, StatusIs(StatusCode::kResourceExhausted, HasSubstr("100000")));
+  EXPECT_THAT(allocated, StatusIs(StatusCode::kResourceExhausted, HasSubstr("100000")));
+  EXPECT_THAT(written, StatusIs(StatusCode::kResourceExhausted, HasSubstr("4097")));
+  EXPECT_THAT(fits, IsOk());
+}
+
+TEST_F(FileSystemTest, DroppedBytesAreReadAgain) {
+  KB_ASSERT_OK_AND_ASSIGN(const auto file, fs_.OpenOrCreate(dir_.File("file")));
+  ASSERT_THAT(file->WriteAt(0, AsBytes("kept")), IsOk());
+  EXPECT_THAT(file->DropCache(0, 4096), IsOk());  // not written yet, or on the device: never lost
+  ASSERT_THAT(file->Sync(), IsOk());
+  EXPECT_THAT(file->DropCache(0, 4096), IsOk());
+  EXPECT_EQ(ReadFileBytes(dir_.File("file")), "kept");
+}
+
+TEST_F(FileSystemTest, KnowsTheRoomLeft) {
+  EXPECT_THAT(fs_.FreeBytes(dir_.path()), IsOkAndHolds(testing::Gt(0u)));
+  EXPECT_THAT(fs_.FreeBytes(dir_.File("none")), StatusIs(StatusCode::kNotFound, HasSubstr("statvfs")));
 }
 
 TEST_F(FileSystemTest, AFileSystemThatKeepsNoPromiseIsRefused) {

@@ -511,6 +511,7 @@ class LeaseHook final : public FileSystem {
   absl::Status Rename(const std::string& from, const std::string& to) override { return base_.Rename(from, to); }
   absl::Status Unlink(const std::string& path) override { return base_.Unlink(path); }
   absl::Status SyncDirectory(const std::string& path) override { return base_.SyncDirectory(path); }
+  absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override { return base_.FreeBytes(path); }
 
  private:
   FileSystem& base_ = FileSystem::Posix();

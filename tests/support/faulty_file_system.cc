@@ -53,6 +53,10 @@ class FaultyFileSystem::FaultyFile final : public File {
     KB_RETURN_IF_ERROR(fs_.Count("File::Sync"));
     return base_->Sync();
   }
+  absl::Status DropCache(uint64_t offset, uint64_t size) override {
+    KB_RETURN_IF_ERROR(fs_.Count("DropCache"));
+    return base_->DropCache(offset, size);
+  }
   absl::StatusOr<bool> TryLock() override {
     KB_RETURN_IF_ERROR(fs_.Count("TryLock"));
     return base_->TryLock();
@@ -158,6 +162,11 @@ absl::Status FaultyFileSystem::Unlink(const std::string& path) {
 absl::Status FaultyFileSystem::SyncDirectory(const std::string& path) {
   KB_RETURN_IF_ERROR(Count("SyncDirectory"));
   return base_.SyncDirectory(path);
+}
+
+absl::StatusOr<uint64_t> FaultyFileSystem::FreeBytes(const std::string& path) {
+  KB_RETURN_IF_ERROR(Count("FreeBytes"));
+  return base_.FreeBytes(path);
 }
 
 }  // namespace kekbit
