@@ -6,8 +6,10 @@
 #ifndef KEKBIT_REPLICATION_FRAME_H_
 #define KEKBIT_REPLICATION_FRAME_H_
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <type_traits>
 
 #include "absl/status/statusor.h"
@@ -32,14 +34,28 @@ struct FrameHeader {
   uint64_t seq = 0;
   int64_t time_ns = 0;   // since the Unix epoch, on the primary's clock; never less than that of the frame before
   uint32_t type_id = 0;  // of the command; 0
-  uint32_t reserved = 0;
+  // How many frames directly before this one its writer did not know to be synced; kUnsyncedMax: so many or more. Means
+  // nothing in a segment that does not say so (see SegmentCountsUnsynced).
+  uint32_t unsynced = std::numeric_limits<uint32_t>::max();
 };
 static_assert(std::is_trivially_copyable_v<FrameHeader> && sizeof(FrameHeader) == 40);
 static_assert(offsetof(FrameHeader, kind) == 4 && offsetof(FrameHeader, type_version) == 6);
 static_assert(offsetof(FrameHeader, epoch) == 8 && offsetof(FrameHeader, seq) == 16);
 static_assert(offsetof(FrameHeader, time_ns) == 24 && offsetof(FrameHeader, type_id) == 32);
+static_assert(offsetof(FrameHeader, unsynced) == 36);
 
 inline constexpr size_t kFrameHeaderBytes = sizeof(FrameHeader);
+inline constexpr uint32_t kUnsyncedMax = std::numeric_limits<uint32_t>::max();
+
+// FrameHeader::unsynced of the frame `seq`, at least 1, when all up to `synced` are known to be synced.
+constexpr uint32_t UnsyncedBefore(Seq seq, Seq synced) {
+  return static_cast<uint32_t>(std::min<Seq>(seq - 1 - std::min(synced, seq - 1), kUnsyncedMax));
+}
+
+// The other way round: up to which seq all was synced when the frame was written, as it says; 0: it says nothing.
+constexpr Seq SyncedBefore(Seq seq, uint32_t unsynced) {
+  return unsynced == kUnsyncedMax || seq <= unsynced ? 0 : seq - 1 - unsynced;
+}
 
 // The payload of a FrameKind::kEpochStart: what the new epoch follows. Frames that some older writer put behind that
 // are no part of the journal.
@@ -71,7 +87,7 @@ struct ChainLink {
 
 // Completes a frame in `record`, whose payload stands behind the header's place already: writes the header, with its
 // checksum, for the frame that follows `link`. Returns the link for the frame after it. REQUIRES: `record` is longer
-// than a header; header.seq and the like are set.
+// than a header; header.seq, header.unsynced and the like are set.
 ChainLink SealFrame(FrameHeader header, const ChainLink& link, MutableBytes record);
 
 // The frame in a whole record, if it is the one that follows `link`; moves `link` on to it. Otherwise `link` stays:

@@ -12,6 +12,9 @@ namespace {
 
 constexpr uint64_t kSegmentMagic = 0x4C4E'524A'5442'4B4B;  // "KKBTJRNL" as bytes
 
+// The last hint: the checksum of what the segment follows in the low half, and these bits.
+constexpr uint64_t kCountsUnsynced = uint64_t{1} << 32;
+
 // What comes of undoing ChannelPath's "HHHH_HHHH" and "LLLL_LLLL"; nothing for any other name.
 std::optional<uint32_t> ParseHalf(absl::string_view name) {
   if (name.size() != 9 || name[4] != '_') return std::nullopt;
@@ -48,7 +51,7 @@ absl::StatusOr<std::vector<SegmentNumber>> JournalLayout::ListSegments(FileSyste
 
 Extension SegmentExtension(uint64_t data_format, const ChainLink& follows) {
   return {.data_format = data_format,
-          .hints = {kSegmentMagic, follows.position.epoch, follows.position.seq, follows.crc32c}};
+          .hints = {kSegmentMagic, follows.position.epoch, follows.position.seq, follows.crc32c | kCountsUnsynced}};
 }
 
 absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& extension) {
@@ -58,6 +61,10 @@ absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& exte
   return ChainLink{.position = {.epoch = extension->hints[1], .seq = extension->hints[2]},
                    .crc32c = static_cast<uint32_t>(extension->hints[3]),
                    .time_ns = 0};
+}
+
+bool SegmentCountsUnsynced(const std::optional<Extension>& extension) {
+  return extension && extension->hints[0] == kSegmentMagic && (extension->hints[3] & kCountsUnsynced) != 0;
 }
 
 }  // namespace kekbit

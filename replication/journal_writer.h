@@ -117,6 +117,7 @@ class JournalWriter final {
     header.kind = static_cast<uint8_t>(kind);
     header.epoch = epoch_;
     header.seq = last_.position.seq + 1;
+    header.unsynced = UnsyncedBefore(header.seq, 0);
     header.time_ns = std::max(now_ns, last_.time_ns);
     last_ = SealFrame(header, last_, room.first(kFrameHeaderBytes + length));
     segment_.Publish(kFrameHeaderBytes + length);

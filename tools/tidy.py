@@ -49,7 +49,7 @@ ROWS = {
         "ack position process_watch",
         "frame replica_options",
         "apply_context catch_up failover journal_layout retention snapshot_format",
-        "epoch_store lease segment snapshot_store state_machine",
+        "epoch_store lease segment snapshot_store state_machine sync_mark",
         "segment_preparer syncer",
         "journal_reader journal_recovery journal_writer",
         "follower",

@@ -59,6 +59,38 @@ TEST(FrameTest, ParsesWhatWasSealed) {
   EXPECT_EQ(link.time_ns, 1000);
 }
 
+TEST(FrameTest, UnsyncedIsAsTheHeaderSays) {
+  FrameHeader header = Command();
+  EXPECT_EQ(header.unsynced, kUnsyncedMax) << "a writer that says nothing claims nothing";
+  header.unsynced = 5;
+  const std::vector<uint8_t> record = Seal(header, "payload");
+  ChainLink link = kBefore;
+  KB_ASSERT_OK_AND_ASSIGN(const Frame frame, ParseFrame(record, link));
+  EXPECT_EQ(frame.header.unsynced, 5u);
+}
+
+TEST(FrameTest, UnsyncedCountsTheFramesBefore) {
+  EXPECT_EQ(UnsyncedBefore(1, 0), 0u);
+  EXPECT_EQ(UnsyncedBefore(42, 0), 41u);
+  EXPECT_EQ(UnsyncedBefore(42, 40), 1u);
+  EXPECT_EQ(UnsyncedBefore(42, 41), 0u);
+  EXPECT_EQ(UnsyncedBefore(42, 99), 0u) << "another writer's mark can't be beyond this frame";
+  EXPECT_EQ(UnsyncedBefore((Seq{1} << 32) + 1, 1), kUnsyncedMax);
+  EXPECT_EQ(UnsyncedBefore(Seq{1} << 40, 7), kUnsyncedMax);
+}
+
+TEST(FrameTest, SyncedIsNoMoreThanWasSynced) {
+  for (const Seq seq : {Seq{1}, Seq{2}, Seq{42}, (Seq{1} << 32) - 1, Seq{1} << 32, (Seq{1} << 32) + 1, Seq{1} << 40}) {
+    for (const Seq synced : {Seq{0}, Seq{1}, Seq{41}, seq - 1}) {
+      if (synced >= seq) continue;
+      const Seq said = SyncedBefore(seq, UnsyncedBefore(seq, synced));
+      EXPECT_TRUE(said == synced || (said == 0 && seq - 1 - synced >= kUnsyncedMax)) << seq << ", " << synced;
+    }
+  }
+  EXPECT_EQ(SyncedBefore(42, kUnsyncedMax), 0u);
+  EXPECT_EQ(SyncedBefore(42, 1000), 0u) << "no frame that was written says so";
+}
+
 TEST(FrameTest, AFrameMayBeWithoutPayload) {
   ChainLink link = kBefore;
   const std::vector<uint8_t> record = Seal(Command(), "");

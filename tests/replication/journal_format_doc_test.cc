@@ -14,6 +14,7 @@
 #include "replication/journal_layout.h"
 #include "replication/journal_reader.h"
 #include "replication/lease.h"
+#include "replication/sync_mark.h"
 #include "tests/replication/test_journal.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
@@ -26,7 +27,7 @@ constexpr int64_t kTime = 1'700'000'000'000'000'000;
 // Creation times are of the machine's clock; the example has zeros there.
 constexpr size_t kCreationTime = 48;
 
-enum Block { kLease, kEpoch, kSegment };
+enum Block { kLease, kEpoch, kSynced, kSegment };
 
 // A file of `size` bytes, as the block of hexadecimal digits in the document shows it.
 std::string BytesOfTheDocument(Block block, size_t size) {
@@ -63,15 +64,36 @@ TEST(JournalFormatDocTest, TheSegmentReadsAsTheDocumentSays) {
   EXPECT_EQ(start->kind(), FrameKind::kEpochStart);
   EXPECT_EQ(start->position(), (Position{.epoch = 1, .seq = 1}));
   EXPECT_EQ(start->header.time_ns, kTime);
+  EXPECT_EQ(start->header.unsynced, 0u);
   const std::optional<Frame> command = reader.Next();
   ASSERT_TRUE(command.has_value()) << reader.status();
   EXPECT_EQ(command->kind(), FrameKind::kCommand);
   EXPECT_EQ(command->position(), (Position{.epoch = 1, .seq = 2}));
   EXPECT_EQ(command->header.time_ns, kTime + 1000);
+  EXPECT_EQ(command->header.unsynced, 1u);
   EXPECT_EQ(TextOf(*command), "hi");
   EXPECT_FALSE(reader.Next().has_value());
   EXPECT_THAT(reader.status(), IsOk());
   EXPECT_TRUE(reader.at_segment_end());
+}
+
+// The same segment as the first version of the format had it.
+TEST(JournalFormatDocTest, ASegmentOfTheFirstVersionReadsAndClaimsNoSyncs) {
+  std::string segment = SegmentOfTheDocument();
+  const auto put = [&segment](size_t at, const std::string& bytes) { segment.replace(at, bytes.size(), bytes); };
+  put(140, "\x71\x1a\x3f\x8b");
+  put(180, std::string(1, '\0'));
+  put(1104, "\x3e\x41\xa7\x9d");
+  put(1140, std::string(1, '\0'));
+  const TempDir dir = TempDir::InMemory();
+  const JournalLayout layout(dir.path());
+  std::filesystem::create_directories(layout.segments() + "/0000_0000");
+  WriteFileBytes(layout.segment(1), segment);
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), layout, kRawDataFormat));
+  EXPECT_THAT(ReadTexts(reader), testing::ElementsAre("hi"));
+  EXPECT_THAT(reader.status(), IsOk());
+  KB_ASSERT_OK_AND_ASSIGN(const ChannelFile channel, OpenChannelFile(FileSystem::Posix(), layout.segment(1)));
+  EXPECT_FALSE(SegmentCountsUnsynced(channel.extension));
 }
 
 TEST(JournalFormatDocTest, TheCallsMakeTheSegment) {
@@ -90,7 +112,7 @@ TEST(JournalFormatDocTest, TheCallsMakeTheSegment) {
   }
 }
 
-TEST(JournalFormatDocTest, TheLeaseAndTheEpochReadAsTheDocumentSays) {
+TEST(JournalFormatDocTest, TheSmallFilesReadAsTheDocumentSays) {
   const TempDir dir = TempDir::InMemory();
   const JournalLayout layout(dir.path());
   WriteFileBytes(layout.lease(), BytesOfTheDocument(kLease, 32));
@@ -99,6 +121,10 @@ TEST(JournalFormatDocTest, TheLeaseAndTheEpochReadAsTheDocumentSays) {
   WriteFileBytes(layout.epoch(), BytesOfTheDocument(kEpoch, 64));
   KB_ASSERT_OK_AND_ASSIGN(EpochStore epochs, EpochStore::Open(FileSystem::Posix(), layout.epoch()));
   EXPECT_EQ(epochs.current(), 3u);
+  WriteFileBytes(layout.synced(), BytesOfTheDocument(kSynced, 64));
+  KB_ASSERT_OK_AND_ASSIGN(const SyncMark mark, SyncMark::OpenForReading(FileSystem::Posix(), layout.synced()));
+  EXPECT_EQ(mark.synced(), 41u);
+  EXPECT_EQ(mark.poisoned(), 0u);
 }
 
 }  // namespace

@@ -76,6 +76,17 @@ TEST(SegmentExtensionTest, SaysWhatTheSegmentFollows) {
   EXPECT_THAT(FollowedBySegment(extension), IsOkAndHolds(link));
 }
 
+TEST(SegmentExtensionTest, OnlyANewSegmentCountsUnsynced) {
+  Extension extension = SegmentExtension(17, {.position = {}, .crc32c = 0xDEAD'BEEF, .time_ns = 0});
+  EXPECT_TRUE(SegmentCountsUnsynced(extension));
+  extension.hints[3] = 0xDEAD'BEEF;  // as the first version of the format had it
+  EXPECT_FALSE(SegmentCountsUnsynced(extension));
+  EXPECT_THAT(FollowedBySegment(extension),
+              IsOkAndHolds(ChainLink{.position = {}, .crc32c = 0xDEAD'BEEF, .time_ns = 0}));
+  EXPECT_FALSE(SegmentCountsUnsynced(std::nullopt));
+  EXPECT_FALSE(SegmentCountsUnsynced(Extension{.data_format = 17, .hints = {0, 0, 0, ~uint64_t{0}}}));
+}
+
 TEST(SegmentExtensionTest, AnyOtherChannelIsNoSegment) {
   EXPECT_THAT(FollowedBySegment(std::nullopt), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(FollowedBySegment(Extension{}), StatusIs(absl::StatusCode::kDataLoss));

@@ -1,0 +1,75 @@
+// SyncMark says how far a journal is known to be on stable storage, and whether a sync has failed: DIR/synced.
+//
+//   auto mark = SyncMark::Open(fs, layout.synced());
+//   ... sync the segments up to seq ...
+//   mark->Advance(seq);
+//
+// It is evidence for recovery, never needed: what it says is true, but it may say less than is true, since nobody syncs
+// it. A frame that does not fit, at or before the mark, was whole once: it was damaged, not torn.
+//
+// File: magic u64, synced seq u64, poisoned segment u64, zeros; mapped. One aligned word is written by the disk whole
+// or not at all, and each means something by itself.
+//
+// Thread safety: synced() and poisoned() any thread; the others the holder of the lease, one thread at a time.
+
+#ifndef KEKBIT_REPLICATION_SYNC_MARK_H_
+#define KEKBIT_REPLICATION_SYNC_MARK_H_
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kekbit/file_system.h"
+#include "kekbit/shared_word.h"
+#include "replication/journal_layout.h"
+#include "replication/position.h"
+
+namespace kekbit {
+
+class SyncMark final {
+ public:
+  // Opens the file, or makes it with nothing synced. DataLoss if it is something else.
+  static absl::StatusOr<SyncMark> Open(FileSystem& fs, const std::string& path);
+
+  // The same for who only looks: NotFound if there is none. Then only synced() and poisoned() may be called.
+  static absl::StatusOr<SyncMark> OpenForReading(FileSystem& fs, const std::string& path);
+
+  SyncMark(SyncMark&&) = default;
+  SyncMark& operator=(SyncMark&&) = default;
+
+  // Every frame up to this seq was synced; 0: nothing is known.
+  Seq synced() const { return AcquireWord(word(1)); }
+
+  // Every frame up to `seq` is synced: the call that synced it has returned. Never goes back.
+  void Advance(Seq seq) {
+    if (seq > PeekWord(word(1))) PublishWord(word(1), seq);
+  }
+
+  // The first segment of which a sync has failed; 0: none. What the page cache shows of it need not be on the disk,
+  // whatever a later sync returns.
+  SegmentNumber poisoned() const { return AcquireWord(word(2)); }
+
+  // A sync of the segment, at least 1, has failed.
+  void Poison(SegmentNumber segment) {
+    const SegmentNumber before = PeekWord(word(2));
+    if (before == 0 || segment < before) PublishWord(word(2), segment);
+  }
+
+  // What was poisoned has been read anew from the disk, or is no part of the journal any more.
+  absl::Status ClearPoison();
+
+ private:
+  static absl::StatusOr<SyncMark> OpenFor(FileSystem& fs, const std::string& path, Access access);
+
+  explicit SyncMark(std::unique_ptr<MappedFile> mapping) : mapping_(std::move(mapping)) {}
+
+  uint8_t* word(uint64_t n) const { return mapping_->data() + n * sizeof(uint64_t); }
+
+  std::unique_ptr<MappedFile> mapping_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_SYNC_MARK_H_
