@@ -144,6 +144,8 @@ void ShmWriter::TouchAhead() {
 
 void ShmWriter::Close() {
   if (std::exchange(closed_, true)) return;
+  claimed_ = 0;
+  DropHeld();
   max_payload_ = 0;  // from now on everything ends in ReserveSlowly
   PublishWord(head_, kClose);
   wake_.Notify();

@@ -17,7 +17,9 @@
 //   returns once everything published is on stable storage.
 // Invariants:
 //   (1) write_offset() is a multiple of 8, never goes back and never exceeds the capacity.
-//   (2) The word at write_offset() is WATERMARK while the writer lives, and CLOSE after its destructor.
+//   (2) The word at write_offset() is WATERMARK while the writer lives, and CLOSE after its destructor. While records
+//   are
+//       held, the same goes for the word of the first of them.
 //   (3) The file's lock is held from before the file has its name until after CLOSE.
 
 #ifndef KEKBIT_SHM_WRITER_H_
@@ -27,6 +29,7 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
@@ -114,6 +117,33 @@ class ShmWriter final {
     return Append(used);
   }
 
+  // The same, but readers see the record only with Release(): several records, held one after the other, are published
+  // as one. Meanwhile nothing else may be published.
+  void Hold(uint64_t used) {
+    KB_CHECK(used - 1 < claimed_);
+    claimed_ = 0;
+    const uint64_t size = RecordBytes(used);
+    PrepareWord(head_ + size, kWatermark);
+    if (held_ == nullptr) {
+      held_ = head_;
+      held_length_ = used;
+    } else {
+      PrepareWord(head_, used);  // readers don't get past the first one
+    }
+    head_ += size;
+  }
+  // Publishes the records that are held. REQUIRES: at least one is; no claim is open.
+  void Release() {
+    KB_CHECK(held_ != nullptr && claimed_ == 0);
+    PublishWord(std::exchange(held_, nullptr), held_length_);
+    wake_.Notify();
+  }
+  // Takes back the records that are held, if any: they were never published. REQUIRES: no claim is open.
+  void DropHeld() {
+    KB_CHECK(claimed_ == 0);
+    if (held_ != nullptr) head_ = std::exchange(held_, nullptr);
+  }
+
   // Gives the open claim back; nothing was published. REQUIRES: a claim is open.
   void Abort() {
     KB_CHECK(claimed_ != 0);
@@ -173,6 +203,8 @@ class ShmWriter final {
   uint64_t claimed_ = 0;  // size of the open claim; 0: none
   WakeEvent wake_;
 
+  uint8_t* held_ = nullptr;  // the first record that is held; null: none
+  uint64_t held_length_ = 0;
   uint8_t* data_;
   uint64_t touched_ = 0;  // requested from the toucher, as an offset in the data area
   Header header_;

@@ -54,9 +54,14 @@ absl::Status JournalWriter::Roll() {
   segment_.Close();
   std::swap(segment_, next);
   ++number_;
-  prepare_at_ = segment_.header().capacity() / 2;
+  EnterSegment();
   if (options_.preparer != nullptr) options_.preparer->Retire(std::move(next));
   return absl::OkStatus();
+}
+
+void JournalWriter::EnterSegment() {
+  prepare_at_ = segment_.header().capacity() / 2;
+  if (options_.commit != nullptr) options_.commit->AddSegment(number_, segment_.path(), segment_.mapping());
 }
 
 void JournalWriter::PrepareNext() {
@@ -73,6 +78,12 @@ absl::Status JournalWriter::TooLong() const {
   return absl::ResourceExhaustedError(absl::StrCat(options_.layout.directory(), ": the command is longer than ",
                                                    command_bytes_max(), " bytes, the most that a segment of ",
                                                    options_.segment_bytes, " bytes takes"));
+}
+
+absl::Status JournalWriter::BatchTooLong(size_t count) const {
+  return absl::ResourceExhaustedError(
+      absl::StrCat(options_.layout.directory(), ": a batch of ", count, " commands does not fit into one segment of ",
+                   options_.segment_bytes, " bytes, or one of them takes more than ", command_bytes_max()));
 }
 
 }  // namespace kekbit

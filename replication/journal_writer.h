@@ -8,7 +8,7 @@
 // which
 //   it makes before it closes the old: a full disk leaves the old one in use.
 // Fencing: once a newer epoch was granted, Append() returns Aborted with that epoch, for ever.
-// Durability: published frames survive the death of this process, not of the machine.
+// Durability: published frames survive the death of this process, not of the machine; GroupCommit brings them to disk.
 // Invariants:
 //   (1) Frames have the seq of the one before + 1, this writer's epoch, its checksum as seed, and a time not before
 //   its. (2) The first frame is an EpochStart, which names what it follows; it begins a segment of its own.
@@ -30,6 +30,7 @@
 #include "kekbit/status_macros.h"
 #include "replication/epoch_store.h"
 #include "replication/frame.h"
+#include "replication/group_commit.h"
 #include "replication/journal_layout.h"
 #include "replication/segment_preparer.h"
 
@@ -43,6 +44,8 @@ struct JournalWriterOptions {
   uint32_t segment_bytes = 64u << 20;
   // Has segments of that capacity ready; null: the writer makes each when it needs it. Outlives the writer.
   SegmentPreparer* preparer = nullptr;
+  // Is told of segments and frames, and brings them to the disk; null: nobody does. Outlives the writer.
+  GroupCommit* commit = nullptr;
 };
 
 // How much of a segment is touched ahead of its writer: little, since each page touched is one more for the disk to
@@ -88,6 +91,34 @@ class JournalWriter final {
     }
   }
 
+  // Appends `count` commands, at least one, as one publication: readers see all of them or none. `encode(i, to)` is
+  // that of Append() for the i-th. Returns the position of the first; the others follow it. Errors as for Append();
+  // ResourceExhausted also if they don't fit into one segment.
+  template <typename Encode>
+  absl::StatusOr<Position> AppendBatch(size_t count, Encode&& encode, int64_t now_ns) {
+    if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
+    for (bool rolled = false;; rolled = true) {
+      const ChainLink before = last_;
+      const absl::Status held = HoldBatch(count, encode, now_ns);
+      if (ABSL_PREDICT_TRUE(held.ok())) {
+        segment_.Release();
+        KB_RETURN_IF_ERROR(AfterPublication());
+        return Position{.epoch = epoch_, .seq = before.position.seq + 1};
+      }
+      segment_.DropHeld();
+      last_ = before;
+      if (rolled || !absl::IsResourceExhausted(held)) return held;
+      KB_RETURN_IF_ERROR(Roll());
+    }
+  }
+
+  // Closes the segment: nothing can be appended any more.
+  void Close() { segment_.Close(); }
+
+  // Which segment it writes to, and how much of that.
+  SegmentNumber segment() const { return number_; }
+  uint64_t segment_offset() const { return segment_.write_offset(); }
+
   // The longest encoded command that fits into a frame.
   uint64_t command_bytes_max() const { return segment_.header().max_msg_len() - kFrameHeaderBytes; }
 
@@ -104,7 +135,7 @@ class JournalWriter final {
         epochs_(&epochs),
         options_(std::move(options)),
         number_(number) {
-    prepare_at_ = segment_.header().capacity() / 2;
+    EnterSegment();
   }
 
   static absl::StatusOr<ShmWriter> CreateSegment(const JournalWriterOptions& options, Epoch epoch,
@@ -113,26 +144,59 @@ class JournalWriter final {
   // Makes the claim `room`, with `length` bytes of payload in place, the next frame.
   absl::StatusOr<Position> Publish(MutableBytes room, size_t length, int64_t now_ns,
                                    FrameKind kind = FrameKind::kCommand) {
+    Seal(room, length, now_ns, kind);
+    segment_.Publish(kFrameHeaderBytes + length);
+    if (absl::Status status = AfterPublication(); ABSL_PREDICT_FALSE(!status.ok())) return status;
+    return last_.position;
+  }
+
+  void Seal(MutableBytes room, size_t length, int64_t now_ns, FrameKind kind) {
     FrameHeader header;
     header.kind = static_cast<uint8_t>(kind);
     header.epoch = epoch_;
     header.seq = last_.position.seq + 1;
-    header.unsynced = UnsyncedBefore(header.seq, 0);
+    header.unsynced = UnsyncedBefore(header.seq, options_.commit == nullptr ? 0 : options_.commit->synced());
     header.time_ns = std::max(now_ns, last_.time_ns);
     last_ = SealFrame(header, last_, room.first(kFrameHeaderBytes + length));
-    segment_.Publish(kFrameHeaderBytes + length);
+  }
+
+  absl::Status AfterPublication() {
     if (ABSL_PREDICT_FALSE(segment_.write_offset() > prepare_at_)) PrepareNext();
     // Behind the publication: whoever took the epoch over before it was visible has changed the word (see EpochStore).
     LightFence();
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
-    return last_.position;
+    // Only now: what nobody may acknowledge, nobody shall wait for.
+    if (options_.commit != nullptr) {
+      options_.commit->Published(last_.position.seq, kDataOffset + segment_.write_offset() + kLengthBytes);
+    }
+    return absl::OkStatus();
+  }
+
+  template <typename Encode>
+  absl::Status HoldBatch(size_t count, Encode& encode, int64_t now_ns) {
+    for (size_t i = 0; i < count; ++i) {
+      KB_ASSIGN_OR_RETURN(const MutableBytes room, segment_.ClaimMost());
+      absl::StatusOr<size_t> length = absl::ResourceExhaustedError("");
+      if (room.size() > kFrameHeaderBytes) length = encode(i, room.subspan(kFrameHeaderBytes));
+      if (ABSL_PREDICT_FALSE(!length.ok())) {
+        segment_.Abort();
+        if (absl::IsResourceExhausted(length.status())) return BatchTooLong(count);
+        return length.status();
+      }
+      Seal(room, *length, now_ns, FrameKind::kCommand);
+      segment_.Hold(kFrameHeaderBytes + *length);
+    }
+    return absl::OkStatus();
   }
 
   absl::Status Roll();
+  // Frames will lie in segment_.
+  void EnterSegment();
   // Has the next segment prepared, once.
   void PrepareNext();
   absl::Status Fenced() const;
   absl::Status TooLong() const;
+  absl::Status BatchTooLong(size_t count) const;
 
   ShmWriter segment_;
   ChainLink last_;

@@ -50,7 +50,7 @@ ROWS = {
         "frame replica_options",
         "apply_context catch_up failover journal_layout retention snapshot_format",
         "epoch_store lease segment snapshot_store state_machine sync_mark",
-        "segment_preparer syncer",
+        "group_commit segment_preparer",
         "journal_reader journal_recovery journal_writer",
         "follower",
         "primary replica_core",

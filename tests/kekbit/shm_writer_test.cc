@@ -1,6 +1,7 @@
 #include "kekbit/shm_writer.h"
 
 #include <cstdint>
+#include <cstring>
 #include <string>
 #include <utility>
 #include <vector>
@@ -111,6 +112,39 @@ TEST_F(ShmWriterTest, AnAbortedClaimLeavesNoTrace) {
   EXPECT_EQ(writer.write_offset(), 8u);
   ASSERT_THAT(writer.Write(AsBytes("next")), IsOk());
   EXPECT_THAT(Published(), ElementsAre("next"));
+}
+
+TEST_F(ShmWriterTest, HeldRecordsAreSeenTogether) {
+  ShmWriter writer = Make();
+  ASSERT_THAT(writer.Write(AsBytes("before")), IsOk());
+  const uint64_t offset = writer.write_offset();
+  for (const absl::string_view text : {"one", "two", "three"}) {
+    KB_ASSERT_OK_AND_ASSIGN(const MutableBytes claim, writer.Claim(10));
+    std::memcpy(claim.data(), text.data(), text.size());
+    writer.Hold(text.size());
+    EXPECT_THAT(Published(), ElementsAre("before"));
+    EXPECT_EQ(WordAt(offset), kWatermark);
+  }
+  writer.Release();
+  EXPECT_THAT(Published(), ElementsAre("before", "one", "two", "three"));
+}
+
+TEST_F(ShmWriterTest, HeldRecordsThatAreDroppedLeaveNoTrace) {
+  {
+    ShmWriter writer = Make();
+    const uint64_t offset = writer.write_offset();
+    for (int i = 0; i < 3; ++i) {
+      ASSERT_THAT(writer.Claim(10), IsOk());
+      writer.Hold(10);
+    }
+    writer.DropHeld();
+    EXPECT_EQ(writer.write_offset(), offset);
+    ASSERT_THAT(writer.Write(AsBytes("after")), IsOk());
+    EXPECT_THAT(Published(), ElementsAre("after"));
+    ASSERT_THAT(writer.Claim(10), IsOk());
+    writer.Hold(10);
+  }
+  EXPECT_THAT(Published(), ElementsAre("after"));  // the destructor closed in front of what was held
 }
 
 TEST_F(ShmWriterTest, ClaimMostGivesTheLongestAllowedThenWhatIsLeft) {

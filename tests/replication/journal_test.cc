@@ -2,6 +2,7 @@
 // gone it gets OutOfRange with the first seq still kept.
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -156,6 +157,52 @@ TEST_F(JournalTest, AnErrorOfTheEncoderPublishesNothing) {
   EXPECT_THAT(writer.Append(fails, 1), StatusIs(absl::StatusCode::kInvalidArgument, "no such thing"));
   ASSERT_THAT(Append(writer, "next"), IsOk());
   EXPECT_THAT(journal_.Texts(), ElementsAre("next"));
+}
+
+TEST_F(JournalTest, ABatchIsPublishedAsOne) {
+  JournalWriter writer = journal_.Begin();
+  AppendCommands(writer, 0, 3);
+  const auto encode = [this](size_t i, MutableBytes to) -> absl::StatusOr<size_t> {
+    // In the middle of the batch readers see nothing of it.
+    EXPECT_THAT(journal_.Texts(), testing::ElementsAreArray(Commands(0, 3)));
+    const std::string command = Command(3 + i);
+    std::memcpy(to.data(), command.data(), command.size());
+    return command.size();
+  };
+  EXPECT_THAT(writer.AppendBatch(5, encode, 1), IsOkAndHolds(Position{.epoch = 1, .seq = 5}));
+  EXPECT_EQ(writer.last().position.seq, 9u);
+  EXPECT_THAT(journal_.Texts(), testing::ElementsAreArray(Commands(0, 8)));
+}
+
+TEST_F(JournalTest, ABatchLiesInOneSegmentOrIsRefusedWhole) {
+  JournalWriter writer = journal_.Begin();
+  const auto encode = [](size_t i, MutableBytes to) -> absl::StatusOr<size_t> {
+    const std::string command = Command(i);
+    if (to.size() < command.size()) return absl::ResourceExhaustedError("no room");
+    std::memcpy(to.data(), command.data(), command.size());
+    return command.size();
+  };
+  // A segment holds some 120 of them: the second batch begins the next one, the third fits into none.
+  ASSERT_THAT(writer.AppendBatch(100, encode, 1), IsOk());
+  ASSERT_THAT(writer.AppendBatch(100, encode, 1), IsOk());
+  EXPECT_THAT(journal_.Segments(), ElementsAre(1, 2));
+  const Position last = writer.last().position;
+  EXPECT_THAT(writer.AppendBatch(1'000, encode, 1),
+              StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("1000 commands")));
+  EXPECT_EQ(writer.last().position, last);
+  ASSERT_THAT(writer.AppendBatch(100, encode, 1), IsOk());
+  EXPECT_EQ(journal_.Texts().size(), 300u);
+}
+
+TEST_F(JournalTest, AnErrorInABatchPublishesNothingOfIt) {
+  JournalWriter writer = journal_.Begin();
+  const auto encode = [](size_t i, MutableBytes) -> absl::StatusOr<size_t> {
+    if (i == 2) return absl::InvalidArgumentError("planted");
+    return 1;
+  };
+  EXPECT_THAT(writer.AppendBatch(5, encode, 1), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("planted")));
+  AppendCommands(writer, 0, 3);
+  EXPECT_THAT(journal_.Texts(), testing::ElementsAreArray(Commands(0, 3)));
 }
 
 TEST_F(JournalTest, OpensAtAnySeqWithoutReadingWhatIsBefore) {
