@@ -88,6 +88,16 @@ absl::Status ShmReader::MoveTo(uint64_t position) {
       absl::StrCat(path(), ": offset ", position, " is not reached yet, the records end at ", reached));
 }
 
+absl::Status ShmReader::JumpTo(uint64_t position) {
+  if (position % kAlignment != 0 || position > header().capacity()) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(path(), ": no record begins at offset ", position, "; the data area has ", header().capacity()));
+  }
+  at_ = data_ + position;
+  end_ = ChannelEnd::kNone;
+  return absl::OkStatus();
+}
+
 absl::Status ShmReader::status() const {
   if (end_ == ChannelEnd::kDamaged) {
     return absl::DataLossError(

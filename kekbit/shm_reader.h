@@ -144,6 +144,11 @@ class ShmReader final {
   // and it is not the end either; the reader then stays where it was.
   absl::Status MoveTo(uint64_t position);
 
+  // Moves to a place that position() returned, without the walk. What is read there is whatever stands there: nothing
+  // is believed that does not fit into the file, but only the caller can tell whether it is a record. InvalidArgument
+  // if no record can begin there.
+  absl::Status JumpTo(uint64_t position);
+
   // Whether no record will ever come again, and why.
   bool exhausted() const { return end_ != ChannelEnd::kNone; }
   ChannelEnd channel_end() const { return end_; }
