@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kekbit/asymmetric_fence.h"
+#include "kekbit/bytes.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
@@ -49,6 +50,16 @@ absl::StatusOr<EpochStore> EpochStore::Open(FileSystem& fs, const std::string& p
   // Every process that may become primary: its looks at the word are the cheap side of the fence.
   JoinHeavyFence();
   return EpochStore(*std::move(file), std::move(mapping));
+}
+
+absl::StatusOr<Epoch> EpochStore::Read(FileSystem& fs, const std::string& path) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kRead));
+  uint8_t bytes[2 * sizeof(uint64_t)] = {};
+  KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(bytes, sizeof bytes)));
+  if (size != sizeof bytes || LoadUnaligned<uint64_t>(bytes) != kMagic) {
+    return absl::DataLossError(absl::StrCat(path, ": no file of epochs"));
+  }
+  return LoadUnaligned<uint64_t>(bytes + sizeof(uint64_t));
 }
 
 absl::StatusOr<bool> EpochStore::IsNamed(FileSystem& fs) const {

@@ -53,7 +53,7 @@ ROWS = {
         "replica_stats",
         "group_commit segment_preparer",
         "journal_reader journal_recovery journal_writer replica_facts",
-        "follower",
+        "follower journal_view",
         "primary replica_core",
         "replica",
     ],

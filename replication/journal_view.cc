@@ -1,0 +1,176 @@
+#include "replication/journal_view.h"
+
+#include <algorithm>
+#include <memory>
+#include <tuple>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/channel_file.h"
+#include "kekbit/channel_scan.h"
+#include "kekbit/status_macros.h"
+#include "replication/epoch_store.h"
+#include "replication/lease.h"
+#include "replication/stats_files.h"
+#include "replication/sync_mark.h"
+
+namespace kekbit {
+namespace {
+
+// Segments that are looked into for one replica's lag, before the rest is taken for full.
+constexpr int kSegmentsLookedInto = 8;
+
+// Segments that are read, from the last one back, to find the last frame: new ones may hold none yet.
+constexpr size_t kSegmentsRead = 3;
+
+bool IsLocked(FileSystem& fs, const std::string& path) {
+  const auto file = fs.Open(path, Access::kRead);
+  if (!file.ok()) return false;
+  const absl::StatusOr<bool> locked = (*file)->LockedByOther();
+  return locked.ok() && *locked;
+}
+
+absl::StatusOr<Seq> FirstSeq(FileSystem& fs, const std::string& path) {
+  KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs, path));
+  KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel.extension));
+  return follows.position.seq + 1;
+}
+
+}  // namespace
+
+absl::StatusOr<JournalFacts> JournalView::Look() {
+  JournalFacts facts;
+  facts.directory = layout_.directory();
+  KB_RETURN_IF_ERROR(LookAtSegments(facts));
+  LookAtLeaseAndMarks(facts);
+  LookAtEnd(facts);
+  LookAtReplicas(facts);
+  if (facts.segments == 0 && facts.epoch == 0 && facts.replicas.empty()) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        layout_.directory(), ": a directory without a journal: there are no segments in ", layout_.segments()));
+  }
+  return facts;
+}
+
+absl::Status JournalView::LookAtSegments(JournalFacts& facts) {
+  KB_RETURN_IF_ERROR(fs_.List(layout_.directory()).status());
+  KB_ASSIGN_OR_RETURN(segments_, layout_.ListSegments(fs_));
+  facts.segments = segments_.size();
+  if (segments_.empty()) return absl::OkStatus();
+  facts.first_segment = segments_.front();
+  facts.last_segment = segments_.back();
+  file_bytes_.erase(file_bytes_.begin(), file_bytes_.lower_bound(segments_.front()));
+  used_bytes_.erase(used_bytes_.begin(), used_bytes_.lower_bound(segments_.front()));
+  for (const SegmentNumber number : segments_) {
+    auto known = file_bytes_.find(number);
+    if (known == file_bytes_.end()) {
+      const absl::StatusOr<FileInfo> info = fs_.Info(layout_.segment(number));
+      if (!info.ok()) continue;  // cut off meanwhile
+      known = file_bytes_.emplace(number, info->size).first;
+    }
+    facts.bytes += known->second;
+  }
+  auto first = first_seqs_.find(segments_.front());
+  if (first == first_seqs_.end()) {
+    const absl::StatusOr<Seq> seq = FirstSeq(fs_, layout_.segment(segments_.front()));
+    if (!seq.ok()) return absl::OkStatus();
+    first_seqs_.clear();
+    first = first_seqs_.emplace(segments_.front(), *seq).first;
+  }
+  facts.first_seq = first->second;
+  return absl::OkStatus();
+}
+
+void JournalView::LookAtEnd(JournalFacts& facts) {
+  if (reader_ && (reader_->status().ok() || MayPass(reader_->status()))) {
+    while (const std::optional<Frame> frame = reader_->Next()) last_time_ns_ = frame->header.time_ns;
+    facts.end_status = reader_->status();
+  } else {
+    reader_.reset();
+    last_time_ns_ = 0;
+    for (size_t back = 1; back <= std::min(kSegmentsRead, segments_.size()) && last_time_ns_ == 0; ++back) {
+      facts.end_status = ReadFrom(segments_[segments_.size() - back]);
+      if (!facts.end_status.ok()) break;
+    }
+  }
+  if (!reader_) return;
+  facts.last = reader_->last().position;
+  facts.last_time_ns = last_time_ns_;
+}
+
+absl::Status JournalView::ReadFrom(SegmentNumber number) {
+  KB_ASSIGN_OR_RETURN(const Seq from, FirstSeq(fs_, layout_.segment(number)));
+  KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs_, layout_, std::nullopt, from));
+  reader_ = std::move(reader);
+  while (const std::optional<Frame> frame = reader_->Next()) last_time_ns_ = frame->header.time_ns;
+  return reader_->status();
+}
+
+void JournalView::LookAtLeaseAndMarks(JournalFacts& facts) {
+  if (const absl::StatusOr<Epoch> epoch = EpochStore::Read(fs_, layout_.epoch()); epoch.ok()) facts.epoch = *epoch;
+  facts.lease_held = IsLocked(fs_, layout_.lease());
+  facts.holder = Lease::Holder(fs_, layout_.lease());
+  if (const absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced()); mark.ok()) {
+    facts.synced = mark->synced();
+    facts.poisoned = mark->poisoned();
+  }
+}
+
+void JournalView::LookAtReplicas(JournalFacts& facts) {
+  for (const std::string& path : ListStatsFiles(fs_, layout_)) {
+    absl::StatusOr<ReplicaFacts> replica = ReadReplicaStats(fs_, path);
+    if (replica.ok()) {
+      facts.replicas.push_back({.facts = *std::move(replica), .lag = {}});
+    } else if (!absl::IsNotFound(replica.status())) {
+      facts.unreadable.emplace_back(replica.status().message());
+    }
+  }
+  std::sort(facts.replicas.begin(), facts.replicas.end(), [](const ReplicaView& a, const ReplicaView& b) {
+    return std::tuple(!a.facts.alive, b.facts.created_ns, b.facts.path) <
+           std::tuple(!b.facts.alive, a.facts.created_ns, a.facts.path);
+  });
+  for (ReplicaView& replica : facts.replicas) replica.lag = LagOf(facts, replica.facts);
+}
+
+ReplicaLag JournalView::LagOf(const JournalFacts& facts, const ReplicaFacts& replica) {
+  ReplicaLag lag;
+  if (replica.applied.seq >= facts.last.seq) {
+    lag.bytes = 0;
+    return lag;
+  }
+  lag.frames = facts.last.seq - replica.applied.seq;
+  lag.bytes = BytesBehind(replica.segment, replica.offset);
+  // Any words may stand in the file: the difference is taken where it can't overflow.
+  if (replica.applied_time_ns > 0 && replica.applied_time_ns < facts.last_time_ns) {
+    lag.time_ns = facts.last_time_ns - replica.applied_time_ns;
+  }
+  return lag;
+}
+
+std::optional<uint64_t> JournalView::BytesBehind(SegmentNumber segment, uint64_t offset) {
+  if (segment == 0 || !reader_ || segment > reader_->segment()) return std::nullopt;
+  const auto from = std::lower_bound(segments_.begin(), segments_.end(), segment);
+  if (from == segments_.end() || *from != segment) return std::nullopt;
+  int looks = kSegmentsLookedInto;
+  uint64_t end = 0;  // of the journal, counted from the beginning of the replica's segment
+  for (auto number = from; number != segments_.end() && *number < reader_->segment(); ++number) {
+    end += UsedBytes(*number, looks);
+  }
+  end += reader_->offset();
+  if (offset > end) return std::nullopt;
+  return end - offset;
+}
+
+uint64_t JournalView::UsedBytes(SegmentNumber number, int& looks) {
+  const auto known = used_bytes_.find(number);
+  if (known != used_bytes_.end()) return known->second;
+  if (looks-- <= 0) return file_bytes_.contains(number) ? file_bytes_[number] : 0;
+  absl::StatusOr<ChannelScan> scan = ChannelScan::OpenAt(layout_.segment(number), fs_);
+  if (!scan.ok()) return 0;
+  ChannelItem item = scan->Next();
+  while (!item.is_last()) item = scan->Next();
+  used_bytes_[number] = item.offset;
+  return item.offset;
+}
+
+}  // namespace kekbit

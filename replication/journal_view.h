@@ -1,0 +1,105 @@
+// JournalView: what there is of a journal and its replicas, for who looks from outside: operators, tools.
+//
+//   JournalView view(fs, directory);
+//   absl::StatusOr<JournalFacts> facts = view.Look();   // again whenever one likes: it goes on where the journal ended
+//
+// It takes no lock and writes nothing, so it may look at a live journal, and at one that it may only read.
+//
+// Lag is measured from where the journal ended just before the replicas were asked: a replica that keeps up has none.
+//
+// Thread safety: one thread at a time. Errors: Look() fails only if there is no journal, or its directory can't be
+// read;
+//   whatever else can't be read is said in the facts.
+
+#ifndef KEKBIT_REPLICATION_JOURNAL_VIEW_H_
+#define KEKBIT_REPLICATION_JOURNAL_VIEW_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kekbit/file_system.h"
+#include "replication/journal_layout.h"
+#include "replication/journal_reader.h"
+#include "replication/position.h"
+#include "replication/process_watch.h"
+#include "replication/replica_facts.h"
+
+namespace kekbit {
+
+// How far a replica is behind the end of the journal.
+struct ReplicaLag {
+  uint64_t frames = 0;
+  // Of records, with their lengths and padding. Nothing if the replica did not say where it is, or that place is gone.
+  // Of more segments than eight the rest is taken for full.
+  std::optional<uint64_t> bytes = std::nullopt;
+  int64_t time_ns = 0;  // by the frames' times, the last one's and that of the last one applied; 0 also if not known
+};
+
+struct ReplicaView {
+  ReplicaFacts facts;
+  ReplicaLag lag;
+};
+
+struct JournalFacts {
+  std::string directory;
+
+  uint64_t segments = 0;
+  SegmentNumber first_segment = 0;
+  SegmentNumber last_segment = 0;
+  uint64_t bytes = 0;  // of all segments' files
+
+  Seq first_seq = 0;         // the first one kept; 0: not known
+  Position last;             // of the last frame
+  int64_t last_time_ns = 0;  // its time, since the Unix epoch; 0: not known
+  // OK, or why the frames behind `last` can't be read.
+  absl::Status end_status;
+
+  Epoch epoch = 0;                      // the newest that was granted; 0: none, or not known
+  bool lease_held = false;              // so somebody is, or is becoming, primary
+  std::optional<ProcessId> holder;      // who says that it holds, or last held, the lease
+  std::optional<Seq> synced;            // up to here it is known to be on stable storage
+  SegmentNumber poisoned = 0;           // the first segment of which a sync failed; 0: none
+  std::vector<ReplicaView> replicas;    // the live ones first, then the dead ones, each the youngest first
+  std::vector<std::string> unreadable;  // why the statistics of others can't be read, each with its path
+};
+
+class JournalView final {
+ public:
+  // `fs` outlives it.
+  JournalView(FileSystem& fs, absl::string_view directory) : fs_(fs), layout_(directory) {}
+
+  // FailedPrecondition if there is no journal in the directory.
+  absl::StatusOr<JournalFacts> Look();
+
+ private:
+  absl::Status LookAtSegments(JournalFacts& facts);
+  void LookAtEnd(JournalFacts& facts);
+  // Reads from that segment on to the end of the journal.
+  absl::Status ReadFrom(SegmentNumber number);
+  void LookAtLeaseAndMarks(JournalFacts& facts);
+  void LookAtReplicas(JournalFacts& facts);
+
+  ReplicaLag LagOf(const JournalFacts& facts, const ReplicaFacts& replica);
+  std::optional<uint64_t> BytesBehind(SegmentNumber segment, uint64_t offset);
+  // Bytes of a closed segment's data area that hold records; `looks`: how many files may still be looked into.
+  uint64_t UsedBytes(SegmentNumber number, int& looks);
+
+  FileSystem& fs_;
+  JournalLayout layout_;
+  std::vector<SegmentNumber> segments_;           // as listed last
+  std::map<SegmentNumber, uint64_t> file_bytes_;  // they never change
+  std::map<SegmentNumber, uint64_t> used_bytes_;  // of segments that were closed when they were looked into
+  std::map<SegmentNumber, Seq> first_seqs_;
+  std::optional<JournalReader> reader_;  // at the end of the journal
+  int64_t last_time_ns_ = 0;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_JOURNAL_VIEW_H_
