@@ -69,6 +69,7 @@ ONLY_IN = [
     (r"<sys/mman\.h>", r"(.*/)?posix_\w+\.cc|(tests|bench)/.*"),
     (r"<cereal/", r"codecs/cereal_\w+\.h|(tests|examples|bench)/.*"),
     (r"<CLI/", r"(tools|examples|tests)/.*"),
+    (r"<hiredis/", r"examples/kv_server/.*"),
     (r"<nats/", r"replication/bridge/nats_\w+\.cc"),
     (r"[<\"](gtest|gmock)/", r"tests/.*|examples/embedding/.*"),
     (r"[<\"]benchmark/", r"bench/.*"),

@@ -1,0 +1,98 @@
+// kv_server: a key-value service with a hot standby, which speaks the Redis protocol.
+//
+//   kv_server --directory /tmp/kv     # first: the primary, on port 6379
+//   kv_server --directory /tmp/kv     # again, elsewhere: the standby; takes over, port and all, when the primary dies
+//   redis-cli set greeting hello
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <cstdint>
+#include <cstdio>
+#include <map>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "examples/kv_server/kv_server.h"
+#include "examples/kv_server/kv_state.h"
+#include "replication/replica.h"
+
+namespace kekbit::examples {
+namespace {
+
+int Fail(const absl::Status& status) {
+  std::fprintf(stderr, "kv_server: %s\n", std::string(status.message()).c_str());
+  return 1;
+}
+
+// Reads the whole journal, as a replica that never leads, and says what state that makes.
+int PrintDigest(ReplicaOptions options) {
+  options.may_lead = false;
+  options.threads = false;
+  const auto replica = Replica<KvState>::Open(std::move(options));
+  if (!replica.ok()) return Fail(replica.status());
+  const auto [keys, digest] = (*replica)->Read([](const KvState& s) { return std::pair(s.keys().size(), s.digest()); });
+  std::printf("seq %llu keys %zu digest %016llx\n", static_cast<unsigned long long>((*replica)->applied().seq), keys,
+              static_cast<unsigned long long>(digest));
+  return 0;
+}
+
+int Serve(ReplicaOptions replica_options, KvServerOptions server_options) {
+  server_options.ack = replica_options.ack;
+  auto server = KvServer::Create(std::move(server_options));
+  if (!server.ok()) return Fail(server.status());
+  const std::string directory = replica_options.directory;
+  replica_options.on_role_change = [&server](Role /*role*/, Epoch /*epoch*/) { (*server)->Wake(); };
+  auto replica = Replica<KvState>::Open(std::move(replica_options));
+  if (!replica.ok()) return Fail(replica.status());
+  // A moment for a replica that finds the journal free; then it is worth a word.
+  if (!(*replica)->WaitForRole(Role::kPrimary, absl::Milliseconds(200)) && (*replica)->role() == Role::kFollower) {
+    const absl::Status status = (*replica)->status();
+    std::fprintf(stderr, "kv_server: standby on %s at seq %llu; %s\n", directory.c_str(),
+                 static_cast<unsigned long long>((*replica)->applied().seq),
+                 status.ok() ? "takes over when the primary is gone"
+                             : absl::StrCat("can't become primary, trying again: ", status.message()).c_str());
+  }
+  const absl::Status status = (*server)->Run(**replica);
+  return status.ok() ? 0 : Fail(status);
+}
+
+int Main(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);  // NOLINT(cert-err33-c): can't fail for these arguments
+  CLI::App app(
+      "A key-value service with a hot standby, which speaks the Redis protocol.\n"
+      "Started again on the same directory it is the standby: it listens when the primary has died.");
+  ReplicaOptions replica;
+  KvServerOptions server;
+  bool digest = false;
+  const std::map<std::string, Ack> stages = {{"published", Ack::kPublished}};
+  app.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
+  app.add_option("-p,--port", server.port, "To listen on")->capture_default_str();
+  app.add_option("--bind", server.bind,
+                 "Address to listen on, in numbers. There are no passwords: mind who can reach it")
+      ->capture_default_str();
+  app.add_option("--ack", replica.ack, "When a command is answered: published (survives the death of the process)")
+      ->transform(CLI::CheckedTransformer(stages));
+  app.add_option("--segment-bytes", replica.segment_bytes,
+                 "Size of each file of the journal; a command takes 1/128 of it")
+      ->check(CLI::Range(64u << 10, 4'000'000'000u))
+      ->capture_default_str();
+  app.add_option("--max-clients", server.clients_max, "At the same time")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  app.add_option("--max-output-bytes", server.output_bytes_max, "Of answers that a client does not read")
+      ->capture_default_str();
+  app.add_flag("--digest", digest, "Only read the journal, print how far it goes and a digest of the state, and exit");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  }
+  return digest ? PrintDigest(std::move(replica)) : Serve(std::move(replica), std::move(server));
+}
+
+}  // namespace
+}  // namespace kekbit::examples
+
+int main(int argc, char** argv) { return kekbit::examples::Main(argc, argv); }

@@ -1,0 +1,186 @@
+// KvState: the keys of a key-value service, as the state of a Replica. Its commands are those of Redis that change
+// something; what they do and answer is what Redis 7.0 does and answers.
+//
+// Time is that of the journal: a key expires for every replica at the same frame. Apply() first erases what has expired
+// by the time of its command. So between commands keys stay that are due; KvTick is the command that does nothing else,
+// for a service that finds one.
+//
+// The parser of requests (kv_commands.h) has seen to it that a command makes sense as such; what depends on the keys
+// is answered here.
+
+#ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_STATE_H_
+#define KEKBIT_EXAMPLES_KV_SERVER_KV_STATE_H_
+
+#include <cereal/types/string.hpp>
+#include <cereal/types/utility.hpp>
+#include <cereal/types/variant.hpp>
+#include <cereal/types/vector.hpp>
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "absl/strings/string_view.h"
+#include "examples/kv_server/kv_keyspace.h"
+#include "replication/apply_context.h"
+
+namespace kekbit::examples {
+
+inline constexpr char kKvWrongType[] = "WRONGTYPE Operation against a key holding the wrong kind of value";
+inline constexpr char kKvNotInteger[] = "ERR value is not an integer or out of range";
+// As long as a string may become, by APPEND.
+inline constexpr size_t kKvStringBytesMax = 512u << 20;
+
+// A decimal number as Redis takes it: no spaces, no plus sign, no leading zeros, in 64 bits.
+bool ParseKvInteger(absl::string_view text, int64_t* value);
+
+enum class KvWhen : uint8_t { kAlways, kIfMissing, kIfThere };  // NX, XX
+enum class KvExpiry : uint8_t { kNone, kKeep, kIn, kAt };       // none, KEEPTTL, EX and PX, EXAT, PXAT
+enum class KvExpireIf : uint8_t { kNone = 1, kSome = 2, kLater = 4, kEarlier = 8 };  // NX, XX, GT, LT
+enum class KvSide : uint8_t { kLeft, kRight };
+
+// Each with the members that cereal saves, in this order.
+#define KV_FIELDS(...)               \
+  template <class Archive>           \
+  void serialize(Archive& archive) { \
+    archive(__VA_ARGS__);            \
+  }
+
+struct KvSetString {
+  std::string key, value;
+  KvWhen when = KvWhen::kAlways;
+  KvExpiry expiry = KvExpiry::kNone;
+  bool get = false;       // answer with the old value
+  int64_t expire_ms = 0;  // from now on, or since the Unix epoch
+  KV_FIELDS(key, value, when, expiry, get, expire_ms)
+};
+struct KvSetMany {
+  std::vector<std::pair<std::string, std::string>> values;
+  KV_FIELDS(values)
+};
+struct KvDelete {
+  std::vector<std::string> keys;
+  KV_FIELDS(keys)
+};
+struct KvExpire {
+  std::string key;
+  int64_t in_ms = 0;
+  uint8_t only_if = 0;   // any KvExpireIf
+  bool seconds = false;  // for the words of an error
+  KV_FIELDS(key, in_ms, only_if, seconds)
+};
+struct KvPersist {
+  std::string key;
+  KV_FIELDS(key)
+};
+struct KvAdd {
+  std::string key;
+  int64_t number = 0;
+  KV_FIELDS(key, number)
+};
+struct KvAppend {
+  std::string key, value;
+  KV_FIELDS(key, value)
+};
+struct KvSetFields {
+  std::string key;
+  std::vector<std::pair<std::string, std::string>> fields;
+  KV_FIELDS(key, fields)
+};
+struct KvDeleteFields {
+  std::string key;
+  std::vector<std::string> fields;
+  KV_FIELDS(key, fields)
+};
+struct KvPush {
+  std::string key;
+  KvSide side = KvSide::kLeft;
+  std::vector<std::string> values;
+  KV_FIELDS(key, side, values)
+};
+struct KvPop {
+  std::string key;
+  KvSide side = KvSide::kLeft;
+  bool one = true;  // answer with a string, not with an array of `count`
+  uint64_t count = 1;
+  KV_FIELDS(key, side, one, count)
+};
+struct KvAddMembers {
+  std::string key;
+  std::vector<std::string> members;
+  KV_FIELDS(key, members)
+};
+struct KvRemoveMembers {
+  std::string key;
+  std::vector<std::string> members;
+  KV_FIELDS(key, members)
+};
+struct KvFlush {
+  KV_FIELDS()
+};
+struct KvTick {
+  KV_FIELDS()
+};
+
+#undef KV_FIELDS
+
+struct KvOk {};
+struct KvNil {};
+struct KvNilArray {};
+struct KvError {
+  std::string text;
+};
+
+class KvState final {
+ public:
+  // The place of a command in it is in journals: add new ones at the end.
+  using Command = std::variant<KvSetString, KvSetMany, KvDelete, KvExpire, KvPersist, KvAdd, KvAppend, KvSetFields,
+                               KvDeleteFields, KvPush, KvPop, KvAddMembers, KvRemoveMembers, KvFlush, KvTick>;
+  // What Redis would answer.
+  using Result = std::variant<KvOk, KvNil, KvNilArray, KvError, int64_t, std::string, std::vector<std::string>>;
+
+  Result Apply(const Command& command, const ApplyContext& context);
+
+  const Keyspace& keys() const { return keys_; }
+  // Of the last command, in milliseconds since the Unix epoch.
+  int64_t time_ms() const { return time_ms_; }
+  uint64_t digest() const { return keys_.digest(); }
+
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(time_ms_, keys_);
+  }
+
+ private:
+  Result Do(const KvSetString& command);
+  Result Do(const KvSetMany& command);
+  Result Do(const KvDelete& command);
+  Result Do(const KvExpire& command);
+  Result Do(const KvPersist& command);
+  Result Do(const KvAdd& command);
+  Result Do(const KvAppend& command);
+  Result Do(const KvSetFields& command);
+  Result Do(const KvDeleteFields& command);
+  Result Do(const KvPush& command);
+  Result Do(const KvPop& command);
+  Result Do(const KvAddMembers& command);
+  Result Do(const KvRemoveMembers& command);
+  Result Do(const KvFlush& command);
+  Result Do(const KvTick& command);
+
+  void SetString(const std::string& key, const std::string& value, int64_t expire_ms);
+  // The value of type T at the key, made if it is not there; null if another type is.
+  template <typename T>
+  T* FindOrMake(const std::string& key);
+  // Calls remove(container, name) for each name while there is something left; answers with how often it was true.
+  template <typename T, typename Remove>
+  Result RemoveEach(const std::string& key, const std::vector<std::string>& names, Remove&& remove);
+
+  Keyspace keys_;
+  int64_t time_ms_ = 0;
+};
+
+}  // namespace kekbit::examples
+
+#endif  // KEKBIT_EXAMPLES_KV_SERVER_KV_STATE_H_
