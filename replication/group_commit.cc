@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kekbit/channel_format.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
@@ -117,7 +118,8 @@ absl::Status GroupCommit::SyncSegments(std::vector<Segment>& segments, uint64_t 
     const bool last = &segment == &segments.back();
     const uint64_t to = last ? end : segment.mapping->size();
     *failed = segment.number;
-    const uint64_t from = segment.synced_end / kPageBytes * kPageBytes;
+    // From the last word on: it was a WATERMARK, in whose place a length stands now, maybe as the last one of its page.
+    const uint64_t from = (segment.synced_end - std::min(segment.synced_end, kLengthBytes)) / kPageBytes * kPageBytes;
     if (to > from) KB_RETURN_IF_ERROR(segment.mapping->Sync(from, to - from));
     if (segment.synced_end == 0) KB_RETURN_IF_ERROR(SyncNames(segment.path));
     segment.synced_end = std::max(segment.synced_end, to);

@@ -112,6 +112,15 @@ TEST_F(GroupCommitTest, ASingleCallerSyncsWhatIsNewAndNoMore) {
   EXPECT_EQ(mark_->synced(), 13u);
 }
 
+// The power-loss simulator found an acknowledged frame gone whose length was the last word of its page.
+TEST_F(GroupCommitTest, ALengthThatIsTheLastWordOfASyncedPageIsSyncedWithItsFrame) {
+  commit_->Published(11, 8'192);
+  EXPECT_THAT(commit_->WaitFor(11, Never()), IsOk());
+  commit_->Published(12, 8'300);
+  EXPECT_THAT(commit_->WaitFor(12, Never()), IsOk());
+  EXPECT_THAT(mapping_->ranges(), ElementsAre(std::pair(0, 8'192), std::pair(4'096, 4'204)));
+}
+
 TEST_F(GroupCommitTest, WhoComesDuringASyncSharesTheNext) {
   mapping_->SetOpen(false);
   commit_->Published(11, 5'000);
