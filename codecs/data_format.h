@@ -15,6 +15,7 @@
 
 #include <cstdint>
 
+#include "absl/strings/string_view.h"
 #include "kekbit/extension.h"  // kRawDataFormat
 
 namespace kekbit {
@@ -25,6 +26,24 @@ inline constexpr uint64_t kCerealPortableDataFormat = 17;
 inline constexpr uint64_t kCerealJsonDataFormat = 18;
 
 inline constexpr uint64_t kApplicationDataFormatMin = uint64_t{1} << 32;
+
+// What people call the format.
+constexpr absl::string_view DataFormatName(uint64_t id) {
+  switch (id) {
+    case kRawDataFormat:
+      return "raw bytes";
+    case kTextDataFormat:
+      return "plain text";
+    case kCerealBinaryDataFormat:
+      return "cereal binary";
+    case kCerealPortableDataFormat:
+      return "cereal portable binary";
+    case kCerealJsonDataFormat:
+      return "cereal JSON";
+    default:
+      return id >= kApplicationDataFormatMin ? "the application's own" : "unknown";
+  }
+}
 
 }  // namespace kekbit
 

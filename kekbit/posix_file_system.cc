@@ -285,6 +285,7 @@ class PosixFileSystem final : public FileSystem {
     const int error = errno;
     struct stat stat;
     if (error == EEXIST && ::stat(path.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode)) return absl::OkStatus();
+    if (error == EEXIST) return ErrorOf(error, "mkdir: it is no directory", path);
     if (error != ENOENT) return ErrorOf(error, "mkdir", path);
     KB_RETURN_IF_ERROR(CreateDirectories(DirectoryOf(path)));
     if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) return ErrorOf(errno, "mkdir", path);
@@ -348,6 +349,7 @@ class PosixFileSystem final : public FileSystem {
     auto file = std::make_unique<PosixFile>(fd, path);
     struct stat stat;
     if (::fstat(fd, &stat) != 0) return ErrorOf(errno, "fstat", path);
+    if (S_ISDIR(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": is a directory, not a file"));
     if (!S_ISREG(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": not a regular file"));
     return file;
   }

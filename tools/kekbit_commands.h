@@ -13,6 +13,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "kekbit/file_system.h"
 #include "tools/kekbit_output.h"
 
@@ -28,6 +29,11 @@ struct CommandOptions {
   // Of Tail().
   uint64_t last = 10;  // this many items are shown of what is there already
   bool follow = false;
+  // Of Stat().
+  bool segments = false;  // each segment of a journal, too
+  // Of Top().
+  absl::Duration interval = absl::Seconds(1);
+  bool once = false;
 };
 
 // Every item, in order. OutOfRange, or InvalidArgument for a journal, if there is no item at `from`.
@@ -37,8 +43,13 @@ absl::StatusOr<bool> Dump(const CommandOptions& options, Output& output);
 // never: its next segment may be written by another process.
 absl::StatusOr<bool> Tail(const CommandOptions& options, Output& output);
 
-// What the channel says of itself, and what it holds, in sum.
+// What the channel says of itself, and what it holds, in sum. Of a journal: what is kept, who is primary, and how each
+// replica is, also the dead ones that left their statistics.
 absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output);
+
+// Of a journal the same as Stat(), again and again, with how fast it goes, until nobody reads the output any more; with
+// `once`, once.
+absl::StatusOr<bool> Top(const CommandOptions& options, Output& output);
 
 // Checks every length of a channel; of a journal also each frame's checksum, that each frame follows the one before, as
 // each segment does, without a hole in the seq and with epochs that never fall. Lists each damaged place.

@@ -65,6 +65,24 @@ void Follow(const CommandOptions& options, const Part& part, SegmentScan& scan, 
   }
 }
 
+// The end of a channel, or of a segment.
+struct PartEnd {
+  Part part;
+  SegmentScan scan;
+  std::deque<SegmentItem> items;  // at most so many as were asked for
+  SegmentItem last;               // what stands behind them
+};
+
+absl::StatusOr<PartEnd> ReadEnd(FileSystem& fs, const Part& part, uint64_t count) {
+  KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(fs, part.path));
+  PartEnd end = {.part = part, .scan = std::move(scan), .items = {}, .last = {}};
+  for (end.last = end.scan.Next(); !end.last.is_last(); end.last = end.scan.Next()) {
+    end.items.push_back(end.last);
+    if (end.items.size() > count) end.items.pop_front();
+  }
+  return end;
+}
+
 // The segment after `part`, as soon as it is there; nothing if nobody reads the output any more.
 absl::StatusOr<std::optional<SegmentScan>> AwaitNext(const CommandOptions& options, Part& part, Output& output) {
   part.path = JournalLayout(options.path).segment(++part.segment);
@@ -114,20 +132,24 @@ absl::StatusOr<bool> Dump(const CommandOptions& options, Output& output) {
 
 absl::StatusOr<bool> Tail(const CommandOptions& options, Output& output) {
   KB_ASSIGN_OR_RETURN(std::vector<Part> parts, PartsOf(*options.file_system, options.path));
-  Part part = std::move(parts.back());
-  KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(*options.file_system, part.path));
-  ShowHead(options, part, scan, output);
-  std::deque<SegmentItem> items;
-  SegmentItem item = scan.Next();
-  for (; !item.is_last(); item = scan.Next()) {
-    items.push_back(item);
-    if (items.size() > options.last) items.pop_front();
+  // From the last segment back, as far as it takes.
+  std::deque<PartEnd> ends;
+  uint64_t missing = options.last;
+  for (size_t i = parts.size(); i-- > 0 && (missing > 0 || ends.empty());) {
+    KB_ASSIGN_OR_RETURN(PartEnd end, ReadEnd(*options.file_system, parts[i], missing));
+    missing -= end.items.size();
+    ends.push_front(std::move(end));
   }
-  for (const SegmentItem& shown : items) Show(options, part, scan, shown, output);
-  if (!options.follow) {
-    Show(options, part, scan, item, output);
-    return true;
+  for (PartEnd& end : ends) {
+    const bool is_last = &end == &ends.back();
+    if (!is_last && end.items.empty()) continue;
+    ShowHead(options, end.part, end.scan, output);
+    for (const SegmentItem& item : end.items) Show(options, end.part, end.scan, item, output);
+    if (!is_last || !options.follow) Show(options, end.part, end.scan, end.last, output);
   }
+  if (!options.follow) return true;
+  Part& part = ends.back().part;
+  SegmentScan& scan = ends.back().scan;
   Follow(options, part, scan, output);
   while (part.segment != 0 && output.open()) {
     KB_ASSIGN_OR_RETURN(std::optional<SegmentScan> next, AwaitNext(options, part, output));

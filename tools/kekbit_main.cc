@@ -5,11 +5,20 @@
 // Exit codes: 0 done; 1 `verify` found damage; 2 wrong arguments, or PATH can't be read.
 
 #include <CLI/CLI.hpp>
+#include <cstdint>
 #include <cstdio>
+#include <limits>
 #include <string>
+#include <type_traits>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/time/time.h"
+#include "kekbit/version.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_output.h"
 
@@ -18,6 +27,9 @@ namespace {
 
 constexpr int kDamage = 1;
 constexpr int kUnusable = 2;
+
+// As in CHANGELOG.md.
+constexpr char kRelease[] = "0.1.0 (unreleased)";
 
 using Command = absl::StatusOr<bool> (*)(const CommandOptions& options, Output& output);
 
@@ -33,9 +45,39 @@ int Run(Command command, const CommandOptions& options) {
   return *sound ? 0 : kDamage;
 }
 
+// CLI11's own checks go by double and say so.
+template <typename Number>
+std::string CheckNumber(const std::string& text, Number least, Number most, const char* what) {
+  Number number;
+  bool parsed;
+  if constexpr (std::is_same_v<Number, double>) {
+    parsed = absl::SimpleAtod(text, &number);
+  } else {
+    parsed = absl::SimpleAtoi(text, &number);
+  }
+  return parsed && number >= least && number <= most ? "" : absl::StrCat("\"", text, "\" is not ", what);
+}
+std::string CheckCount(const std::string& text) {
+  return CheckNumber<uint64_t>(text, 0, std::numeric_limits<uint64_t>::max(), "a number from 0 up");
+}
+std::string CheckInterval(const std::string& text) {
+  return CheckNumber<double>(text, 0.01, 86400, "a number of seconds from 0.01 to 86400");
+}
+
+// What there is to choose from, if what was chosen is not there.
+int NoCommand(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> names;
+  for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
+  const std::string given = argc > 1 ? absl::StrCat("there is no subcommand \"", argv[1], "\"; ") : "";
+  std::fprintf(stderr, "kekbit: %sit takes one of the subcommands %s; try kekbit --help\n", given.c_str(),
+               absl::StrJoin(names, ", ").c_str());
+  return kUnusable;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Looks into kekbit's channels, segments and journals, live or not, without changing them.", "kekbit");
   app.require_subcommand(1);
+  app.set_version_flag("--version", absl::StrCat("kekbit ", kRelease, ", channel format ", kChannelVersion.ToString()));
   app.footer("Exit codes: 0 done; 1 verify found damage; 2 wrong arguments, or PATH can't be read.\n");
   CommandOptions options;
   const auto add = [&](const char* name, const char* description) {
@@ -45,24 +87,33 @@ int Main(int argc, char** argv) {
     return command;
   };
   CLI::App* const dump = add("dump", "show everything that is there, in order");
-  dump->add_option("--limit", options.limit, "show at most so many items")->check(CLI::NonNegativeNumber);
-  dump->add_option("--from", options.from, "begin with the item at this offset in the data area")
-      ->check(CLI::NonNegativeNumber);
+  dump->add_option("--limit", options.limit, "show at most so many items")->check(CheckCount);
+  dump->add_option("--from", options.from, "begin with the item at this offset in the data area")->check(CheckCount);
   CLI::App* const tail = add("tail", "show the last items");
   tail->add_option("-n,--last", options.last, "so many of what is there already")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CheckCount)
       ->capture_default_str();
   tail->add_flag("-f,--follow", options.follow, "go on with what comes, until the channel is closed");
-  const CLI::App* const stat = add("stat", "show the header, and what there is in sum");
+  CLI::App* const stat = add("stat", "show what there is in sum; of a journal, also how each replica is");
+  stat->add_flag("--segments", options.segments, "of a journal: show each segment, too");
+  CLI::App* const top = add("top", "of a journal: show how each replica is, again and again");
+  double seconds = 1;
+  top->add_option("-i,--interval", seconds, "seconds from one look to the next")
+      ->check(CheckInterval)
+      ->capture_default_str();
+  top->add_flag("--once", options.once, "look once");
   add("verify", "look for damage, and say where it is");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (app.get_subcommands().empty() && error.get_exit_code() != 0) return NoCommand(app, argc, argv);
     return app.exit(error) == 0 ? 0 : kUnusable;
   }
+  options.interval = absl::Seconds(seconds);
   if (dump->parsed()) return Run(Dump, options);
   if (tail->parsed()) return Run(Tail, options);
   if (stat->parsed()) return Run(Stat, options);
+  if (top->parsed()) return Run(Top, options);
   return Run(Verify, options);
 }
 

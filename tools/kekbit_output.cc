@@ -4,9 +4,12 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 
 #include "absl/strings/str_cat.h"
 
@@ -24,9 +27,10 @@ void Output::Flush() {
   if (open() && std::fflush(stdout) != 0) error_ = errno;
 }
 
-void Output::Look() {
+void Output::Wait(absl::Duration time) {
   pollfd output{.fd = STDOUT_FILENO, .events = 0, .revents = 0};
-  if (open() && ::poll(&output, 1, 0) > 0 && (output.revents & POLLERR) != 0) error_ = EPIPE;
+  const int64_t millis = std::clamp<int64_t>(absl::ToInt64Milliseconds(time), 0, std::numeric_limits<int>::max());
+  if (open() && ::poll(&output, 1, static_cast<int>(millis)) > 0 && (output.revents & POLLERR) != 0) error_ = EPIPE;
 }
 
 absl::Status Output::status() const {

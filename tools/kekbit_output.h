@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 
 namespace kekbit {
 
@@ -24,7 +25,9 @@ class Output final {
   void Flush();
 
   // Looks whether the reader has closed the pipe; for who has nothing to write for long.
-  void Look();
+  void Look() { Wait(absl::ZeroDuration()); }
+  // The same until the time is over, or the reader has.
+  void Wait(absl::Duration time);
 
   // Whether it is worth going on.
   bool open() const { return error_ == 0; }

@@ -38,8 +38,14 @@ ChainLink LinkBehind(const FrameHeader& header, Bytes record, const ChainLink& b
 
 }  // namespace
 
+bool IsDirectory(FileSystem& fs, const std::string& path) {
+  const absl::StatusOr<std::vector<std::string>> names = fs.List(path);
+  // One that must not be looked into is one, too: its own error says more than that of opening it as a file.
+  return names.ok() || absl::IsPermissionDenied(names.status());
+}
+
 absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& path) {
-  if (!fs.List(path).ok()) return std::vector<Part>{{.segment = 0, .path = path}};
+  if (!IsDirectory(fs, path)) return std::vector<Part>{{.segment = 0, .path = path}};
   const JournalLayout layout(path);
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout.ListSegments(fs));
   if (numbers.empty()) {

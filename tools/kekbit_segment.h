@@ -28,6 +28,7 @@ struct Part {
   SegmentNumber segment = 0;  // in the journal; 0: PATH is the channel itself
   std::string path;
 };
+bool IsDirectory(FileSystem& fs, const std::string& path);
 // FailedPrecondition for a directory that holds no journal. A path that is no directory is taken for a channel, which
 // has still to be opened.
 absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& path);

@@ -8,9 +8,12 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
+#include "codecs/data_format.h"
 #include "kekbit/status_macros.h"
+#include "replication/journal_view.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
+#include "tools/kekbit_overview.h"
 #include "tools/kekbit_segment.h"
 
 namespace kekbit {
@@ -62,11 +65,27 @@ std::string TimeText(uint64_t ticks, TickUnit unit) {
 }
 std::string DurationText(uint64_t ticks, TickUnit unit) { return absl::StrCat(ticks, " ", TickUnitName(unit)); }
 
+void AddDataFormat(const ChannelFile& channel, bool json, Facts& facts) {
+  if (!channel.extension) {
+    if (!json) facts.emplace_back("data_format", "none: a plain channel");
+    return;
+  }
+  const uint64_t id = channel.extension->data_format;
+  const std::string name(DataFormatName(id));
+  if (json) {
+    facts.emplace_back("data_format", id);
+    facts.emplace_back("data_format_name", name);
+  } else {
+    facts.emplace_back("data_format", absl::StrCat(id, " (", name, ")"));
+  }
+}
+
 Facts FactsOf(const Part& part, SegmentScan& scan, const Counts& counts, const std::string& writer, bool json) {
   const ChannelFile& channel = scan.scan().channel();
   const Header& header = channel.header;
   const uint64_t used = counts.last.in_channel.offset;
   Facts facts;
+  if (json && part.segment != 0) facts.emplace_back("kind", "segment");
   facts.emplace_back("file", part.path);
   if (part.segment != 0) facts.emplace_back("segment", part.segment);
   facts.emplace_back("version", header.version().ToString());
@@ -82,14 +101,11 @@ Facts FactsOf(const Part& part, SegmentScan& scan, const Counts& counts, const s
     facts.emplace_back("timeout", DurationText(header.timeout(), header.tick_unit()));
     facts.emplace_back("creation_time", TimeText(header.creation_time(), header.tick_unit()));
   }
-  if (channel.extension) {
-    facts.emplace_back("data_format", channel.extension->data_format);
-  } else if (!json) {
-    facts.emplace_back("data_format", "none: a plain channel");
-  }
+  AddDataFormat(channel, json, facts);
   facts.emplace_back("file_bytes", channel.mapping->size());
   facts.emplace_back("records", counts.records);
-  facts.emplace_back("heartbeats", counts.heartbeats);
+  // In a journal there are none: a length of zero is its end.
+  if (!scan.follows()) facts.emplace_back("heartbeats", counts.heartbeats);
   facts.emplace_back("payload_bytes", counts.payload_bytes);
   facts.emplace_back("used_bytes", used);
   facts.emplace_back("available_bytes", used < header.capacity() ? header.capacity() - used : 0);
@@ -123,7 +139,15 @@ void Show(const Facts& facts, bool json, Output& output) {
 }  // namespace
 
 absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output) {
-  KB_ASSIGN_OR_RETURN(const std::vector<Part> parts, PartsOf(*options.file_system, options.path));
+  std::vector<Part> parts = {{.segment = 0, .path = options.path}};
+  if (IsDirectory(*options.file_system, options.path)) {
+    JournalView view(*options.file_system, options.path);
+    KB_ASSIGN_OR_RETURN(const JournalFacts facts, view.Look());
+    for (const std::string& line : options.json ? OverviewJson(facts) : OverviewText(facts)) output.Line(line);
+    if (!options.segments || facts.segments == 0) return true;
+    if (!options.json) output.Line("");
+    KB_ASSIGN_OR_RETURN(parts, PartsOf(*options.file_system, options.path));
+  }
   for (const Part& part : parts) {
     KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(*options.file_system, part.path));
     // Asked before the count: of a writer that is gone by now, all is counted.

@@ -119,6 +119,7 @@ class OurChannels(KekbitTest):
 
         def state():
             facts = self.json_lines("stat", self.file)[0]
+            self.assertEqual(facts["data_format_name"], "raw bytes")
             return facts["state"], facts["writer"], facts["data_format"]
 
         self.assertEqual(state(), ("open", "alive", 2))
@@ -314,11 +315,15 @@ class NoChannel(KekbitTest):
                     self.assertEqual(out, b"")
 
     def test_arguments(self):
-        self.expect_unusable(says="subcommand")
+        self.expect_unusable(says="one of the subcommands dump, ")
         self.expect_unusable("dump", says="PATH")
-        self.expect_unusable("explode", "x", says="subcommand")
-        self.expect_unusable("dump", "x", "--limit", "many", says="--limit")
-        for arguments in ["--help"], ["dump", "--help"], ["stat", "--help"], ["tail", "--help"], ["verify", "--help"]:
+        self.expect_unusable("explode", "x", says='there is no subcommand "explode"; it takes one of')
+        for wrong in "many", "-1", "1.5", "18446744073709551616", "":
+            self.expect_unusable("dump", "x", "--limit", wrong, says=f'--limit: "{wrong}" is not a number from 0 up\n')
+        self.expect_unusable("top", "x", "--interval", "0", says='"0" is not a number of seconds')
+        self.assertRegex(self.run_kekbit("--version")[0].decode(), r"^kekbit \d+\.\d+\.\d+.*, channel format 1\.0\.0\n$")
+        for arguments in (["--help"], ["dump", "--help"], ["stat", "--help"], ["tail", "--help"], ["top", "--help"],
+                          ["verify", "--help"]):
             self.assertIn(b"Usage", self.run_kekbit(*arguments)[0])
 
 

@@ -2,6 +2,7 @@
 """Runs `kekbit` on journals: of several segments and epochs, live, and damaged in each way that verify knows."""
 
 import os
+import re
 import shutil
 import struct
 import subprocess
@@ -126,12 +127,31 @@ class Sound(Journal):
         self.assertEqual((lines[-1]["epoch"], lines[-1]["seq"]), (2, self.FIRST_EPOCH + self.SECOND_EPOCH + 2))
         self.assertEqual(sum(line["records"] for line in lines), self.FIRST_EPOCH + self.SECOND_EPOCH + 2)
 
-    def test_stat(self):
-        facts = self.json_lines("stat", self.journal)
+    def test_stat_of_segments(self):
+        facts = self.json_lines("stat", "--segments", self.journal)
+        self.assertEqual([fact["kind"] for fact in facts], ["journal"] + ["segment"] * 3)
+        facts = facts[1:]
         self.assertEqual([(fact["segment"], fact["state"], fact["writer"]) for fact in facts],
                          [(1, "closed", "gone"), (2, "closed", "gone"), (3, "open", "alive")])
         self.assertEqual([fact["last_seq"] for fact in facts[:-1]], [fact["follows_seq"] for fact in facts[1:]])
         self.assertEqual((facts[-1]["last_epoch"], facts[-1]["follows_epoch"]), (2, 1))
+        self.assertNotIn("heartbeats", facts[0])
+        out = self.run_kekbit("stat", "--segments", self.journal)[0].decode()
+        self.assertNotIn("heartbeats", out)
+        self.assertEqual(out.count("data_format      2 (raw bytes)\n"), 3)
+        self.assertEqual(len(self.json_lines("stat", self.segment(2))), 1)
+
+    def test_tail_goes_back_over_segments(self):
+        dump = self.dump(self.journal)
+        frames = [item for item in dump if "frame" in item]
+        for count in 0, 1, 6, 7, 250, 416, 417, 500:
+            # The frames, and what stands behind the last one of each segment that is shown.
+            first = frames[max(0, len(frames) - count):] or dump[-1:]
+            expected = dump[dump.index(first[0]):]
+            with self.subTest(count):
+                self.assertEqual(self.json_lines("tail", "-n", str(count), self.journal), expected)
+        out = self.run_kekbit("tail", "-n", "7", self.journal)[0].decode()
+        self.assertEqual(re.findall(r"^segment (\d+):", out, re.M), ["2", "3"])
 
     def test_tail_crosses_segments(self):
         tail = subprocess.Popen([KEKBIT, "tail", "-f", "-n", "1", "--json", self.journal], stdout=subprocess.PIPE)

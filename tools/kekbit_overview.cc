@@ -1,0 +1,269 @@
+#include "tools/kekbit_overview.h"
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/string_view.h"
+#include "replication/histogram.h"
+#include "tools/kekbit_json.h"
+
+namespace kekbit {
+namespace {
+
+absl::string_view TextOf(const absl::Status& status) {
+  return absl::string_view(status.message().data(), status.message().size());
+}
+
+// Seconds since the Unix epoch, for people.
+std::string TimeText(int64_t unix_ns) {
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixNanos(unix_ns), absl::UTCTimeZone());
+}
+
+absl::string_view RoleText(const ReplicaFacts& facts) {
+  if (!facts.role) return "unknown";
+  switch (*facts.role) {
+    case Role::kFollower:
+      return "follower";
+    case Role::kPrimary:
+      return "primary";
+    case Role::kStopped:
+      return "stopped";
+  }
+  return "unknown";
+}
+
+// "ended": closed by its process; "died": it was not.
+absl::string_view StateText(const ReplicaFacts& facts) {
+  if (facts.alive) return "alive";
+  return facts.ended_ns != 0 ? "ended" : "died";
+}
+
+uint64_t AliveOf(const JournalFacts& facts) {
+  return static_cast<uint64_t>(std::count_if(facts.replicas.begin(), facts.replicas.end(),
+                                             [](const ReplicaView& replica) { return replica.facts.alive; }));
+}
+
+// Who holds the lease, if somebody does and says who.
+std::optional<uint64_t> PrimaryPid(const JournalFacts& facts) {
+  if (!facts.lease_held || !facts.holder) return std::nullopt;
+  return facts.holder->pid;
+}
+
+struct Rates {
+  double frames = 0;  // per second
+  double syncs = 0;
+};
+
+std::optional<Rates> RatesOf(const ReplicaFacts& now, const EarlierLook& earlier) {
+  if (earlier.facts == nullptr || earlier.ago <= absl::ZeroDuration()) return std::nullopt;
+  const double seconds = absl::ToDoubleSeconds(earlier.ago);
+  const auto per_second = [seconds](uint64_t before, uint64_t after) {
+    return static_cast<double>(after - std::min(before, after)) / seconds;
+  };
+  for (const ReplicaView& before : earlier.facts->replicas) {
+    if (before.facts.path != now.path) continue;
+    return Rates{.frames = per_second(before.facts.applied.seq, now.applied.seq),
+                 .syncs = per_second(before.facts.sync_ns.count(), now.sync_ns.count())};
+  }
+  return std::nullopt;
+}
+
+void AddHistogram(absl::string_view name, absl::string_view unit, const Histogram& histogram, JsonLine& line) {
+  const auto add = [&](absl::string_view what, uint64_t value) {
+    line.Number(absl::StrCat(name, "_", what, unit), value);
+  };
+  line.Number(absl::StrCat(name, "_count"), histogram.count());
+  if (histogram.count() == 0) return;
+  add("p50", histogram.Percentile(50));
+  add("p99", histogram.Percentile(99));
+  add("p999", histogram.Percentile(99.9));
+  add("max", histogram.max());
+}
+
+std::string ReplicaJson(const ReplicaView& replica, const EarlierLook& earlier) {
+  const ReplicaFacts& facts = replica.facts;
+  JsonLine line;
+  line.String("kind", "replica").String("file", facts.path).Number("pid", facts.process.pid);
+  line.Number("start_time", facts.process.start_time).Number("pid_namespace", facts.process.pid_namespace);
+  line.String("state", StateText(facts)).String("role", RoleText(facts)).Bool("may_lead", facts.may_lead);
+  line.Number("epoch", facts.epoch).Signed("role_since", facts.role_since_ns).Signed("created", facts.created_ns);
+  if (facts.ended_ns != 0) line.Signed("ended", facts.ended_ns);
+  line.Number("applied_epoch", facts.applied.epoch).Number("applied_seq", facts.applied.seq);
+  line.Signed("applied_time", facts.applied_time_ns);
+  line.Number("published_seq", facts.published.seq).Number("synced_seq", facts.synced);
+  line.Number("lag_frames", replica.lag.frames);
+  if (replica.lag.bytes) line.Number("lag_bytes", *replica.lag.bytes);
+  line.Signed("lag_ns", replica.lag.time_ns);
+  if (const std::optional<Rates> rates = RatesOf(facts, earlier)) {
+    line.Number("frames_per_second", static_cast<uint64_t>(rates->frames));
+    line.Number("syncs_per_second", static_cast<uint64_t>(rates->syncs));
+  }
+  AddHistogram("sync", "_ns", facts.sync_ns, line);
+  AddHistogram("group", "", facts.group, line);
+  AddHistogram("apply", "_ns", facts.apply_ns, line);
+  AddHistogram("execute", "_ns", facts.execute_ns, line);
+  line.Number("takeovers", facts.takeovers.count);
+  if (facts.takeovers.count != 0) {
+    const TakeoverTimes& times = facts.takeovers.times;
+    line.Signed("takeovers_ns", facts.takeovers.total_ns).Number("takeover_epoch", facts.takeovers.epoch);
+    line.Signed("takeover_at", facts.takeovers.at_ns).Signed("takeover_waited_ns", times.waited_ns);
+    line.Signed("takeover_drained_ns", times.drained_ns).Signed("takeover_synced_ns", times.synced_ns);
+    line.Signed("takeover_began_ns", times.began_ns);
+  }
+  line.Number("snapshots", facts.snapshots.count);
+  if (facts.snapshots.count != 0) {
+    const SnapshotTaken& taken = facts.snapshots.taken;
+    line.Number("snapshot_epoch", taken.position.epoch).Number("snapshot_seq", taken.position.seq);
+    line.Signed("snapshot_at", facts.snapshots.at_ns).Number("snapshot_bytes", taken.bytes);
+    line.Signed("snapshot_ns", taken.took_ns);
+  }
+  line.Number("errors", facts.last_error ? facts.last_error->count : 0);
+  if (facts.last_error) {
+    line.Signed("error_at", facts.last_error->at_ns);
+    line.String("error_code", absl::StatusCodeToString(facts.last_error->status.code()));
+    line.String("error", TextOf(facts.last_error->status));
+  }
+  return line.Take();
+}
+
+std::string PercentilesText(const Histogram& histogram) {
+  return absl::StrCat("p50 ", NanosText(static_cast<int64_t>(histogram.Percentile(50))), ", p99 ",
+                      NanosText(static_cast<int64_t>(histogram.Percentile(99))), ", p99.9 ",
+                      NanosText(static_cast<int64_t>(histogram.Percentile(99.9))), ", max ",
+                      NanosText(static_cast<int64_t>(histogram.max())));
+}
+
+constexpr absl::string_view kRowFormatHelp =
+    "       pid  state  role      since                 epoch         applied    behind     bytes      time  frames/s";
+
+void AddReplicaText(const ReplicaView& replica, const EarlierLook& earlier, std::vector<std::string>& lines) {
+  const ReplicaFacts& facts = replica.facts;
+  const std::optional<Rates> rates = RatesOf(facts, earlier);
+  lines.push_back(
+      absl::StrFormat("%10d  %-5s  %-8s  %-20s  %5d  %14d  %8d  %8s  %8s  %8s", facts.process.pid, StateText(facts),
+                      RoleText(facts), TimeText(facts.role_since_ns), facts.epoch, facts.applied.seq,
+                      replica.lag.frames, replica.lag.bytes ? BytesText(*replica.lag.bytes) : "?",
+                      NanosText(replica.lag.time_ns), rates ? absl::StrFormat("%.0f", rates->frames) : "-"));
+  const auto add = [&lines](absl::string_view name, absl::string_view text) {
+    lines.push_back(absl::StrFormat("            %-9s %s", name, text));
+  };
+  if (facts.apply_ns.count() != 0) add("apply", PercentilesText(facts.apply_ns));
+  if (facts.execute_ns.count() != 0) add("execute", PercentilesText(facts.execute_ns));
+  if (facts.sync_ns.count() != 0) {
+    add("sync", absl::StrFormat("%d%s, %s; %.1f command(s) each, at most %d", facts.sync_ns.count(),
+                                rates ? absl::StrFormat(" (%.0f/s)", rates->syncs) : "", PercentilesText(facts.sync_ns),
+                                facts.group.mean(), facts.group.max()));
+  }
+  if (facts.takeovers.count != 0) {
+    const TakeoverTimes& times = facts.takeovers.times;
+    add("takeover", absl::StrCat(facts.takeovers.count, ", the last into epoch ", facts.takeovers.epoch, ": waited ",
+                                 NanosText(times.waited_ns), ", drained ", NanosText(times.drained_ns), ", synced ",
+                                 NanosText(times.synced_ns), ", began ", NanosText(times.began_ns)));
+  }
+  if (facts.snapshots.count != 0) {
+    const SnapshotTaken& taken = facts.snapshots.taken;
+    add("snapshot", absl::StrCat(facts.snapshots.count, ", the last up to ", taken.position.ToString(), ", ",
+                                 BytesText(taken.bytes), " in ", NanosText(taken.took_ns)));
+  }
+  if (facts.last_error) {
+    // Quoted: whatever the file holds, it must not reach the terminal as it is.
+    add("error", absl::StrCat(facts.last_error->count, ", the last at ", TimeText(facts.last_error->at_ns), ": ",
+                              absl::StatusCodeToString(facts.last_error->status.code()), " ",
+                              ToJsonString(TextOf(facts.last_error->status))));
+  }
+}
+
+std::string PrimaryText(const JournalFacts& facts) {
+  if (!facts.lease_held) return "none: the lease is free";
+  const std::optional<uint64_t> pid = PrimaryPid(facts);
+  return pid ? absl::StrCat("pid ", *pid) : "somebody holds the lease and does not say who";
+}
+
+std::string FramesText(const JournalFacts& facts) {
+  if (facts.last.seq == 0) return "none";
+  std::string text =
+      absl::StrCat("seq ", facts.first_seq, " to ", facts.last.seq, ", the last of epoch ", facts.last.epoch);
+  if (facts.last_time_ns != 0) absl::StrAppend(&text, " at ", TimeText(facts.last_time_ns));
+  return text;
+}
+
+}  // namespace
+
+std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLook& earlier) {
+  std::vector<std::string> lines;
+  JsonLine line;
+  line.String("kind", "journal").String("directory", facts.directory).Number("epoch", facts.epoch);
+  line.Number("first_seq", facts.first_seq).Number("last_epoch", facts.last.epoch).Number("last_seq", facts.last.seq);
+  line.Signed("last_time", facts.last_time_ns);
+  line.Number("segments", facts.segments).Number("first_segment", facts.first_segment);
+  line.Number("last_segment", facts.last_segment).Number("bytes", facts.bytes);
+  if (facts.synced) line.Number("synced", *facts.synced);
+  if (facts.poisoned != 0) line.Number("poisoned", facts.poisoned);
+  line.String("lease", facts.lease_held ? "held" : "free");
+  if (const std::optional<uint64_t> pid = PrimaryPid(facts)) line.Number("primary_pid", *pid);
+  const uint64_t alive = AliveOf(facts);
+  line.Number("replicas_alive", alive).Number("replicas_dead", facts.replicas.size() - alive);
+  if (!facts.end_status.ok()) line.String("reason", TextOf(facts.end_status));
+  lines.push_back(line.Take());
+  for (const ReplicaView& replica : facts.replicas) lines.push_back(ReplicaJson(replica, earlier));
+  for (const std::string& reason : facts.unreadable) {
+    lines.push_back(line.String("kind", "unreadable").String("reason", reason).Take());
+  }
+  return lines;
+}
+
+std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLook& earlier) {
+  std::vector<std::string> lines;
+  const auto add = [&lines](absl::string_view name, absl::string_view text) {
+    lines.push_back(absl::StrFormat("%-16s %s", name, text));
+  };
+  add("journal", facts.directory);
+  add("epoch", absl::StrCat(facts.epoch));
+  add("frames", FramesText(facts));
+  add("segments", absl::StrCat(facts.segments, ", ", facts.first_segment, " to ", facts.last_segment, ", ",
+                               BytesText(facts.bytes)));
+  if (facts.synced) {
+    add("synced",
+        absl::StrCat("seq ", *facts.synced, ", ", facts.last.seq - std::min(*facts.synced, facts.last.seq), " behind"));
+  }
+  if (facts.poisoned != 0) add("poisoned", absl::StrCat("segment ", facts.poisoned, ": a sync of it has failed"));
+  if (!facts.end_status.ok()) add("unreadable", TextOf(facts.end_status));
+  add("primary", PrimaryText(facts));
+  const uint64_t alive = AliveOf(facts);
+  add("replicas", absl::StrCat(alive, " alive, ", facts.replicas.size() - alive, " dead"));
+  for (const std::string& reason : facts.unreadable) add("unreadable", reason);
+  if (facts.replicas.empty()) return lines;
+  lines.emplace_back();
+  lines.emplace_back(kRowFormatHelp);
+  for (const ReplicaView& replica : facts.replicas) AddReplicaText(replica, earlier, lines);
+  return lines;
+}
+
+std::string NanosText(int64_t nanos) {
+  struct Unit {
+    double nanos;
+    const char* name;
+  };
+  constexpr Unit kUnits[] = {{864e11, "d"}, {36e11, "h"}, {6e10, "min"}, {1e9, "s"}, {1e6, "ms"}, {1e3, "us"}};
+  if (nanos == 0) return "0";
+  const auto value = static_cast<double>(nanos);
+  for (const Unit& unit : kUnits) {
+    if (value >= unit.nanos || value <= -unit.nanos) return absl::StrFormat("%.3g %s", value / unit.nanos, unit.name);
+  }
+  return absl::StrCat(nanos, " ns");
+}
+
+std::string BytesText(uint64_t bytes) {
+  constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  if (bytes == 0) return "0";
+  if (bytes < 1024) return absl::StrCat(bytes, " B");
+  auto value = static_cast<double>(bytes) / 1024;
+  size_t unit = 0;
+  for (; value >= 1000 && unit + 1 < std::size(kUnits); ++unit) value /= 1024;
+  return absl::StrFormat("%.3g %s", value, kUnits[unit]);
+}
+
+}  // namespace kekbit

@@ -1,0 +1,40 @@
+// How the `kekbit` command shows a journal with all its replicas: as JSON objects, or as lines for people.
+//
+// Thread safety: any thread.
+
+#ifndef KEKBIT_TOOLS_KEKBIT_OVERVIEW_H_
+#define KEKBIT_TOOLS_KEKBIT_OVERVIEW_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+#include "replication/journal_view.h"
+
+namespace kekbit {
+
+// An earlier look, to say how fast things go.
+struct EarlierLook {
+  const JournalFacts* facts = nullptr;  // none yet
+  absl::Duration ago;
+};
+
+// One JSON object a line. First of the kind "journal": `directory`, `epoch`, `first_seq`, `last_epoch`, `last_seq`,
+// `last_time`, `segments`, `first_segment`, `last_segment`, `bytes`, `synced`, `poisoned`, `lease` ("held" or "free"),
+// `primary_pid`, `replicas_alive`, `replicas_dead`, `reason` (why frames behind the last can't be read). Then one of
+// the kind "replica" for each, and one of the kind "unreadable" for statistics that can't be read, with `reason`. What
+// is not known is left out. Times are in nanoseconds, points in time since the Unix epoch.
+std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLook& earlier = {});
+
+// The same for people.
+std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLook& earlier = {});
+
+// "0", "999 ns", "1.23 us", "45.6 ms", "7.89 s", "12 min", "3.4 h", "5.6 d".
+std::string NanosText(int64_t nanos);
+// "0", "999 B", "1.2 KiB", ...
+std::string BytesText(uint64_t bytes);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_TOOLS_KEKBIT_OVERVIEW_H_
