@@ -60,6 +60,15 @@ inline bool CompareExchangeWord32(void* word, uint32_t expected, uint32_t desire
   return internal::Shared<uint32_t>(word).compare_exchange_strong(expected, desired, std::memory_order_seq_cst);
 }
 
+// Makes the word at least `value`; several processes may do so at once, and it never goes back. Whoever sees it through
+// AcquireWord sees everything this thread stored before.
+inline void RaiseWord(void* word, uint64_t value) {
+  const std::atomic_ref<uint64_t> shared = internal::Shared<uint64_t>(word);
+  uint64_t before = shared.load(std::memory_order_relaxed);
+  while (before < value && !shared.compare_exchange_weak(before, value, std::memory_order_release)) {
+  }
+}
+
 // Keeps the compiler, not the processor, from moving memory accesses across it: the cheap half of an asymmetric fence,
 // whose dear half is asymmetric_fence.h's HeavyFence on the other side.
 inline void LightFence() { std::atomic_signal_fence(std::memory_order_seq_cst); }

@@ -1,0 +1,54 @@
+#include "replication/registered_reader.h"
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/status_macros.h"
+#include "replication/kept_segments.h"
+
+namespace kekbit {
+
+absl::StatusOr<RegisteredReader> RegisteredReader::Open(FileSystem& fs, const JournalLayout& layout,
+                                                        absl::string_view name, std::optional<uint64_t> data_format,
+                                                        std::optional<Position> start) {
+  KB_ASSIGN_OR_RETURN(ReaderCursor cursor, ReaderCursor::Register(fs, layout, name, start));
+  RegisteredReader reader(fs, layout, data_format, std::move(cursor));
+  reader.OpenJournal();
+  return reader;
+}
+
+void RegisteredReader::OpenJournal() {
+  reader_.reset();
+  const Position done = cursor_.position();
+  status_ = cursor_.status();
+  if (!status_.ok()) return;
+  absl::StatusOr<JournalReader> reader = JournalReader::Open(*fs_, layout_, data_format_, done.seq + 1);
+  if (!reader.ok()) {
+    status_ = reader.status();
+    // A segment was cut between the look at its name and that at the file.
+    if (absl::IsNotFound(status_)) status_ = absl::UnavailableError(status_.message());
+    return;
+  }
+  if (done.epoch != 0 && reader->last().position != done) {
+    // A seq may be there twice in a journal's life, an epoch with it only once.
+    const absl::StatusOr<Position> before_first = BeforeFirstKept(*fs_, layout_);
+    status_ = absl::OutOfRangeError(absl::StrCat(
+        layout_.directory(), ": the frame ", done.ToString(), ", with which reader ", cursor_.name(),
+        " was done, is no part of the journal, there is ", reader->last().position.ToString(),
+        "; the first one kept is ", before_first.ok() ? absl::StrCat(before_first->seq + 1) : "not known"));
+    return;
+  }
+  reader_ = *std::move(reader);
+}
+
+std::optional<Frame> RegisteredReader::Next() {
+  if (!reader_ && MayPass(status_)) OpenJournal();
+  if (!reader_) return std::nullopt;
+  return reader_->Next();
+}
+
+absl::Status RegisteredReader::Reset(Position position) {
+  KB_RETURN_IF_ERROR(cursor_.Reset(position));
+  OpenJournal();
+  return status();
+}
+
+}  // namespace kekbit

@@ -1,0 +1,77 @@
+// RegisteredReader reads a journal from where its cursor stands: a JournalReader and a ReaderCursor, joined.
+//
+//   auto reader = RegisteredReader::Open(fs, layout, "audit");
+//   while (auto frame = reader->Next()) {
+//     Use(*frame);
+//     KB_RETURN_IF_ERROR(reader->Done(frame->position()));   // or only now and then
+//   }
+//   // reader->status() says why there is none: OK, caught up; OutOfRange: load a snapshot, then Reset(its position)
+//
+// A frame that was given but not done comes again after a restart: at least once. A frame that is done never does, and
+// none is skipped: if the cursor's frame is no part of the journal (a power loss took it after it was read, before it
+// was synced), that is OutOfRange, too.
+//
+// Thread safety: one thread at a time. A frame's payload is valid until the next Next(), Reset(), or destruction.
+
+#ifndef KEKBIT_REPLICATION_REGISTERED_READER_H_
+#define KEKBIT_REPLICATION_REGISTERED_READER_H_
+
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kekbit/file_system.h"
+#include "replication/frame.h"
+#include "replication/journal_layout.h"
+#include "replication/journal_reader.h"
+#include "replication/position.h"
+#include "replication/reader_cursor.h"
+
+namespace kekbit {
+
+class RegisteredReader final {
+ public:
+  // Errors as of ReaderCursor::Register; what keeps the journal from being read is in status().
+  static absl::StatusOr<RegisteredReader> Open(FileSystem& fs, const JournalLayout& layout, absl::string_view name,
+                                               std::optional<uint64_t> data_format = std::nullopt,
+                                               std::optional<Position> start = std::nullopt);
+
+  RegisteredReader(RegisteredReader&&) = default;
+  RegisteredReader& operator=(RegisteredReader&&) = default;
+
+  // The next frame, if it is published.
+  std::optional<Frame> Next();
+
+  // Why Next() returned nothing; as of JournalReader.
+  const absl::Status& status() const { return reader_ ? reader_->status() : status_; }
+
+  // The reader is done with everything up to `position`, a frame that Next() gave. OutOfRange if its place is taken;
+  // the frames that Next() still gives are good, see ReaderCursor.
+  absl::Status Done(Position position) { return cursor_.Advance(position); }
+
+  // Starts over behind `position`: that of a snapshot.
+  absl::Status Reset(Position position);
+
+  ReaderCursor& cursor() { return cursor_; }
+
+ private:
+  RegisteredReader(FileSystem& fs, const JournalLayout& layout, std::optional<uint64_t> data_format,
+                   ReaderCursor cursor)
+      : fs_(&fs), layout_(layout), data_format_(data_format), cursor_(std::move(cursor)) {}
+
+  void OpenJournal();
+
+  FileSystem* fs_;
+  JournalLayout layout_;
+  std::optional<uint64_t> data_format_;
+  ReaderCursor cursor_;
+  std::optional<JournalReader> reader_;
+  absl::Status status_;  // while there is no reader_
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_REGISTERED_READER_H_
