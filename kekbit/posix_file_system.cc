@@ -127,7 +127,12 @@ class PosixFile final : public File {
  public:
   PosixFile(int fd, std::string path) : File(std::move(path)), fd_(fd) {}
   ~PosixFile() override {
-    if (locked_) UnguardFromFork(fd_);
+    if (locked_) {
+      UnguardFromFork(fd_);
+      // Not left to close(): a mapping that outlives this object keeps the open file, and its lock with it.
+      struct flock lock = WholeFile(F_UNLCK);
+      ::fcntl(fd_, F_OFD_SETLK, &lock);
+    }
     ::close(fd_);
   }
 

@@ -21,6 +21,9 @@ struct RawHolder {
 };
 static_assert(std::is_trivially_copyable_v<RawHolder> && sizeof(RawHolder) == 32);
 
+// Where the sign of life stands.
+constexpr uint64_t kBeatOffset = 64;
+
 uint32_t Checksum(const RawHolder& raw) {
   return Crc32c(0, Bytes(reinterpret_cast<const uint8_t*>(&raw), offsetof(RawHolder, crc32c)));
 }
@@ -38,6 +41,21 @@ absl::StatusOr<std::optional<Lease>> Lease::TryAcquire(FileSystem& fs, const std
   // A hint for those who wait: without it (the disk may be full) they ask for the lock now and then.
   file->WriteAt(0, Bytes(reinterpret_cast<const uint8_t*>(&raw), sizeof raw)).IgnoreError();
   return Lease(std::move(file));
+}
+
+void Lease::Beat() {
+  ++beats_;
+  file_->WriteAt(kBeatOffset, Bytes(reinterpret_cast<const uint8_t*>(&beats_), sizeof beats_)).IgnoreError();
+}
+
+std::optional<uint64_t> Lease::LastBeat(FileSystem& fs, const std::string& path) {
+  auto file = fs.Open(path, Access::kRead);
+  if (!file.ok()) return std::nullopt;
+  uint64_t beat = 0;
+  const absl::StatusOr<size_t> size =
+      (*file)->ReadAt(kBeatOffset, MutableBytes(reinterpret_cast<uint8_t*>(&beat), sizeof beat));
+  if (!size.ok() || *size != sizeof beat) return std::nullopt;
+  return beat;
 }
 
 std::optional<ProcessId> Lease::Holder(FileSystem& fs, const std::string& path) {

@@ -30,6 +30,11 @@ class Lease final {
   // Who says that it holds, or last held, the lease; nothing if that can't be read.
   static std::optional<ProcessId> Holder(FileSystem& fs, const std::string& path);
 
+  // Shows that the holder is alive and makes progress: others see another number with each call. Best effort.
+  void Beat();
+  // The number that the holder showed last; nothing if that can't be read.
+  static std::optional<uint64_t> LastBeat(FileSystem& fs, const std::string& path);
+
   Lease(Lease&&) = default;
   Lease& operator=(Lease&&) = default;
   // Releases it.
@@ -38,6 +43,7 @@ class Lease final {
  private:
   explicit Lease(std::unique_ptr<File> file) : file_(std::move(file)) {}
   std::unique_ptr<File> file_;
+  uint64_t beats_ = 0;
 };
 
 }  // namespace kekbit

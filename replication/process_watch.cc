@@ -1,11 +1,13 @@
 #include "replication/process_watch.h"
 
 #include <poll.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <string>
 #include <utility>
 #include <vector>
@@ -16,6 +18,9 @@
 #include "kekbit/bytes.h"
 #include "kekbit/check.h"
 
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424  // Linux 5.1
+#endif
 #ifndef SYS_pidfd_open
 #define SYS_pidfd_open 434  // Linux 5.3
 #endif
@@ -86,11 +91,17 @@ ProcessWatch::~ProcessWatch() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-void ProcessWatch::Wait(StopEvent& stop, absl::Duration timeout) {
+bool ProcessWatch::Wait(StopEvent& stop, absl::Duration timeout) {
   pollfd polls[] = {{.fd = fd_, .events = POLLIN, .revents = 0}, {.fd = stop.fd_, .events = POLLIN, .revents = 0}};
   ::poll(polls, 2, PollMillis(timeout));
   eventfd_t count = 0;
   ::eventfd_read(stop.fd_, &count);
+  return (polls[0].revents & POLLIN) != 0;
+}
+
+absl::Status ProcessWatch::Kill() {
+  if (::syscall(SYS_pidfd_send_signal, fd_, SIGKILL, nullptr, 0) == 0 || errno == ESRCH) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "pidfd_send_signal(SIGKILL)");
 }
 
 }  // namespace kekbit

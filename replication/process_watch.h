@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <optional>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "kekbit/file_system.h"
 
@@ -50,8 +51,12 @@ class ProcessWatch final {
   ProcessWatch& operator=(ProcessWatch&&) = delete;
   ~ProcessWatch();
 
-  // Waits until the process is dead, `stop` is signalled or the timeout is over.
-  void Wait(StopEvent& stop, absl::Duration timeout);
+  // Waits until the process is dead, `stop` is signalled or the timeout is over; returns whether it is dead.
+  bool Wait(StopEvent& stop, absl::Duration timeout);
+
+  // Kills the process, at once and for certain that one. PermissionDenied if it is not ours to kill; fine if it is
+  // dead.
+  absl::Status Kill();
 
  private:
   explicit ProcessWatch(int fd) : fd_(fd) {}

@@ -10,8 +10,9 @@
 //   (*replica)->Read([](const Ledger& ledger) { return ledger.balance("bob"); });  // on any replica
 //
 // One replica at a time is the primary: the one that holds the lease, until its process dies or the replica is
-// destroyed. Then another one takes over, within milliseconds if it has a processor. A primary that hangs keeps the
-// lease. A replica that starts applies the whole journal first.
+// destroyed or steps down. Then another one takes over, within milliseconds if it has a processor. A primary that hangs
+// keeps the lease, unless ReplicaOptions::kill_hung_primary_after says otherwise. One that finds a newer epoch than its
+// own follows again. A replica that starts applies the whole journal first.
 //
 // Thread safety: any thread, any method. Commands are applied one at a time, in the order of their seq.
 // Publication: when Execute() returns a result, every follower can see the command, and none that takes over
@@ -25,6 +26,7 @@
 #include <memory>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/memory/memory.h"
@@ -32,7 +34,9 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "codecs/cereal_binary_codec.h"
 #include "kekbit/bytes.h"
 #include "kekbit/status_macros.h"
@@ -79,7 +83,7 @@ class Replica final {
   // options. What the state returns is the result, errors included. Errors of Execute() itself:
   //   FailedPrecondition  not the primary: nothing was done.
   //   ResourceExhausted   the disk is full, or the command too long: nothing was done.
-  //   Aborted             no longer the primary, a newer epoch has begun: whether it was done is unknown. Final.
+  //   Aborted             no longer the primary, or a sync failed: whether it was done, or lasts, is unknown.
   //   other codes         from the codec: nothing was done.
   absl::StatusOr<Executed> Execute(const Command& command) { return Execute(command, core_->options().ack); }
   absl::StatusOr<Executed> Execute(const Command& command, Ack ack) {
@@ -91,6 +95,7 @@ class Replica final {
   // The first half of Execute(): journals and applies the command, but does not wait until it is acknowledged. To send
   // many and wait for the last. The result is not to leave the process before WaitFor() its position has returned OK.
   absl::StatusOr<Executed> Submit(const Command& command) {
+    absl::Status aborted;
     {
       absl::MutexLock lock(&core_->mutex());
       const absl::StatusOr<FrameHeader> header =
@@ -100,20 +105,52 @@ class Replica final {
         return Executed{.position = context.position(), .result = state_.Apply(command, context)};
       }
       if (!absl::IsAborted(header.status())) return header.status();
+      aborted = header.status();
     }
     core_->ReportRole();
-    return core_->status();
+    return aborted;
   }
 
-  // Waits until the command at `position`, which Submit() returned, is acknowledged at the stage. Unavailable if that
-  // took longer than the timeout. A submitted command is published.
-  absl::Status WaitFor(Position /*position*/, Ack ack, absl::Duration /*timeout*/) {
-    switch (ack) {
-      case Ack::kPublished:
-        return absl::OkStatus();
+  // Journals and applies several commands, at least one, as one publication: followers see all of them or none, also
+  // after the death of this process. Everything else as for Submit(); ResourceExhausted also if they don't fit into one
+  // segment together.
+  absl::StatusOr<std::vector<Executed>> SubmitBatch(absl::Span<const Command> commands) {
+    if (commands.empty()) return absl::InvalidArgumentError("a batch of no commands");
+    absl::Status aborted;
+    {
+      absl::MutexLock lock(&core_->mutex());
+      absl::StatusOr<FrameHeader> header = core_->AppendBatch(
+          commands.size(), [commands](size_t i, MutableBytes to) { return Codec::Encode(commands[i], to); });
+      if (header.ok()) {
+        std::vector<Executed> executed;
+        executed.reserve(commands.size());
+        for (const Command& command : commands) {
+          const ApplyContext context(*header);
+          executed.push_back({.position = context.position(), .result = state_.Apply(command, context)});
+          ++header->seq;
+        }
+        return executed;
+      }
+      if (!absl::IsAborted(header.status())) return header.status();
+      aborted = header.status();
     }
-    return absl::InvalidArgumentError("unknown stage of acknowledgement");
+    core_->ReportRole();
+    return aborted;
   }
+
+  // Waits until the command at `position`, which Submit() returned, is acknowledged at the stage. A submitted command
+  // is published. Unavailable if that took longer than the timeout: it may still come. Aborted if a sync failed:
+  // whether the command lasts is unknown, and this replica stops. FailedPrecondition if the position is of another
+  // replica, or of a reign of this one before its last.
+  absl::Status WaitFor(Position position, Ack ack, absl::Duration timeout) {
+    if (ack == Ack::kPublished) return absl::OkStatus();
+    return core_->WaitFor(position, ack, absl::Now() + timeout);
+  }
+
+  // Hands over: this replica becomes a follower, and leaves the lease to the others for ReplicaOptions::step_down_for,
+  // or until one of them had it. A standby is primary within milliseconds. Everything acknowledged stays so; what was
+  // submitted can still be awaited. FailedPrecondition if it is not primary.
+  absl::Status StepDown() { return core_->StepDown(); }
 
   // Calls `use(const State&)` while no command is applied; returns what it returns. It must not call this replica.
   template <typename Use>

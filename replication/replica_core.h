@@ -4,19 +4,24 @@
 // included, is guarded by mutex(). Its loop runs in a thread of its own or inside Poll(); a second thread waits for the
 // death of the primary.
 //
-// Takeover: the lease; the next epoch, which fences whoever had an older one; the rest of the frames; CLOSE at the end
-// of each segment that was left open; a new segment, whose first frame names what it follows; primary.
+// Takeover (replica_takeover.cc): the lease; the next epoch, which fences whoever had an older one; the rest of the
+// frames; CLOSE at the end of each segment that was left open; a new segment, whose first frame names what it follows;
+// primary. A primary that steps down, or was fenced, closes its segment and follows again behind its last frame: its
+// state is that of the journal up to there.
 
 #ifndef KEKBIT_REPLICATION_REPLICA_CORE_H_
 #define KEKBIT_REPLICATION_REPLICA_CORE_H_
 
 #include <atomic>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <thread>
+#include <utility>
 
+#include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,6 +29,7 @@
 #include "absl/time/time.h"
 #include "kekbit/wake_event.h"
 #include "replication/epoch_store.h"
+#include "replication/group_commit.h"
 #include "replication/journal_layout.h"
 #include "replication/journal_reader.h"
 #include "replication/journal_writer.h"
@@ -31,6 +37,7 @@
 #include "replication/process_watch.h"
 #include "replication/replica_options.h"
 #include "replication/segment_preparer.h"
+#include "replication/sync_mark.h"
 
 namespace kekbit {
 
@@ -58,22 +65,31 @@ class ReplicaCore final {
   absl::StatusOr<FrameHeader> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
     absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), options_.clock->RealtimeNanos());
-    if (ABSL_PREDICT_FALSE(!position.ok())) {
-      if (absl::IsAborted(position.status())) Stop(position.status());
-      return position.status();
-    }
-    applied_ = *position;
-    FrameHeader header;
-    header.epoch = position->epoch;
-    header.seq = position->seq;
-    header.time_ns = writer_->last().time_ns;
+    if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
+    return Appended(*position);
+  }
+
+  // The same for `count` commands as one publication; see JournalWriter::AppendBatch. The header is the first one's;
+  // the others differ in seq alone.
+  template <typename Encode>
+  absl::StatusOr<FrameHeader> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
+    absl::StatusOr<Position> first =
+        writer_->AppendBatch(count, std::forward<Encode>(encode), options_.clock->RealtimeNanos());
+    if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
+    FrameHeader header = Appended(writer_->last().position);
+    header.seq = first->seq;
     return header;
   }
 
-  // Calls the user's callback for what changed. Without mutex().
+  // Waits until the command at `position`, which this replica appended, has reached the stage.
+  absl::Status WaitFor(Position position, Ack stage, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Calls the user's callbacks for what changed. Without mutex().
   void ReportRole() ABSL_LOCKS_EXCLUDED(mutex_);
 
   absl::Status Poll() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status StepDown() ABSL_LOCKS_EXCLUDED(mutex_);
   bool WaitForRole(Role role, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits until the frame at `position` is applied. Unavailable if it was not in time.
   absl::Status WaitForApplied(Position position, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -84,33 +100,67 @@ class ReplicaCore final {
   const ReplicaOptions& options() const { return options_; }
 
  private:
-  ReplicaCore(ReplicaOptions options, uint64_t data_format, Apply apply, EpochStore epochs, WakeEvent wake,
-              JournalReader reader);
+  struct Change {
+    Role role;
+    Epoch epoch;
+    std::optional<TakeoverReport> takeover;
+  };
+
+  ReplicaCore(ReplicaOptions options, uint64_t data_format, Apply apply, EpochStore epochs, SyncMark mark,
+              WakeEvent wake, JournalReader reader);
+
+  FrameHeader Appended(Position last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    applied_ = last;
+    FrameHeader header;
+    header.epoch = last.epoch;
+    header.seq = last.seq;
+    header.time_ns = writer_->last().time_ns;
+    return header;
+  }
+  absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // The loop's steps; one thread at a time.
   // Applies what is published; returns whether there was anything.
   bool Follow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // After a reign of this replica: goes on reading behind its last frame. False if that has to wait, or failed.
+  bool Rejoin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes the lease, if it is free and wanted, and becomes primary.
   void TryTakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Closes what dead primaries left open; returns the number of the last segment there is.
   absl::StatusOr<SegmentNumber> SealOpenSegments() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+  // For the reign that begins: knows every segment that holds frames which are not synced.
+  absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit(SegmentNumber last_segment)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
   bool AcquireLease() ABSL_LOCKS_EXCLUDED(mutex_);
 
-  void RunFollower();
+  void RunLoop();
+  void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Shows those who watch that this replica is alive.
+  void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
+  // What a primary does now and then: has closed segments synced.
+  void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
   void RunLeaseWatch();
+  // Watches the holder of the lease until it is dead, or there is something else to do.
+  void WatchHolder();
   // Sleeps until there may be something to do.
   void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
 
+  void SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> takeover = std::nullopt)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends this replica: it takes no commands and applies none.
   void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
+  void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ReplicaOptions options_;
   const uint64_t data_format_;
   const JournalLayout layout_;
   const Apply apply_;
   EpochStore epochs_;
+  SyncMark mark_;
 
   // Held by whoever runs the loop; taken before mutex_.
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
@@ -122,17 +172,24 @@ class ReplicaCore final {
 
   mutable absl::Mutex mutex_;
   Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
-  Role reported_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
+  std::deque<Change> changes_ ABSL_GUARDED_BY(mutex_);  // that the user was not told of yet
+  bool reporting_ ABSL_GUARDED_BY(mutex_) = false;      // somebody tells
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   Position applied_ ABSL_GUARDED_BY(mutex_);
-  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);  // released last
-  std::unique_ptr<SegmentPreparer> preparer_;           // with threads, for a replica that may lead
+  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;                 // reader_ stands where a reign began
+  Epoch left_epoch_ ABSL_GUARDED_BY(mutex_) = 0;                 // the reign that this replica ended itself
+  int64_t leave_until_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // until then the lease is for others
+  int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // when the lease was seen to come free
+  absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);          // from then to having it
+  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);           // released last
+  std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
+  std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
   std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> lease_held_ = false;  // the loop's sign that lease_ is there
   StopEvent stop_watch_;
-  std::thread follower_;
+  std::thread loop_;
   std::thread lease_watch_;
 };
 

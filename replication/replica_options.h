@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
 #include "kekbit/clock.h"
 #include "kekbit/file_system.h"
 #include "replication/position.h"
@@ -26,6 +27,24 @@ absl::string_view RoleName(Role role);
 // How far a command has got when it is acknowledged.
 enum class Ack {
   kPublished,  // readers can see it: it survives the death of the process, not of the machine
+  kSynced,     // it is on stable storage: it survives power loss, on a disk that honours flush
+};
+
+// "published" or "synced".
+absl::string_view AckName(Ack ack);
+
+// How a replica became primary, and how long each step took.
+struct TakeoverReport {
+  Epoch epoch = 0;
+  Seq follows = 0;                                  // the last frame of the reign before; 0: there was none
+  absl::Duration lease = absl::ZeroDuration();      // from when it saw the lease free, or its holder die, to having it
+  absl::Duration drained = absl::ZeroDuration();    // granting the epoch, and applying what was left
+  absl::Duration recovered = absl::ZeroDuration();  // closing, or cutting, what the last primary left open
+  absl::Duration synced = absl::ZeroDuration();     // bringing it to stable storage; with Ack::kSynced
+  absl::Duration first_append = absl::ZeroDuration();  // opening a segment, and publishing its first frame
+
+  absl::Duration total() const { return lease + drained + recovered + synced + first_append; }
+  std::string ToString() const;
 };
 
 // How a follower waits for the next frame.
@@ -48,9 +67,18 @@ struct ReplicaOptions {
   // Capacity of each segment of the journal, in bytes, 16 KiB to just under 4 GiB; an encoded command takes at most
   // 1/128 of it. Counts when this replica is primary.
   uint32_t segment_bytes = 64u << 20;
-  // Called after the role has changed, with the epoch: by the replica's thread, or inside Poll(), Execute() or
-  // Submit(). It may call any method of the replica but the destructor.
+  // A primary whose process lives but shows no sign of life for so long is killed by a follower that watches it. It
+  // must be much longer than any pause of the service, of its machine or of Apply(). Infinite: never.
+  absl::Duration kill_hung_primary_after = absl::InfiniteDuration();
+  // How long a replica that stepped down leaves the lease to others, unless one of them has taken it before.
+  absl::Duration step_down_for = absl::Seconds(1);
+
+  // Called after the role has changed, with the epoch: by the replica's thread, or inside Poll(), Execute(), Submit()
+  // or StepDown(); one call at a time, in the order of the changes. It may call any method of the replica but the
+  // destructor.
   std::function<void(Role, Epoch)> on_role_change = {};
+  // Called before that, if it has become primary.
+  std::function<void(const TakeoverReport&)> on_takeover = {};
 
   FileSystem* file_system = &FileSystem::Posix();  // outlives the replica
   const Clock* clock = &Clock::System();           // outlives the replica

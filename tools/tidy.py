@@ -55,6 +55,7 @@ ROWS = {
         "apply_retention journal_reader journal_recovery journal_writer replica_facts",
         "follower journal_view registered_reader",
         "primary replica_core",
+        "replica_loop replica_takeover",
         "replica",
     ],
 }

@@ -131,6 +131,16 @@ TEST_F(FileSystemTest, FileSizeLimitIsResourceExhausted) {
   EXPECT_THAT(fits, IsOk());
 }
 
+TEST_F(FileSystemTest, AMappingThatOutlivesItsFileDoesNotKeepTheLock) {
+  KB_ASSERT_OK_AND_ASSIGN(auto file, fs_.OpenOrCreate(dir_.File("file")));
+  ASSERT_THAT(file->Allocate(4096), IsOk());
+  ASSERT_THAT(file->TryLock(), IsOkAndHolds(true));
+  KB_ASSERT_OK_AND_ASSIGN(const auto mapping, file->Map(Access::kReadWrite, 4096));
+  file.reset();
+  KB_ASSERT_OK_AND_ASSIGN(const auto other, fs_.OpenOrCreate(dir_.File("file")));
+  EXPECT_THAT(other->TryLock(), IsOkAndHolds(true));
+}
+
 TEST_F(FileSystemTest, DroppedBytesAreReadAgain) {
   KB_ASSERT_OK_AND_ASSIGN(const auto file, fs_.OpenOrCreate(dir_.File("file")));
   ASSERT_THAT(file->WriteAt(0, AsBytes("kept")), IsOk());

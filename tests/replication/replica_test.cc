@@ -17,15 +17,11 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "codecs/raw_codec.h"
-#include "codecs/text_codec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "tests/replication/tape.h"
-#include "tests/support/fake_clock.h"
-#include "tests/support/faulty_file_system.h"
+#include "tests/replication/replica_fixture.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
-#include "tests/support/temp_dir.h"
 
 namespace kekbit {
 namespace {
@@ -35,63 +31,6 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::Pair;
-
-using TapeReplica = Replica<Tape, TextCodec>;
-using StrictReplica = Replica<Tape, StrictTextCodec>;
-
-// Longer than any test: what ends a wait is what the test is about.
-constexpr absl::Duration kLong = absl::Minutes(30);
-constexpr int64_t kSecondNs = 1'000'000'000;
-// UTF-8 for nobody: TextCodec takes it, StrictTextCodec can't decode it.
-constexpr char kNoUtf8[] = "\xFF";
-
-std::vector<std::string> CommandsOf(const TapeReplica& replica) {
-  return replica.Read([](const Tape& tape) { return tape.commands; });
-}
-
-class ReplicaTest : public testing::Test {
- protected:
-  ReplicaOptions Options() {
-    ReplicaOptions options;
-    options.directory = dir_.path();
-    options.segment_bytes = 64 << 10;
-    options.file_system = &fs_;
-    return options;
-  }
-  ReplicaOptions Polled() {
-    ReplicaOptions options = Options();
-    options.threads = false;
-    options.clock = &clock_;
-    return options;
-  }
-
-  template <typename R = TapeReplica>
-  static std::unique_ptr<R> Open(ReplicaOptions options) {
-    auto replica = R::Open(std::move(options));
-    EXPECT_THAT(replica, IsOk());
-    return replica.ok() ? *std::move(replica) : nullptr;
-  }
-  std::unique_ptr<TapeReplica> OpenPrimary() {
-    auto replica = Open(Options());
-    EXPECT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
-    return replica;
-  }
-  // Polls again and again, with time going by, until the replica has the role. If it never gets it: its status, or
-  // DeadlineExceeded if that is OK.
-  template <typename R>
-  absl::Status PollUntil(Role role, R& replica, int polls = 1000) {
-    for (int i = 0; i < polls && replica.role() != role; ++i) {
-      clock_.Advance(kSecondNs);
-      replica.Poll().IgnoreError();
-    }
-    if (replica.role() == role) return absl::OkStatus();
-    return replica.status().ok() ? absl::DeadlineExceededError("it did not get the role") : replica.status();
-  }
-
-  TempDir dir_ = TempDir::InMemory();
-  FaultyFileSystem fs_;
-  FakeClock clock_;
-};
 
 TEST_F(ReplicaTest, ThePrimaryExecutes) {
   const auto replica = OpenPrimary();
@@ -216,30 +155,6 @@ TEST_F(ReplicaTest, RoleChangesAreReportedWithTheEpoch) {
     absl::MutexLock lock(&mutex);
     EXPECT_THAT(changes, ElementsAre(Pair(Role::kPrimary, 1), Pair(Role::kPrimary, 2)));
   }
-}
-
-TEST_F(ReplicaTest, AFencedPrimaryStopsAndSaysSo) {
-  std::vector<std::pair<Role, Epoch>> changes;
-  ReplicaOptions options = Polled();
-  options.on_role_change = [&](Role role, Epoch epoch) { changes.emplace_back(role, epoch); };
-  const auto primary = Open(options);
-  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
-  ASSERT_THAT(primary->Execute("one"), IsOk());
-  KB_ASSERT_OK_AND_ASSIGN(EpochStore epochs, EpochStore::Open(fs_, JournalLayout(dir_.path()).epoch()));
-  ASSERT_THAT(epochs.Grant(0), IsOkAndHolds(2u));
-  const auto fenced = AllOf(HasSubstr("epoch 1 is over"), HasSubstr("in epoch 2"));
-  EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kAborted, fenced));
-  EXPECT_EQ(primary->role(), Role::kStopped);
-  EXPECT_THAT(changes, ElementsAre(Pair(Role::kPrimary, 1), Pair(Role::kStopped, 1)));
-  // For ever.
-  EXPECT_THAT(primary->Execute("three"), StatusIs(absl::StatusCode::kAborted, fenced));
-  EXPECT_THAT(PollUntil(Role::kPrimary, *primary, 10), StatusIs(absl::StatusCode::kAborted, fenced));
-  EXPECT_FALSE(primary->WaitForRole(Role::kPrimary, kLong));
-  // It has let go of everything.
-  const auto next = Open(Polled());
-  ASSERT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
-  EXPECT_THAT(CommandsOf(*next), ElementsAre("one"));
-  EXPECT_EQ(next->applied().epoch, 3u);
 }
 
 TEST_F(ReplicaTest, PollIsForReplicasWithoutThreads) {

@@ -41,6 +41,7 @@ MATCHER_P2(StatusIs, code, message, "has the code " + absl::StatusCodeToString(c
 
 MATCHER_P(IsOkAndHolds, value, "is OK and holds a value that matches") {
   *result_listener << "which has the status " << StatusOf(arg).ToString() << " ";
+  if (arg.ok()) *result_listener << "and the value " << testing::PrintToString(*arg) << " ";
   return arg.ok() && testing::ExplainMatchResult(value, *arg, result_listener);
 }
 

@@ -1,0 +1,219 @@
+// The threads of a replica, or what does their work in Poll(): ReplicaCore's loops.
+
+#include <algorithm>
+#include <optional>
+
+#include "absl/time/clock.h"
+#include "kekbit/backoff.h"
+#include "kekbit/status_macros.h"
+#include "replication/replica_core.h"
+
+namespace kekbit {
+namespace {
+
+// Frames applied without letting go of the state.
+constexpr int kBatch = 256;
+
+// Between two looks of a spinning follower: some 100 ns.
+constexpr int kSpinPauses = 4;
+
+// How often a follower asks for the lease whose holder it can't watch.
+constexpr absl::Duration kAskEvery = absl::Milliseconds(5);
+
+// A sleeping loop is woken for frames and by the lease's watch. Where neither may come (there is no open segment, so
+// the primary may have gone without dying) it looks by itself, less and less often.
+constexpr absl::Duration kSleepMin = absl::Milliseconds(1);
+constexpr absl::Duration kSleepMax = absl::Milliseconds(100);
+constexpr absl::Duration kSleepWatched = absl::Seconds(1);
+
+// How often a primary shows that it is alive, and how many of these signs a watcher wants to miss before it kills.
+constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
+constexpr int kMissedBeats = 4;
+
+}  // namespace
+
+bool ReplicaCore::Follow() {
+  std::optional<Frame> frame = reader_.Next();
+  if (!frame && reader_.status().ok()) return false;
+  absl::MutexLock lock(&mutex_);
+  // What this replica appends itself, it applies itself: it may have become primary, or ceased to be, just now.
+  if (role_ != Role::kFollower || rejoins_) return false;
+  for (int applied = 0; frame && applied < kBatch; ++applied) {
+    if (frame->kind() == FrameKind::kCommand) {
+      if (absl::Status status = apply_(*frame); !status.ok()) {
+        Stop(status);
+        return false;
+      }
+    }
+    applied_ = frame->position();
+    if (applied + 1 < kBatch) frame = reader_.Next();
+  }
+  if (reader_.status().ok()) return true;
+  if (!MayPass(reader_.status())) {
+    Stop(reader_.status());
+  } else if (role_ == Role::kFollower) {
+    status_ = reader_.status();
+  }
+  return false;
+}
+
+bool ReplicaCore::Rejoin() {
+  Position applied;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!rejoins_ || role_ != Role::kFollower) return role_ == Role::kFollower;
+    applied = applied_;
+  }
+  // The state holds exactly the frames up to there: what this replica appended after them it never applied.
+  absl::StatusOr<JournalReader> reader =
+      JournalReader::Open(*options_.file_system, layout_, data_format_, applied.seq + 1);
+  absl::MutexLock lock(&mutex_);
+  if (!reader.ok()) {
+    if (MayPass(reader.status())) {
+      status_ = reader.status();
+    } else {
+      Stop(reader.status());
+    }
+    return false;
+  }
+  reader_ = *std::move(reader);
+  rejoins_ = false;
+  return true;
+}
+
+void ReplicaCore::RunLoop() {
+  while (!stopping_) {
+    switch (role()) {
+      case Role::kFollower: {
+        absl::MutexLock drive(&drive_mutex_);
+        RunFollower();
+        break;
+      }
+      case Role::kPrimary: {
+        Tick();
+        absl::MutexLock lock(&mutex_);
+        const auto changed = [this]()
+                                 ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return role_ != Role::kPrimary || stopping_; };
+        mutex_.AwaitWithTimeout(absl::Condition(&changed), kTickEvery);
+        break;
+      }
+      case Role::kStopped:
+        ReportRole();
+        return;
+    }
+    ReportRole();
+  }
+}
+
+void ReplicaCore::RunFollower() {
+  Backoff backoff;
+  while (!stopping_ && role() == Role::kFollower) {
+    if (!Rejoin()) {
+      sleep_ = kSleepMin;
+      Sleep();
+      continue;
+    }
+    if (Follow()) {
+      backoff.Reset();
+      sleep_ = kSleepMin;
+      continue;
+    }
+    if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
+    if (options_.wait == Wait::kSpin) {
+      // A short pause, so that the primary keeps the cache line it writes to; no longer one, which would be lag.
+      for (int i = 0; i < kSpinPauses; ++i) SpinPause();
+    } else if (!backoff.completed()) {
+      backoff.Pause();
+    } else {
+      Sleep();
+    }
+  }
+}
+
+void ReplicaCore::Sleep() {
+  const uint32_t ticket = wake_.Prepare();
+  if (Follow() || stopping_ || (lease_held_ && next_try_ns_ == 0)) return;
+  const bool watched = !reader_.at_segment_end() && !lease_held_;
+  sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
+  wake_.Wait(ticket, sleep_);
+}
+
+void ReplicaCore::Beat() {
+  // With the lock that every command takes: if that is never free, there is no progress.
+  absl::MutexLock lock(&mutex_);
+  if (lease_) lease_->Beat();
+}
+
+void ReplicaCore::Tick() {
+  std::shared_ptr<GroupCommit> commit;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (role_ != Role::kPrimary) return;
+    commit = commit_;
+  }
+  // Those that are closed: nobody may wait for them, and they shall not gather. An error stops this replica.
+  if (commit->open_segments() > 1) commit->Sync().IgnoreError();
+}
+
+void ReplicaCore::RunLeaseWatch() {
+  while (!stopping_) {
+    const Role now = role();
+    if (now == Role::kStopped) return;
+    if (now == Role::kPrimary || lease_held_) {
+      Beat();
+      stop_watch_.Wait(kTickEvery);
+    } else if (AcquireLease()) {
+      wake_.Notify();
+    } else {
+      WatchHolder();
+    }
+  }
+}
+
+void ReplicaCore::WatchHolder() {
+  FileSystem& fs = *options_.file_system;
+  const std::optional<ProcessId> holder = Lease::Holder(fs, layout_.lease());
+  std::optional<ProcessWatch> watch = holder ? ProcessWatch::Open(fs, *holder) : std::nullopt;
+  if (!watch) {
+    stop_watch_.Wait(kAskEvery);
+    return;
+  }
+  if (options_.kill_hung_primary_after == absl::InfiniteDuration() || *holder == ProcessId::Self(fs)) {
+    watch->Wait(stop_watch_, kSleepWatched);
+  } else {
+    // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
+    const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
+    for (int missed = 0; missed < kMissedBeats; ++missed) {
+      if (watch->Wait(stop_watch_, options_.kill_hung_primary_after / kMissedBeats)) break;
+      if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return;
+      if (missed + 1 < kMissedBeats) continue;
+      if (absl::Status killed = watch->Kill(); !killed.ok()) {
+        absl::MutexLock lock(&mutex_);
+        status_ = absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder->pid,
+                                                           ", hangs and can't be killed: ", killed.message()));
+        return;
+      }
+      watch->Wait(stop_watch_, kSleepWatched);
+    }
+  }
+  absl::MutexLock lock(&mutex_);
+  holder_gone_ns_ = options_.clock->MonotonicNanos();
+}
+
+absl::Status ReplicaCore::Poll() {
+  if (options_.threads) return absl::FailedPreconditionError("Poll() is for a replica without threads of its own");
+  {
+    absl::MutexLock drive(&drive_mutex_);
+    if (role() == Role::kFollower && Rejoin()) {
+      while (Follow()) {
+      }
+      TryTakeOver();
+    }
+  }
+  Beat();
+  Tick();
+  ReportRole();
+  return status();
+}
+
+}  // namespace kekbit

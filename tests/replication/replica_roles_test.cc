@@ -1,0 +1,190 @@
+// Roles that change, and commands that are synced: P3, P6.
+
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "replication/epoch_store.h"
+#include "replication/replica.h"
+#include "replication/sync_mark.h"
+#include "tests/replication/replica_fixture.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekbit {
+namespace {
+
+using testing::AllOf;
+using testing::ElementsAre;
+using testing::ElementsAreArray;
+using testing::HasSubstr;
+using testing::Pair;
+
+// P6. It acknowledges nothing more, and follows whoever leads now.
+TEST_F(ReplicaTest, AFencedPrimarySaysSoAndFollows) {
+  std::vector<std::pair<Role, Epoch>> changes;
+  ReplicaOptions options = Polled();
+  options.on_role_change = [&](Role role, Epoch epoch) { changes.emplace_back(role, epoch); };
+  const auto primary = Open(options);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  KB_ASSERT_OK_AND_ASSIGN(EpochStore epochs, EpochStore::Open(fs_, JournalLayout(dir_.path()).epoch()));
+  ASSERT_THAT(epochs.Grant(0), IsOkAndHolds(2u));
+  const auto fenced = AllOf(HasSubstr("epoch 1 is over"), HasSubstr("in epoch 2"));
+  EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kAborted, fenced));
+  EXPECT_EQ(primary->role(), Role::kFollower);
+  EXPECT_THAT(changes, ElementsAre(Pair(Role::kPrimary, 1), Pair(Role::kFollower, 1)));
+  EXPECT_THAT(primary->Execute("three"), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a follower")));
+  // It has let go of everything.
+  const auto next = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
+  EXPECT_EQ(next->applied().epoch, 3u);
+  ASSERT_THAT(next->Execute("four"), IsOk());
+  ASSERT_THAT(primary->Poll(), IsOk());
+  EXPECT_THAT(CommandsOf(*primary), ElementsAre("one", "four"));
+  EXPECT_EQ(primary->role(), Role::kFollower);
+}
+
+// Its directory was replaced: there is nobody to follow.
+TEST_F(ReplicaTest, AFencedPrimaryWithoutItsJournalStops) {
+  const auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  KB_ASSERT_OK_AND_ASSIGN(EpochStore epochs, EpochStore::Open(fs_, JournalLayout(dir_.path()).epoch()));
+  ASSERT_THAT(epochs.Grant(0), IsOkAndHolds(2u));
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).epoch()), IsOk());
+  EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kAborted));
+  EXPECT_EQ(primary->role(), Role::kStopped);
+  EXPECT_THAT(primary->Execute("three"), StatusIs(absl::StatusCode::kAborted));
+}
+
+TEST_F(ReplicaTest, StepDownHandsOverAndFollows) {
+  const auto primary = Open(Polled());
+  const auto standby = Open(Polled());
+  EXPECT_THAT(primary->StepDown(), StatusIs(absl::StatusCode::kFailedPrecondition));
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  ASSERT_THAT(primary->StepDown(), IsOk());
+  EXPECT_EQ(primary->role(), Role::kFollower);
+  // It leaves the lease to the other, though it asks first.
+  ASSERT_THAT(primary->Poll(), IsOk());
+  EXPECT_EQ(primary->role(), Role::kFollower);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *standby), IsOk());
+  ASSERT_THAT(standby->Execute("two"), IsOk());
+  ASSERT_THAT(primary->Poll(), IsOk());
+  EXPECT_THAT(CommandsOf(*primary), ElementsAre("one", "two"));
+  // And back.
+  ASSERT_THAT(standby->StepDown(), IsOk());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("three"), IsOk());
+  ASSERT_THAT(standby->Poll(), IsOk());
+  EXPECT_THAT(CommandsOf(*standby), ElementsAre("one", "two", "three"));
+}
+
+TEST_F(ReplicaTest, WhoStepsDownAloneLeadsAgainLater) {
+  ReplicaOptions options = Options();
+  options.step_down_for = absl::Milliseconds(20);
+  const auto replica = Open(options);
+  ASSERT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
+  ASSERT_THAT(replica->StepDown(), IsOk());
+  EXPECT_EQ(replica->role(), Role::kFollower);
+  ASSERT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
+  EXPECT_EQ(replica->applied().epoch, 2u);
+}
+
+TEST_F(ReplicaTest, ThreadedReplicasHandOverToAndFro) {
+  const auto first = OpenPrimary();
+  const auto second = Open(Options());
+  std::vector<std::string> expected;
+  for (int i = 0; i < 6; ++i) {
+    TapeReplica& primary = i % 2 == 0 ? *first : *second;
+    TapeReplica& standby = i % 2 == 0 ? *second : *first;
+    ASSERT_TRUE(primary.WaitForRole(Role::kPrimary, kLong));
+    expected.push_back(absl::StrCat(i));
+    KB_ASSERT_OK_AND_ASSIGN(const auto done, primary.Execute(expected.back()));
+    ASSERT_THAT(primary.StepDown(), IsOk());
+    EXPECT_THAT(standby.ReadAt(done.position, kLong, [](const Tape& tape) { return tape.commands; }),
+                IsOkAndHolds(ElementsAreArray(expected)));
+  }
+}
+
+TEST_F(ReplicaTest, ABatchIsAppliedEverywhere) {
+  const auto primary = OpenPrimary();
+  const auto follower = Open(Options());
+  KB_ASSERT_OK_AND_ASSIGN(const auto done, primary->SubmitBatch({"one", "bad", "three"}));
+  ASSERT_EQ(done.size(), 3u);
+  EXPECT_THAT(done[0].result, IsOkAndHolds(1u));
+  EXPECT_THAT(done[1].result, StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(done[2].result, IsOkAndHolds(2u));
+  EXPECT_EQ(done[2].position.seq, done[0].position.seq + 2);
+  EXPECT_THAT(follower->ReadAt(done[2].position, kLong, [](const Tape& tape) { return tape.commands; }),
+              IsOkAndHolds(ElementsAre("one", "three")));
+  EXPECT_THAT(primary->SubmitBatch({}), StatusIs(absl::StatusCode::kInvalidArgument));
+  EXPECT_THAT(follower->SubmitBatch({"x"}), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+TEST_F(ReplicaTest, ASyncedCommandIsMarkedAsSuch) {
+  ReplicaOptions options = Options();
+  options.ack = Ack::kSynced;
+  const auto primary = Open(options);
+  ASSERT_TRUE(primary->WaitForRole(Role::kPrimary, kLong));
+  KB_ASSERT_OK_AND_ASSIGN(const SyncMark mark,
+                          SyncMark::OpenForReading(FileSystem::Posix(), JournalLayout(dir_.path()).synced()));
+  for (int i = 0; i < 300; ++i) {  // over several segments
+    KB_ASSERT_OK_AND_ASSIGN(const auto done, primary->Execute(std::string(100, 'x')));
+    ASSERT_GE(mark.synced(), done.position.seq);
+  }
+  KB_ASSERT_OK_AND_ASSIGN(const auto published, primary->Execute("published", Ack::kPublished));
+  EXPECT_LT(mark.synced(), published.position.seq);
+  EXPECT_THAT(primary->WaitFor(published.position, Ack::kSynced, kLong), IsOk());
+  EXPECT_GE(mark.synced(), published.position.seq);
+  EXPECT_THAT(primary->WaitFor({.epoch = 7, .seq = 1}, Ack::kSynced, kLong),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+// P3. A sync that fails is the end of this primary: what it acknowledged is on the disk, the rest nobody knows.
+TEST_F(ReplicaTest, AFailedSyncStopsThePrimary) {
+  FaultyFileSystem faulty;
+  ReplicaOptions options = Options();
+  options.ack = Ack::kSynced;
+  options.file_system = &faulty;
+  const auto primary = Open(options);
+  ASSERT_TRUE(primary->WaitForRole(Role::kPrimary, kLong));
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  faulty.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
+  EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kAborted, HasSubstr("unknown")));
+  EXPECT_EQ(primary->role(), Role::kStopped);
+  faulty.Heal();
+  EXPECT_THAT(primary->Execute("three"), StatusIs(absl::StatusCode::kAborted, HasSubstr("planted")));
+}
+
+TEST_F(ReplicaTest, ATakeoverIsReported) {
+  absl::Mutex mutex;
+  std::vector<TakeoverReport> reports;
+  ReplicaOptions options = Options();
+  options.on_takeover = [&](const TakeoverReport& report) {
+    absl::MutexLock lock(&mutex);
+    reports.push_back(report);
+  };
+  auto first = Open(options);
+  ASSERT_TRUE(first->WaitForRole(Role::kPrimary, kLong));
+  ASSERT_THAT(first->Execute("one"), IsOk());
+  const auto second = Open(options);
+  first.reset();
+  ASSERT_TRUE(second->WaitForRole(Role::kPrimary, kLong));
+  absl::MutexLock lock(&mutex);
+  const auto reported = [&] { return reports.size() == 2; };
+  mutex.Await(absl::Condition(&reported));
+  EXPECT_EQ(reports[1].epoch, 2u);
+  EXPECT_EQ(reports[1].follows, 2u);
+  EXPECT_GT(reports[1].total(), absl::ZeroDuration());
+  EXPECT_THAT(reports[1].ToString(), HasSubstr("epoch 2 behind seq 2"));
+}
+
+}  // namespace
+}  // namespace kekbit
