@@ -12,13 +12,16 @@
 
 namespace kekbit {
 
-absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position) {
+namespace {
+
+absl::Status Seal(FileSystem& fs, const std::string& path, uint64_t position, bool cut) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
   KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
   if (!locked) return absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock"));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
   const uint64_t offset = kDataOffset + position;
-  if (position % kAlignment != 0 || position > kCapacityMax || offset + kLengthBytes > info.size) {
+  const bool in_file = cut || offset + kLengthBytes <= info.size;
+  if (position % kAlignment != 0 || position > kCapacityMax || !in_file) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, ": a file of ", info.size, " bytes has no length at offset ", position));
   }
@@ -28,12 +31,22 @@ absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint6
   KB_RETURN_IF_ERROR(Header::Decode(mapping->bytes()).status());
   const uint64_t word = AcquireWord(mapping->data() + offset);
   if (word == kClose) return absl::OkStatus();
-  if (word != kWatermark && word != 0) {
+  if (!cut && word != kWatermark && word != 0) {
     return absl::FailedPreconditionError(
         absl::StrFormat("%s: at offset %d stands 0x%016x, not the end of the records", path, position, word));
   }
   PublishWord(mapping->data() + offset, kClose);
   return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position) {
+  return Seal(fs, path, position, /*cut=*/false);
+}
+
+absl::Status CutAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position) {
+  return Seal(fs, path, position, /*cut=*/true);
 }
 
 }  // namespace kekbit

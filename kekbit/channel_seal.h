@@ -18,6 +18,10 @@ namespace kekbit {
 // published is lost, as it was to every reader before.
 absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position);
 
+// The same whatever stands at `position`, also if the file was cut before it: what is there is no part of the channel.
+// Who needs it has kept it elsewhere.
+absl::Status CutAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position);
+
 }  // namespace kekbit
 
 #endif  // KEKBIT_CHANNEL_SEAL_H_

@@ -1,7 +1,9 @@
 #include "replication/sync_mark.h"
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_replace.h"
 #include "kekbit/bytes.h"
 #include "kekbit/status_macros.h"
 
@@ -51,6 +53,19 @@ absl::StatusOr<SyncMark> SyncMark::OpenFor(FileSystem& fs, const std::string& pa
         absl::StrFormat("%s: begins with 0x%016x, not 0x%016x: no file of syncs", path, magic, kMagic));
   }
   return SyncMark(std::move(mapping));
+}
+
+uint64_t SyncMark::CurrentBoot(FileSystem& fs) {
+  constexpr size_t kUuid = 36;
+  constexpr size_t kHalfDigits = 16;
+  const absl::StatusOr<std::unique_ptr<File>> file = fs.Open("/proc/sys/kernel/random/boot_id", Access::kRead);
+  if (!file.ok()) return 0;
+  uint8_t bytes[kUuid];
+  const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(bytes));
+  if (!size.ok() || *size != kUuid) return 0;
+  const std::string digits = absl::StrReplaceAll(AsText(Bytes(bytes)), {{"-", ""}}).substr(0, kHalfDigits);
+  uint64_t boot = 0;
+  return absl::SimpleHexAtoi(digits, &boot) ? boot : 0;
 }
 
 absl::Status SyncMark::ClearPoison() {

@@ -7,8 +7,8 @@
 // It is evidence for recovery, never needed: what it says is true, but it may say less than is true, since nobody syncs
 // it. A frame that does not fit, at or before the mark, was whole once: it was damaged, not torn.
 //
-// File: magic u64, synced seq u64, poisoned segment u64, zeros; mapped. One aligned word is written by the disk whole
-// or not at all, and each means something by itself.
+// File: magic u64, synced seq u64, poisoned segment u64, boot u64, zeros; mapped. One aligned word is written by the
+// disk whole or not at all, and each means something by itself.
 //
 // Thread safety: synced() and poisoned() any thread; the others the holder of the lease, one thread at a time.
 
@@ -33,7 +33,7 @@ class SyncMark final {
   // Opens the file, or makes it with nothing synced. DataLoss if it is something else.
   static absl::StatusOr<SyncMark> Open(FileSystem& fs, const std::string& path);
 
-  // The same for who only looks: NotFound if there is none. Then only synced() and poisoned() may be called.
+  // The same for who only looks: NotFound if there is none. Then only what does not change it may be called.
   static absl::StatusOr<SyncMark> OpenForReading(FileSystem& fs, const std::string& path);
 
   SyncMark(SyncMark&&) = default;
@@ -56,6 +56,13 @@ class SyncMark final {
     const SegmentNumber before = PeekWord(word(2));
     if (before == 0 || segment < before) PublishWord(word(2), segment);
   }
+
+  // Since which start of the machine everything that was written is in memory or on the disk, as said by the last
+  // recovery; 0: not known. As long as it is CurrentBoot(), no power failure has taken anything.
+  uint64_t boot() const { return AcquireWord(word(3)); }
+  void SetBoot(uint64_t boot) { PublishWord(word(3), boot); }
+  // Names this start of the machine; 0 if the system does not say.
+  static uint64_t CurrentBoot(FileSystem& fs);
 
   // What was poisoned has been read anew from the disk, or is no part of the journal any more.
   absl::Status ClearPoison();

@@ -125,6 +125,7 @@ TEST(JournalFormatDocTest, TheSmallFilesReadAsTheDocumentSays) {
   KB_ASSERT_OK_AND_ASSIGN(const SyncMark mark, SyncMark::OpenForReading(FileSystem::Posix(), layout.synced()));
   EXPECT_EQ(mark.synced(), 41u);
   EXPECT_EQ(mark.poisoned(), 0u);
+  EXPECT_EQ(mark.boot(), 0x8192'a3b4'c5d6'e7f8u);
 }
 
 }  // namespace

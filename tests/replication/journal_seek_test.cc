@@ -252,7 +252,7 @@ TEST_F(WaitingReaderTest, WaitsWhereNothingIsWrong) {
   JournalReader reader = journal_.OpenReader();
   for (int i = 0; i < 1000; ++i) {
     ASSERT_THAT(reader.CheckWaiting(), IsOk());
-    ValueOrDie(Append(writer, "x"));
+    for (int n = 0; n < 3; ++n) ValueOrDie(Append(writer, "x"));
     // There are frames now, perhaps in a next segment.
     ASSERT_THAT(reader.CheckWaiting(), IsOk());
     while (reader.Next()) {

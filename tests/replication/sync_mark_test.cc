@@ -68,6 +68,18 @@ TEST_F(SyncMarkTest, TheFirstPoisonedSegmentIsKeptUntilItIsCleared) {
   EXPECT_EQ(Open().poisoned(), 0u);
 }
 
+TEST_F(SyncMarkTest, KnowsTheStartOfTheMachine) {
+  const uint64_t boot = SyncMark::CurrentBoot(fs_);
+  EXPECT_NE(boot, 0u);
+  EXPECT_EQ(boot, SyncMark::CurrentBoot(fs_));
+  SyncMark mark = Open();
+  EXPECT_EQ(mark.boot(), 0u);
+  mark.SetBoot(boot);
+  EXPECT_EQ(Open().boot(), boot);
+  fs_.FailCalls("Open", absl::NotFoundError("planted"));
+  EXPECT_EQ(SyncMark::CurrentBoot(fs_), 0u);
+}
+
 TEST_F(SyncMarkTest, WhoOnlyLooksMakesNothing) {
   EXPECT_THAT(SyncMark::OpenForReading(fs_, path_).status(), StatusIs(absl::StatusCode::kNotFound, HasSubstr(path_)));
   EXPECT_EQ(dir_.Listing(), "");
