@@ -83,12 +83,15 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--max-output-bytes", server.output_bytes_max, "Of answers that a client does not read")
       ->capture_default_str();
+  double port_timeout_s = 10;
+  app.add_option("--port-timeout", port_timeout_s, "Seconds to wait for a port that is in use")->capture_default_str();
   app.add_flag("--digest", digest, "Only read the journal, print how far it goes and a digest of the state, and exit");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  server.port_timeout = absl::Seconds(port_timeout_s);
   return digest ? PrintDigest(std::move(replica)) : Serve(std::move(replica), std::move(server));
 }
 

@@ -1,0 +1,221 @@
+#!/usr/bin/env python3
+"""Kills the primary again and again while redis-benchmark and clients of its own write, and sees that the standby has
+everything that was acknowledged, and the state that the journal makes.
+
+KV_KILLS: how many times.
+"""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from kv_redis import Client, KvTest, ReplyError, encode, main, needs
+
+KILLS = int(os.environ.get("KV_KILLS", "4"))
+WRITERS = 3
+BATCH = 16
+# Acknowledged batches of each writer between two kills.
+BATCHES = 150
+
+
+class Writer(threading.Thread):
+    """Writes numbered values, a batch at a time, and records what was acknowledged and what it does not know about.
+
+    Each batch sets keys that nobody else sets, counts one up, appends to a list, and sets a key that soon expires.
+    """
+
+    def __init__(self, number, port):
+        super().__init__()
+        self.name = f"writer{number}"
+        self.port = port
+        self.batch = 0  # the one that is being written
+        self.acknowledged = 0  # batches
+        self.unknown = 0  # batches that were sent and not answered; each is sent again
+        self.stopping = False
+        self.failure = None
+        self.last_answer = time.monotonic()
+        self.outages = []  # seconds from the last answer of a primary to the first one of the next
+
+    def commands(self):
+        for i in range(BATCH):
+            yield "SET", f"{self.name}:{self.batch}:{i}", f"{self.batch * BATCH + i}"
+        yield "INCR", f"{self.name}:count"
+        yield "RPUSH", f"{self.name}:list", self.batch
+        yield "SET", f"{self.name}:soon:{self.batch % 50}", "gone", "PX", 1 + self.batch % 40
+
+    def run(self):
+        try:
+            while not self.stopping:
+                self.write()
+        except Exception as failure:  # pylint: disable=broad-except
+            self.failure = failure
+
+    def write(self):
+        """Until the connection breaks, or it is enough."""
+        sent = False
+        try:
+            with Client(self.port) as client:
+                while not self.stopping:
+                    commands = list(self.commands())
+                    sent = True
+                    client.socket.sendall(b"".join(encode(*command) for command in commands))
+                    replies = [client.reply() for _ in commands]
+                    for command, reply in zip(commands, replies):
+                        assert not isinstance(reply, ReplyError), f"{command}: {reply}"
+                    if self.unknown and len(self.outages) < self.unknown:
+                        self.outages.append(time.monotonic() - self.last_answer)
+                    self.acknowledged = self.batch = self.batch + 1
+                    sent = False
+                    self.last_answer = time.monotonic()
+        except (EOFError, ConnectionError):
+            self.unknown += sent
+
+    def check(self, test, client):
+        """That all acknowledged batches are there, as they were written."""
+        for first in range(0, self.acknowledged, 100):
+            batches = range(first, min(first + 100, self.acknowledged))
+            keys = [f"{self.name}:{batch}:{i}" for batch in batches for i in range(BATCH)]
+            wanted = [str(batch * BATCH + i).encode() for batch in batches for i in range(BATCH)]
+            test.assertEqual(client.do("MGET", *keys), wanted)
+        # A batch without an answer was done or not, and then it was written again.
+        count = int(client.do("GET", f"{self.name}:count"))
+        test.assertLessEqual(self.acknowledged, count)
+        test.assertLessEqual(count, self.acknowledged + self.unknown)
+        pushed = [int(value) for value in client.do("LRANGE", f"{self.name}:list", 0, -1)]
+        test.assertEqual(sorted(set(pushed))[:self.acknowledged], list(range(self.acknowledged)))
+        test.assertEqual(pushed, sorted(pushed))
+        test.assertLessEqual(len(pushed), self.acknowledged + self.unknown)
+
+
+class Failover(KvTest):
+    def start_pair(self, *options):
+        primary = self.kv_server(*options)
+        self.connect(process=primary).close()
+        return primary, self.start_standby(*options)
+
+    def start_standby(self, *options):
+        standby = self.kv_server(*options)
+        self.until("the standby's word", lambda: "standby on" in self.words(standby))
+        return standby
+
+    def start_benchmark(self):
+        return self.start("redis-benchmark", "-p", str(self.port), "-c", "20", "-P", "4", "-n", "100000000", "-r", "5000",
+                          "-q", "set", "benchmark:__rand_int__", "__rand_int__")
+
+    def expect_state_of_journal(self, client):
+        """That the primary's state is what another process makes of the journal, at the same seq."""
+        def compare():
+            seq = int(client.info()["seq"])
+            digest = client.do("DEBUG", "DIGEST").decode()
+            found = self.digest_of_journal()
+            # Keys that expire in between move the seq.
+            if seq != int(client.info()["seq"]) or found[0] != seq:
+                return False
+            self.assertEqual(found, (seq, client.do("DBSIZE"), digest))
+            return True
+        self.until("a quiet moment", compare)
+
+    def run_kills(self, *options):
+        primary, standby = self.start_pair(*options)
+        writers = [Writer(i, self.port) for i in range(WRITERS)]
+        self.addCleanup(lambda: [setattr(writer, "stopping", True) for writer in writers])
+        for writer in writers:
+            writer.start()
+        for kill in range(KILLS + 1):
+            benchmark = self.start_benchmark()
+            enough = [writer.acknowledged + BATCHES for writer in writers]
+            self.until("the writers", lambda: self.all_at(writers, enough))
+            self.assertIsNone(benchmark.poll(), self.words(benchmark))
+            if kill == KILLS:
+                self.stop(benchmark)
+                break
+            self.stop(primary)
+            self.until("the end of redis-benchmark", lambda: benchmark.poll() is not None)
+            primary, standby = standby, self.start_standby(*options)
+        for writer in writers:
+            writer.stopping = True
+            writer.join()
+            self.assertIsNone(writer.failure)
+        with self.connect() as client:
+            self.assertEqual(int(client.info()["epoch"]), KILLS + 1)
+            self.assertGreater(client.do("EXISTS", *[f"benchmark:{i:012}" for i in range(5000)]), 0)
+            for writer in writers:
+                writer.check(self, client)
+            self.expect_state_of_journal(client)
+        outages = sorted(1000 * outage for writer in writers for outage in writer.outages)
+        print(f"{KILLS} kills, {sum(writer.acknowledged for writer in writers)} batches acknowledged, "
+              f"from the last answer to the next: {outages[len(outages) // 2]:.1f} ms, at most {outages[-1]:.1f} ms")
+        return primary, standby
+
+    def all_at(self, writers, enough):
+        for writer in writers:
+            if writer.failure:
+                raise writer.failure
+        return all(writer.acknowledged >= wanted for writer, wanted in zip(writers, enough))
+
+    def test_kills_under_load(self):
+        self.run_kills()
+
+    def test_the_standby_does_not_listen(self):
+        primary = self.kv_server()
+        client = self.connect(process=primary)
+        primary_port, self.port = self.port, self.free_port()
+        standby = self.start_standby()
+        with self.assertRaises(ConnectionRefusedError):
+            Client(self.port)
+        self.assertEqual(client.do("SET", "a", "b"), b"OK")
+        self.stop(primary)
+        with self.connect(process=standby) as second:
+            self.assertEqual(second.do("GET", "a"), b"b")
+            self.assertEqual(second.info()["epoch"], "2")
+        with self.assertRaises(ConnectionRefusedError):
+            Client(primary_port)
+
+    def test_a_planned_end(self):
+        primary, standby = self.start_pair()
+        with self.connect() as client:
+            self.assertEqual(client.do("SET", "a", "b", "PX", 600000), b"OK")
+        self.assertEqual(self.stop(primary, signal.SIGTERM), 0)
+        with self.connect(process=standby) as client:
+            self.assertEqual(client.do("GET", "a"), b"b")
+            # Its time goes on where it was.
+            self.assertGreater(client.do("PTTL", "a"), 0)
+            self.assertLessEqual(client.do("PTTL", "a"), 600000)
+        self.assertEqual(self.stop(standby, signal.SIGINT), 0)
+        # And again, from the journal alone.
+        with self.connect(process=self.kv_server()) as client:
+            self.assertEqual(client.do("GET", "a"), b"b")
+            self.expect_state_of_journal(client)
+
+    def test_a_whole_benchmark_and_redis_cli(self):
+        server = self.kv_server()
+        self.connect(process=server).close()
+        benchmark = subprocess.run(
+            ["redis-benchmark", "-p", str(self.port), "-n", "2000", "-P", "8", "--csv", "-t",
+             "ping,set,get,incr,lpush,rpush,lpop,rpop,sadd,hset,lrange,mset"],
+            capture_output=True, check=True, timeout=60)
+        self.assertNotIn(b"rror", benchmark.stdout)
+        self.assertEqual(benchmark.stdout.count(b"\n"), 18, benchmark.stdout)
+
+        def cli(*words):
+            return subprocess.run(["redis-cli", "-p", str(self.port), *words], capture_output=True, check=True,
+                                  timeout=60).stdout.decode().splitlines()
+        self.assertEqual(cli("flushall"), ["OK"])
+        with self.connect() as client:
+            for i in range(1000):
+                client.send("SET", f"key:{i}", i)
+            self.assertEqual([client.reply() for _ in range(1000)], [b"OK"] * 1000)
+        self.assertEqual(sorted(cli("--scan")), sorted(f"key:{i}" for i in range(1000)))
+        self.assertEqual(sorted(cli("--scan", "--pattern", "key:99?")), [f"key:{i}" for i in range(990, 1000)])
+        self.assertIn("role:master", cli("info"))
+        self.assertIn("kekbit_role:primary", cli("info"))
+
+
+if __name__ == "__main__":
+    needs("redis-benchmark", "redis-cli")
+    main()
