@@ -45,6 +45,12 @@ absl::StatusOr<JournalFacts> JournalView::Look() {
   LookAtLeaseAndMarks(facts);
   LookAtEnd(facts);
   LookAtReplicas(facts);
+  absl::StatusOr<std::vector<CursorView>> readers = ListCursors(fs_, layout_);
+  if (readers.ok()) {
+    facts.readers = *std::move(readers);
+  } else {
+    facts.unreadable.emplace_back(readers.status().message());
+  }
   if (facts.segments == 0 && facts.epoch == 0 && facts.replicas.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         layout_.directory(), ": a directory without a journal: there are no segments in ", layout_.segments()));

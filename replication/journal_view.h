@@ -28,6 +28,7 @@
 #include "replication/journal_reader.h"
 #include "replication/position.h"
 #include "replication/process_watch.h"
+#include "replication/reader_cursor.h"
 #include "replication/replica_facts.h"
 
 namespace kekbit {
@@ -66,6 +67,7 @@ struct JournalFacts {
   std::optional<Seq> synced;            // up to here it is known to be on stable storage
   SegmentNumber poisoned = 0;           // the first segment of which a sync failed; 0: none
   std::vector<ReplicaView> replicas;    // the live ones first, then the dead ones, each the youngest first
+  std::vector<CursorView> readers;      // registered ones
   std::vector<std::string> unreadable;  // why the statistics of others can't be read, each with its path
 };
 

@@ -8,6 +8,9 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/string_view.h"
 #include "replication/histogram.h"
+#include "replication/reader_cursor.h"
+#include "replication/replica_facts.h"
+#include "replication/replica_options.h"
 #include "tools/kekbit_json.h"
 
 namespace kekbit {
@@ -176,6 +179,34 @@ void AddReplicaText(const ReplicaView& replica, const EarlierLook& earlier, std:
   }
 }
 
+absl::string_view StateText(const CursorView& reader) {
+  if (!reader.status.ok()) return "unreadable";
+  return reader.lost() ? "lost" : "kept";
+}
+
+uint64_t BehindOf(const CursorView& reader, const JournalFacts& facts) {
+  return facts.last.seq - std::min(reader.done.seq, facts.last.seq);
+}
+
+std::string ReaderJson(const CursorView& reader, const JournalFacts& facts) {
+  JsonLine line;
+  line.String("kind", "reader").String("name", reader.name).Bool("owned", reader.owned);
+  line.String("place", StateText(reader));
+  if (!reader.status.ok()) return line.String("reason", TextOf(reader.status)).Take();
+  line.Number("done_epoch", reader.done.epoch).Number("done_seq", reader.done.seq);
+  if (reader.lost()) line.Number("first_kept", reader.first_kept);
+  return line.Number("lag_frames", BehindOf(reader, facts)).Take();
+}
+
+std::string ReaderText(const CursorView& reader, const JournalFacts& facts) {
+  const std::string name =
+      absl::StrCat(ToJsonString(reader.name), reader.owned ? ", somebody has it: " : ", nobody has it: ");
+  if (!reader.status.ok()) return absl::StrCat(name, TextOf(reader.status));
+  std::string text = absl::StrCat(name, "done up to seq ", reader.done.seq, ", ", BehindOf(reader, facts), " behind");
+  if (reader.lost()) absl::StrAppend(&text, "; has lost its place, the first kept is ", reader.first_kept);
+  return text;
+}
+
 std::string PrimaryText(const JournalFacts& facts) {
   if (!facts.lease_held) return "none: the lease is free";
   const std::optional<uint64_t> pid = PrimaryPid(facts);
@@ -209,6 +240,7 @@ std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLo
   if (!facts.end_status.ok()) line.String("reason", TextOf(facts.end_status));
   lines.push_back(line.Take());
   for (const ReplicaView& replica : facts.replicas) lines.push_back(ReplicaJson(replica, earlier));
+  for (const CursorView& reader : facts.readers) lines.push_back(ReaderJson(reader, facts));
   for (const std::string& reason : facts.unreadable) {
     lines.push_back(line.String("kind", "unreadable").String("reason", reason).Take());
   }
@@ -234,6 +266,7 @@ std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLo
   add("primary", PrimaryText(facts));
   const uint64_t alive = AliveOf(facts);
   add("replicas", absl::StrCat(alive, " alive, ", facts.replicas.size() - alive, " dead"));
+  for (const CursorView& reader : facts.readers) add("reader", ReaderText(reader, facts));
   for (const std::string& reason : facts.unreadable) add("unreadable", reason);
   if (facts.replicas.empty()) return lines;
   lines.emplace_back();

@@ -15,6 +15,7 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/header.h"
 #include "replication/lease.h"
+#include "replication/reader_cursor.h"
 #include "replication/replica_stats.h"
 #include "replication/sync_mark.h"
 #include "tests/replication/test_journal.h"
@@ -196,6 +197,18 @@ TEST_F(JournalViewTest, LiveReplicasComeBeforeDeadOnes) {
   EXPECT_EQ(facts.replicas[0].facts.path, alive->path());
   EXPECT_EQ(facts.replicas[1].facts.path, path);
   EXPECT_THAT(facts.unreadable, ElementsAre(AllOf(HasSubstr("1-2-3.stats"), HasSubstr("has 8 bytes"))));
+}
+
+TEST_F(JournalViewTest, ShowsRegisteredReaders) {
+  JournalWriter writer = journal_.Begin();
+  for (int i = 0; i < 3; ++i) ASSERT_THAT(Append(writer, "12345678"), IsOk());
+  KB_ASSERT_OK_AND_ASSIGN(ReaderCursor cursor, ReaderCursor::Register(FileSystem::Posix(), journal_.layout(), "audit"));
+  ASSERT_THAT(cursor.Advance({.epoch = 1, .seq = 2}), IsOk());
+  const JournalFacts facts = Look();
+  ASSERT_THAT(facts.readers, SizeIs(1));
+  EXPECT_EQ(facts.readers[0].name, "audit");
+  EXPECT_EQ(facts.readers[0].done, (Position{.epoch = 1, .seq = 2}));
+  EXPECT_TRUE(facts.readers[0].owned);
 }
 
 TEST_F(JournalViewTest, SaysWhereDamageEndsTheJournal) {

@@ -1,0 +1,88 @@
+#include "tools/kekbit_overview.h"
+
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace kekbit {
+namespace {
+
+using testing::AllOf;
+using testing::Contains;
+using testing::HasSubstr;
+using testing::StartsWith;
+
+TEST(KekbitOverviewTest, DurationsHaveThreeDigits) {
+  const std::vector<std::pair<int64_t, std::string>> expected = {
+      {0, "0"},
+      {1, "1 ns"},
+      {999, "999 ns"},
+      {1000, "1 us"},
+      {1234, "1.23 us"},
+      {45'600'000, "45.6 ms"},
+      {7'890'000'000, "7.89 s"},
+      {90'000'000'000, "1.5 min"},
+      {5'400'000'000'000, "1.5 h"},
+      {129'600'000'000'000, "1.5 d"},
+      {-1500, "-1.5 us"},
+      {std::numeric_limits<int64_t>::min(), "-1.07e+05 d"},
+  };
+  for (const auto& [nanos, text] : expected) EXPECT_EQ(NanosText(nanos), text);
+}
+
+TEST(KekbitOverviewTest, SizesHaveThreeDigits) {
+  const std::vector<std::pair<uint64_t, std::string>> expected = {
+      {0, "0"},
+      {1023, "1023 B"},
+      {1024, "1 KiB"},
+      {1536, "1.5 KiB"},
+      {1000 << 10, "0.977 MiB"},
+      {64 << 20, "64 MiB"},
+      {std::numeric_limits<uint64_t>::max(), "16 EiB"},
+  };
+  for (const auto& [bytes, text] : expected) EXPECT_EQ(BytesText(bytes), text);
+}
+
+TEST(KekbitOverviewTest, ReadersAreShownWithTheirPlaces) {
+  JournalFacts facts;
+  facts.last = {.epoch = 2, .seq = 100};
+  facts.readers.push_back({.name = "audit", .status = {}, .done = {.epoch = 1, .seq = 90}, .owned = true});
+  facts.readers.push_back({.name = "slow", .status = {}, .done = {.epoch = 1, .seq = 10}, .first_kept = 50});
+  facts.readers.push_back({.name = "torn", .status = absl::DataLossError("DIR/readers/torn: damaged"), .done = {}});
+  EXPECT_THAT(
+      OverviewText(facts),
+      AllOf(Contains("reader           \"audit\", somebody has it: done up to seq 90, 10 behind"),
+            Contains("reader           \"slow\", nobody has it: done up to seq 10, 90 behind; has lost its place, "
+                     "the first kept is 50"),
+            Contains("reader           \"torn\", nobody has it: DIR/readers/torn: damaged")));
+  EXPECT_THAT(
+      OverviewJson(facts),
+      AllOf(Contains("{\"kind\":\"reader\",\"name\":\"audit\",\"owned\":true,\"place\":\"kept\",\"done_epoch\":1,"
+                     "\"done_seq\":90,\"lag_frames\":10}"),
+            Contains("{\"kind\":\"reader\",\"name\":\"slow\",\"owned\":false,\"place\":\"lost\",\"done_epoch\":1,"
+                     "\"done_seq\":10,\"first_kept\":50,\"lag_frames\":90}"),
+            Contains("{\"kind\":\"reader\",\"name\":\"torn\",\"owned\":false,\"place\":\"unreadable\","
+                     "\"reason\":\"DIR/readers/torn: damaged\"}")));
+}
+
+TEST(KekbitOverviewTest, WhatIsWrongIsSaid) {
+  JournalFacts facts;
+  facts.poisoned = 7;
+  facts.lease_held = true;
+  facts.end_status = absl::DataLossError("segment 3 is damaged");
+  EXPECT_THAT(OverviewText(facts), AllOf(Contains("poisoned         segment 7: a sync of it has failed"),
+                                         Contains("unreadable       segment 3 is damaged"),
+                                         Contains("primary          somebody holds the lease and does not say who"),
+                                         Contains("frames           none")));
+  EXPECT_THAT(OverviewJson(facts)[0], AllOf(StartsWith("{\"kind\":\"journal\""),
+                                            HasSubstr("\"poisoned\":7,\"lease\":\"held\",\"replicas_alive\":0"),
+                                            HasSubstr("\"reason\":\"segment 3 is damaged\"")));
+}
+
+}  // namespace
+}  // namespace kekbit
