@@ -82,15 +82,16 @@ class File {
   // user-space file systems, and copy-on-write ones that need new space for each store.
   virtual absl::Status CheckSupported() = 0;
 
-  // Reads up to `to.size()` bytes, fewer only at the end of the file; returns how many.
+  // Reads up to `to.size()` bytes, fewer only at the end of the file; returns how many. Any thread.
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, MutableBytes to) = 0;
-  // Writes all of `from`.
+  // Writes all of `from`. Any thread.
   virtual absl::Status WriteAt(uint64_t offset, Bytes from) = 0;
   // Returns once all written data and what is needed to find it are on stable storage. After an error see
-  // MappedFile::Sync.
+  // MappedFile::Sync. Any thread.
   virtual absl::Status Sync() = 0;
   // Forgets what memory keeps of the bytes [offset, offset + size), so that they are next read from the device: after a
   // failed sync, memory may hold what the device does not. Bytes that wait to be written, or that somebody maps, stay.
+  // Any thread.
   virtual absl::Status DropCache(uint64_t offset, uint64_t size) = 0;
 
   // Takes the exclusive lock of the file, if no other open file has it. The lock belongs to this object, works between

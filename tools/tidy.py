@@ -33,13 +33,13 @@ MAY_INCLUDE = {
 }
 
 # The journal carries bytes: of replication/, only what joins commands and state knows codecs.
-SEES_CODECS = r"replication/(replica|replica_\w+|state_machine)\.(h|cc)"
+SEES_CODECS = r"replication/(replica|replica_\w+|state_archive|state_machine)\.(h|cc)"
 
 # The layers inside a directory, lowest first: a file (.h and .cc alike) includes from lower rows only.
 ROWS = {
     "kekbit": [
         "asymmetric_fence backoff bytes check clock shared_word status_macros version",
-        "channel_format crc32c file_system fork_guard tick_unit",
+        "byte_stream channel_format crc32c file_system fork_guard tick_unit",
         "extension file_lock header mapped_file page_toucher posix_file_system wake_event",
         "channel_file channel_seal",
         "channel_scan shm_reader shm_writer",
@@ -49,7 +49,10 @@ ROWS = {
         "ack free_space histogram logger position process_watch versioned_words",
         "frame replica_options replica_stats_words tail_verdict",
         "apply_context catch_up failover journal_layout retention snapshot_format tail_scan",
-        "aside epoch_store kept_segments lease segment snapshot_store state_machine stats_files sync_mark",
+        "snapshot_compressor snapshot_policy snapshot_scan snapshot_stream",
+        "snapshot_flusher snapshot_reader",
+        "snapshot_store snapshot_writer state_archive",
+        "aside epoch_store kept_segments lease segment state_machine stats_files sync_mark",
         "replica_stats",
         "group_commit reader_cursor segment_preparer",
         "apply_retention journal_reader journal_recovery journal_writer replica_facts",
@@ -70,6 +73,7 @@ ROW_SIBLINGS = {
 ONLY_IN = [
     (r"<sys/mman\.h>", r"(.*/)?posix_\w+\.cc|(tests|bench)/.*"),
     (r"<cereal/", r"codecs/cereal_\w+\.h|(tests|examples|bench)/.*"),
+    (r"<zstd", r"replication/snapshot_compressor\.cc|tests/.*"),
     (r"<CLI/", r"(tools|examples|tests)/.*"),
     (r"<hiredis/", r"examples/kv_server/.*"),
     (r"<nats/", r"replication/bridge/nats_\w+\.cc"),
