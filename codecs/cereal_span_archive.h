@@ -1,4 +1,5 @@
-// SpanOutputArchive and SpanInputArchive: cereal archives over a span of memory instead of a stream.
+// SpanOutputArchive and SpanInputArchive: cereal archives over a span of memory instead of a stream. They are
+// BasicOutputArchive over SpanSink and BasicInputArchive over SpanSource: cereal_stream_codec.h has others.
 //
 //   SpanOutputArchive<false> output(to);      // as cereal::BinaryOutputArchive; true: as PortableBinaryOutputArchive
 //   output(value);
@@ -10,8 +11,8 @@
 // The bytes are those of cereal's own archives, so each side reads the other's. What is different:
 //   - No stream, and no allocation of ours: a number is one store. A span too small is no exception: what does not fit
 //     is counted and left out.
-//   - Every size is checked before it is believed. A vector, deque, list, string or binary block takes memory for what
-//     the span really has; other containers for at most as many elements as the span has bytes. Therefore all
+//   - Every size is checked before it is believed. A vector, deque, list, string, unordered_set or binary block takes
+//     memory for what is really there; other containers for at most as many elements as there are bytes. Therefore all
 //     containers of a value together may have no more elements (characters, map entries, ...) than its encoding has
 //     bytes. Only containers of elements that take no byte at all can break that, and CheckElements() tells.
 //   - A bool is 0 or 1.
@@ -34,7 +35,10 @@
 #include <deque>
 #include <limits>
 #include <list>
+#include <string>
 #include <type_traits>
+#include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "absl/base/attributes.h"
@@ -52,42 +56,84 @@ namespace kekbit::internal {
 
 static_assert(std::endian::native == std::endian::little);
 
-template <bool kPortable>
-class SpanOutputArchive final : public SpanOutputBase<SpanOutputArchive<kPortable>> {
+// Where an archive's bytes go to.
+class SpanSink final {
  public:
-  explicit SpanOutputArchive(MutableBytes to) : to_(to.data()), room_(to.size()) {
-    if constexpr (kPortable) Save<1>("\1");  // little endian
-  }
+  explicit SpanSink(MutableBytes to) : to_(to.data()), room_(to.size()) {}
 
-  template <size_t kSize>
-  ABSL_ATTRIBUTE_ALWAYS_INLINE void Save(const void* data) {
-    used_ += kSize;
-    if (ABSL_PREDICT_TRUE(used_ <= room_)) std::memcpy(to_ + (used_ - kSize), data, kSize);
-  }
-  void Save(const void* data, size_t size) {
-    if (size == 0) return;
+  // `size` is a constant where this is inlined.
+  ABSL_ATTRIBUTE_ALWAYS_INLINE void Save(const void* data, size_t size) {
     used_ += size;
     if (ABSL_PREDICT_TRUE(used_ <= room_)) std::memcpy(to_ + (used_ - size), data, size);
   }
 
-  void CountElements(uint64_t count) { elements_ += count; }
-
   // How many bytes the encoding has, be there room for them or not.
-  size_t used() const { return used_; }
-  // Whether an input archive will believe the sizes of the containers.
-  bool CheckElements() const { return elements_ <= used_; }
+  uint64_t used() const { return used_; }
 
  private:
   uint8_t* const to_;
   const size_t room_;
   size_t used_ = 0;
+};
+
+// Where they come from.
+class SpanSource final {
+ public:
+  static constexpr bool kRefusesNewerVersions = false;
+
+  explicit SpanSource(Bytes from) : at_(from.data()), left_(from.size()) {}
+
+  ABSL_ATTRIBUTE_ALWAYS_INLINE void Load(void* data, size_t size) {
+    if (ABSL_PREDICT_FALSE(size > left_)) FailArchive("the bytes end within the value");
+    std::memcpy(data, at_, size);
+    at_ += size;
+    left_ -= size;
+  }
+
+  size_t left() const { return left_; }
+  // How many of these are there for sure, whatever the bytes say.
+  size_t backed() const { return left_; }
+
+ private:
+  const uint8_t* at_;
+  size_t left_;
+};
+
+template <bool kPortable, typename Sink>
+class BasicOutputArchive final : public SpanOutputBase<BasicOutputArchive<kPortable, Sink>> {
+ public:
+  template <typename To>
+  explicit BasicOutputArchive(To&& to) : sink_(std::forward<To>(to)) {
+    if constexpr (kPortable) Save<1>("\1");  // little endian
+  }
+
+  template <size_t kSize>
+  ABSL_ATTRIBUTE_ALWAYS_INLINE void Save(const void* data) {
+    sink_.Save(data, kSize);
+  }
+  void Save(const void* data, size_t size) {
+    if (size != 0) sink_.Save(data, size);
+  }
+
+  void CountElements(uint64_t count) { elements_ += count; }
+
+  uint64_t used() const { return sink_.used(); }
+  // Whether an input archive will believe the sizes of the containers.
+  bool CheckElements() const { return elements_ <= used(); }
+
+ private:
+  Sink sink_;
   uint64_t elements_ = 0;
 };
 
-template <bool kPortable>
-class SpanInputArchive final : public SpanInputBase<SpanInputArchive<kPortable>> {
+template <bool kPortable, typename Source>
+class BasicInputArchive final : public SpanInputBase<BasicInputArchive<kPortable, Source>> {
  public:
-  explicit SpanInputArchive(Bytes from) : at_(from.data()), left_(from.size()), elements_(from.size()) {
+  // Whether the version of a class (CEREAL_CLASS_VERSION) must be one that this code knows.
+  static constexpr bool kRefusesNewerVersions = Source::kRefusesNewerVersions;
+
+  template <typename From>
+  explicit BasicInputArchive(From&& from) : source_(std::forward<From>(from)), elements_(source_.left()) {
     if constexpr (kPortable) {
       uint8_t little_endian = 0;
       Load<1>(&little_endian, 1);
@@ -99,10 +145,7 @@ class SpanInputArchive final : public SpanInputBase<SpanInputArchive<kPortable>>
   // Reads `size` bytes that are numbers of kUnit bytes each.
   template <size_t kUnit>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Load(void* data, size_t size) {
-    if (ABSL_PREDICT_FALSE(size > left_)) FailArchive("the bytes end within the value");
-    std::memcpy(data, at_, size);
-    at_ += size;
-    left_ -= size;
+    source_.Load(data, size);
     if constexpr (kPortable && kUnit > 1) {
       if (ABSL_PREDICT_FALSE(swapped_)) Swap<kUnit>(static_cast<uint8_t*>(data), size);
     }
@@ -114,7 +157,8 @@ class SpanInputArchive final : public SpanInputBase<SpanInputArchive<kPortable>>
     elements_ -= count;
   }
 
-  size_t left() const { return left_; }
+  auto left() const { return source_.left(); }
+  auto backed() const { return source_.backed(); }
 
  private:
   template <size_t kUnit>
@@ -122,11 +166,15 @@ class SpanInputArchive final : public SpanInputBase<SpanInputArchive<kPortable>>
     for (uint8_t* unit = data; unit + kUnit <= data + size; unit += kUnit) std::reverse(unit, unit + kUnit);
   }
 
-  const uint8_t* at_;
-  size_t left_;
+  Source source_;
   uint64_t elements_;  // that may still come
   bool swapped_ = false;
 };
+
+template <bool kPortable>
+using SpanOutputArchive = BasicOutputArchive<kPortable, SpanSink>;
+template <bool kPortable>
+using SpanInputArchive = BasicInputArchive<kPortable, SpanSource>;
 
 // --- What cereal calls, found by the archives' namespace. Its names are cereal's. ---
 
@@ -138,14 +186,15 @@ constexpr void CheckPortable() {
   static_assert(!std::is_floating_point_v<T> || std::numeric_limits<T>::is_iec559);
 }
 
-template <bool kPortable, Arithmetic T>
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_SAVE_FUNCTION_NAME(SpanOutputArchive<kPortable>& archive,
+template <bool kPortable, typename Sink, Arithmetic T>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_SAVE_FUNCTION_NAME(BasicOutputArchive<kPortable, Sink>& archive,
                                                                    const T& value) {
   if constexpr (kPortable) CheckPortable<T>();
   archive.template Save<sizeof(T)>(&value);
 }
-template <bool kPortable, Arithmetic T>
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive, T& value) {
+template <bool kPortable, typename Source, Arithmetic T>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
+                                                                   T& value) {
   if constexpr (std::same_as<T, bool>) {
     uint8_t byte = 0;
     archive.template Load<1>(&byte, 1);
@@ -156,34 +205,34 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_LOAD_FUNCTION_NAME(SpanInputArch
   }
 }
 
-template <bool kPortable, typename T>
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_SAVE_FUNCTION_NAME(SpanOutputArchive<kPortable>& archive,
+template <bool kPortable, typename Sink, typename T>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_SAVE_FUNCTION_NAME(BasicOutputArchive<kPortable, Sink>& archive,
                                                                    const cereal::NameValuePair<T>& pair) {
   archive(pair.value);
 }
-template <bool kPortable, typename T>
-ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive,
+template <bool kPortable, typename Source, typename T>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
                                                                    cereal::NameValuePair<T>& pair) {
   archive(pair.value);
 }
 
-template <bool kPortable, typename T>
-void CEREAL_SAVE_FUNCTION_NAME(SpanOutputArchive<kPortable>& archive, const cereal::SizeTag<T>& tag) {
+template <bool kPortable, typename Sink, typename T>
+void CEREAL_SAVE_FUNCTION_NAME(BasicOutputArchive<kPortable, Sink>& archive, const cereal::SizeTag<T>& tag) {
   archive.CountElements(tag.size);
   archive(tag.size);
 }
-template <bool kPortable, typename T>
-void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive, cereal::SizeTag<T>& tag) {
+template <bool kPortable, typename Source, typename T>
+void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive, cereal::SizeTag<T>& tag) {
   archive(tag.size);
   archive.TakeElements(tag.size);
 }
 
-template <bool kPortable, typename T>
-void CEREAL_SAVE_FUNCTION_NAME(SpanOutputArchive<kPortable>& archive, const cereal::BinaryData<T>& block) {
+template <bool kPortable, typename Sink, typename T>
+void CEREAL_SAVE_FUNCTION_NAME(BasicOutputArchive<kPortable, Sink>& archive, const cereal::BinaryData<T>& block) {
   archive.Save(block.data, static_cast<size_t>(block.size));
 }
-template <bool kPortable, typename T>
-void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive, cereal::BinaryData<T>& block) {
+template <bool kPortable, typename Source, typename T>
+void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive, cereal::BinaryData<T>& block) {
   using Element = std::remove_cv_t<std::remove_pointer_t<T>>;
   const auto size = static_cast<size_t>(block.size);
   if (size == 0) return;
@@ -203,39 +252,72 @@ void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive, cereal::Bin
   }
 }
 
+// Loads a sequence of numbers, or characters. It grows only by what is really there.
+template <bool kPortable, typename Source, typename Sequence>
+void LoadNumbers(BasicInputArchive<kPortable, Source>& archive, Sequence& sequence) {
+  using T = typename Sequence::value_type;
+  cereal::size_type size = 0;
+  archive(cereal::make_size_tag(size));
+  if (size > archive.left() / sizeof(T)) FailArchive("the bytes end within a sequence");
+  sequence.clear();
+  while (sequence.size() < size) {
+    const uint64_t backed = std::max<uint64_t>(archive.backed() / sizeof(T), 1);
+    const size_t done = sequence.size();
+    const auto part = static_cast<size_t>(std::min<uint64_t>(size - done, backed));
+    sequence.resize(done + part);
+    archive(cereal::binary_data(sequence.data() + done, part * sizeof(T)));
+  }
+}
+
 // Loads the elements of a sequence one by one. cereal makes them all beforehand, be there bytes for them or not.
-template <bool kPortable, typename Sequence>
-void LoadSequence(SpanInputArchive<kPortable>& archive, Sequence& sequence) {
+template <bool kPortable, typename Source, typename Sequence>
+void LoadSequence(BasicInputArchive<kPortable, Source>& archive, Sequence& sequence) {
   cereal::size_type size = 0;
   archive(cereal::make_size_tag(size));
   sequence.clear();
   if constexpr (requires { sequence.reserve(size_t{}); }) {
     // No more memory in advance than there are bytes.
-    sequence.reserve(std::min<size_t>(size, archive.left() / sizeof(typename Sequence::value_type)));
+    sequence.reserve(std::min<uint64_t>(size, archive.backed() / sizeof(typename Sequence::value_type)));
   }
   for (cereal::size_type i = 0; i < size; ++i) archive(sequence.emplace_back());
 }
 
-template <bool kPortable, typename T, typename Allocator>
-requires(!std::same_as<T, bool>) void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive,
+template <bool kPortable, typename Source, typename T, typename Allocator>
+requires(!std::same_as<T, bool>) void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
                                                                 std::vector<T, Allocator>& vector) {
   if constexpr (std::is_arithmetic_v<T>) {
-    cereal::size_type size = 0;
-    archive(cereal::make_size_tag(size));
-    if (size > archive.left() / sizeof(T)) FailArchive("the bytes end within a vector");
-    vector.resize(static_cast<size_t>(size));
-    archive(cereal::binary_data(vector.data(), vector.size() * sizeof(T)));
+    LoadNumbers(archive, vector);
   } else {
     LoadSequence(archive, vector);
   }
 }
-template <bool kPortable, typename T, typename Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive, std::deque<T, Allocator>& deque) {
+template <bool kPortable, typename Source, typename T, typename Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive, std::deque<T, Allocator>& deque) {
   LoadSequence(archive, deque);
 }
-template <bool kPortable, typename T, typename Allocator>
-void CEREAL_LOAD_FUNCTION_NAME(SpanInputArchive<kPortable>& archive, std::list<T, Allocator>& list) {
+template <bool kPortable, typename Source, typename T, typename Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive, std::list<T, Allocator>& list) {
   LoadSequence(archive, list);
+}
+
+template <bool kPortable, typename Source, typename Character, typename Traits, typename Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
+                               std::basic_string<Character, Traits, Allocator>& string) {
+  LoadNumbers(archive, string);
+}
+// cereal makes room for all elements beforehand, be there bytes for them or not.
+template <bool kPortable, typename Source, typename T, typename Hash, typename Equal, typename Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
+                               std::unordered_set<T, Hash, Equal, Allocator>& set) {
+  cereal::size_type size = 0;
+  archive(cereal::make_size_tag(size));
+  set.clear();
+  set.reserve(static_cast<size_t>(std::min<uint64_t>(size, archive.backed())));
+  for (cereal::size_type i = 0; i < size; ++i) {
+    T element{};
+    archive(element);
+    set.insert(std::move(element));
+  }
 }
 
 // --- What the two codecs do. ---

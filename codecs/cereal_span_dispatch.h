@@ -6,6 +6,8 @@
 #ifndef KEKBIT_CODECS_CEREAL_SPAN_DISPATCH_H_
 #define KEKBIT_CODECS_CEREAL_SPAN_DISPATCH_H_
 
+#include <cstdint>
+#include <string>
 #include <type_traits>
 #include <unordered_set>
 
@@ -25,6 +27,17 @@ inline constexpr int kCerealDepthMax = 1000;
 
 [[noreturn]] ABSL_ATTRIBUTE_NOINLINE ABSL_ATTRIBUTE_COLD inline void FailArchive(const char* what) {
   throw cereal::Exception(what);
+}
+
+// What an archive throws that does not load what newer code has saved.
+class NewerVersion final : public cereal::Exception {
+ public:
+  using cereal::Exception::Exception;
+};
+
+[[noreturn]] ABSL_ATTRIBUTE_NOINLINE ABSL_ATTRIBUTE_COLD inline void FailNewerVersion(uint32_t found, uint32_t known) {
+  throw NewerVersion("a class has the version " + std::to_string(found) +
+                     ", written by newer code; this one knows up to version " + std::to_string(known));
 }
 
 // Which types count as a level of nesting: all that have an inside of their own.

@@ -87,6 +87,9 @@ class SpanInputBase : public cereal::detail::InputArchiveBase, private cereal::K
     if (!added) return entry->second;
     uint32_t version = 0;
     Process(version);
+    if constexpr (Archive::kRefusesNewerVersions) {
+      if (version > cereal::detail::Version<T>::version) FailNewerVersion(version, cereal::detail::Version<T>::version);
+    }
     return entry->second = version;
   }
   // NOLINTEND(readability-identifier-naming)
