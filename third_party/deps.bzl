@@ -28,6 +28,12 @@ def kekbit_dependencies():
         header = "cereal/cereal.hpp",
         targets = {"//:cereal": ""},
     )
+    _system_library(
+        name = "zstd",
+        debian_package = "libzstd-dev",
+        header = "zstd.h",
+        targets = {"//:zstd": "libzstd"},
+    )
 
     # Below here: only what tests, benchmarks and command line tools use. Nothing is fetched that no target asks for.
     _system_library(

@@ -1,0 +1,111 @@
+// SaveState and LoadState: a user's state into a snapshot, and back.
+//
+// A state is saved in one of two ways:
+//
+//   struct Ledger {                                     // whatever cereal serializes
+//     template <class Archive>
+//     void serialize(Archive& archive, std::uint32_t version) { ... }
+//   };
+//   CEREAL_CLASS_VERSION(Ledger, 2)
+//
+//   struct Ledger {                                     // its own way: these two, which are preferred to cereal
+//     static constexpr uint32_t kSnapshotVersion = 2;
+//     absl::Status Save(SnapshotOutput& output) const;
+//     absl::Status Load(SnapshotInput& input);          // input.type_version() says which version it reads
+//   };
+//
+// Versions: a snapshot names the state's kSnapshotVersion, or else its CEREAL_CLASS_VERSION, or else 0. One of an older
+// version is loaded, by a state that knows how; one of a newer version is FailedPrecondition. So raise it when what is
+// saved changes. A state may have a `static constexpr uint32_t kSnapshotTypeId`: a snapshot of another id is refused.
+//
+// Both ways are streams: however large the state is, a chunk of it is in memory twice. Save() must be as deterministic
+// as Apply() only if snapshots of several replicas are to be compared.
+//
+// Thread safety: as that of the state.
+
+#ifndef KEKBIT_REPLICATION_STATE_ARCHIVE_H_
+#define KEKBIT_REPLICATION_STATE_ARCHIVE_H_
+
+#include <concepts>
+#include <cstdint>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "codecs/cereal_stream_codec.h"
+#include "codecs/codec_errors.h"
+#include "codecs/data_format.h"
+#include "kekbit/status_macros.h"
+#include "replication/snapshot_format.h"
+#include "replication/snapshot_reader.h"
+#include "replication/snapshot_stream.h"
+
+namespace kekbit {
+
+template <typename State>
+concept SavesItself = requires(const State& saved, State& loaded, SnapshotOutput& output, SnapshotInput& input) {
+  { saved.Save(output) } -> std::same_as<absl::Status>;
+  { loaded.Load(input) } -> std::same_as<absl::Status>;
+};
+
+// What a state has to be so that there can be snapshots of it.
+template <typename State>
+concept SnapshotState = SavesItself<State> || CerealStreamCodec::kSerializes<State>;
+
+// The type that a snapshot of the state is of.
+template <SnapshotState State>
+SnapshotType StateType() {
+  SnapshotType type;
+  type.data_format = SavesItself<State> ? kRawDataFormat : CerealStreamCodec::kDataFormat;
+  if constexpr (requires { State::kSnapshotTypeId; }) type.type_id = State::kSnapshotTypeId;
+  if constexpr (requires { State::kSnapshotVersion; }) {
+    type.type_version = State::kSnapshotVersion;
+  } else if constexpr (!SavesItself<State>) {
+    type.type_version = CerealStreamCodec::ClassVersion<State>();
+  }
+  return type;
+}
+
+// The error of the stream, or of the state's own Save(); InvalidArgument if that throws.
+template <SnapshotState State>
+absl::Status SaveState(const State& state, SnapshotOutput& output) {
+  if constexpr (SavesItself<State>) {
+    try {
+      KB_RETURN_IF_ERROR(state.Save(output));
+    } catch (...) {
+      return internal::EncodingException();
+    }
+    return output.Write(Bytes());  // an error that Save() did not look at
+  } else {
+    return CerealStreamCodec::Save(state, output);
+  }
+}
+
+// Loads all of the snapshot. After an error the state is whatever it got to be: not to be used. FailedPrecondition if
+// the snapshot is of another type or a newer version; the error of the snapshot; DataLoss if the state does not take
+// what is in it, or leaves some of it.
+template <SnapshotState State>
+absl::Status LoadState(SnapshotReader& snapshot, State* state) {
+  const auto in_snapshot = [&snapshot](const absl::Status& status) {
+    if (status.ok() || status.message().find(snapshot.path()) != absl::string_view::npos) return status;
+    return absl::Status(status.code(), absl::StrCat(snapshot.path(), ": ", status.message()));
+  };
+  KB_RETURN_IF_ERROR(in_snapshot(CheckSnapshotType(snapshot.header().type, StateType<State>())));
+  absl::Status loaded;
+  if constexpr (SavesItself<State>) {
+    try {
+      loaded = state->Load(snapshot);
+    } catch (...) {
+      loaded = internal::DecodingException();
+    }
+  } else {
+    loaded = CerealStreamCodec::Load(snapshot, state);
+  }
+  // The snapshot's own error says more than what was made of it.
+  KB_RETURN_IF_ERROR(snapshot.Read(MutableBytes()));
+  KB_RETURN_IF_ERROR(in_snapshot(loaded));
+  return snapshot.Finish();
+}
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_STATE_ARCHIVE_H_
