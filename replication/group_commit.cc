@@ -91,6 +91,7 @@ void GroupCommit::Lead() {
   if (status.ok()) {
     PublishWord(&synced_, target);
     options_.mark->Advance(target);
+    if (options_.on_sync) options_.on_sync(target, frames, nanos);
     // Only the last one is written to any more. By now there may be further ones.
     for (size_t i = 0; i < segments.size(); ++i) segments_[i].synced_end = segments[i].synced_end;
     if (segments.size() > 1) {
@@ -105,11 +106,7 @@ void GroupCommit::Lead() {
   const absl::Status error = error_;
   mutex_.Unlock();
   for (Waiter* const waiter : woken) waiter->woken.release();
-  if (error.ok()) {
-    if (options_.on_sync) options_.on_sync(frames, nanos);
-  } else if (options_.on_error) {
-    options_.on_error(error);
-  }
+  if (!error.ok() && options_.on_error) options_.on_error(error);
   mutex_.Lock();
 }
 

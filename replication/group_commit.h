@@ -48,8 +48,9 @@ class GroupCommit final {
     Seq synced = 0;  // frames up to this one are synced already
     // Called once, by whoever met it, without a lock held.
     std::function<void(const absl::Status&)> on_error = {};
-    // Called after each sync, by who led it: how many frames it made synced, and how long it took.
-    std::function<void(uint64_t frames, int64_t nanos)> on_sync = {};
+    // Called after each sync, one call at a time, with a lock held: up to where all is synced now, how many frames that
+    // is more, and how long it took.
+    std::function<void(Seq synced, uint64_t frames, int64_t nanos)> on_sync = {};
   };
 
   explicit GroupCommit(Options options);

@@ -87,8 +87,10 @@ class Replica final {
   //   other codes         from the codec: nothing was done.
   absl::StatusOr<Executed> Execute(const Command& command) { return Execute(command, core_->options().ack); }
   absl::StatusOr<Executed> Execute(const Command& command, Ack ack) {
+    const int64_t start = core_->stats().StartSample();
     absl::StatusOr<Executed> executed = Submit(command);
     if (executed.ok()) KB_RETURN_IF_ERROR(WaitFor(executed->position, ack, absl::InfiniteDuration()));
+    core_->stats().AddExecute(start);
     return executed;
   }
 

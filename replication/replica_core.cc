@@ -9,27 +9,11 @@
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
+namespace {
 
-absl::string_view RoleName(Role role) {
-  switch (role) {
-    case Role::kFollower:
-      return "follower";
-    case Role::kPrimary:
-      return "primary";
-    case Role::kStopped:
-      return "stopped";
-  }
-  return "?";
-}
+uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
-absl::string_view AckName(Ack ack) { return ack == Ack::kSynced ? "synced" : "published"; }
-
-std::string TakeoverReport::ToString() const {
-  return absl::StrCat("epoch ", epoch, " behind seq ", follows, ": ", absl::FormatDuration(total()), " (lease ",
-                      absl::FormatDuration(lease), ", drained ", absl::FormatDuration(drained), ", recovered ",
-                      absl::FormatDuration(recovered), ", synced ", absl::FormatDuration(synced), ", first append ",
-                      absl::FormatDuration(first_append), ")");
-}
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, uint64_t data_format,
                                                                Apply apply) {
@@ -56,6 +40,9 @@ ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, Apply app
       apply_(std::move(apply)),
       epochs_(std::move(epochs)),
       mark_(std::move(mark)),
+      space_({.floor_bytes = options_.free_bytes_min.value_or(options_.segment_bytes),
+              .resume_bytes = ResumeBytes(options_.free_bytes_min.value_or(options_.segment_bytes))}),
+      stats_(ReplicaStats::Create(*options_.file_system, layout_, options_.may_lead, *options_.clock)),
       wake_(std::move(wake)),
       reader_(std::move(reader)) {}
 
@@ -200,6 +187,17 @@ absl::Status ReplicaCore::status() const {
 }
 
 void ReplicaCore::SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> takeover) {
+  stats_->SetRole(role, epoch);
+  if (takeover) {
+    stats_->AddTakeover(epoch, {.waited_ns = absl::ToInt64Nanoseconds(takeover->lease),
+                                .drained_ns = absl::ToInt64Nanoseconds(takeover->drained + takeover->recovered),
+                                .synced_ns = absl::ToInt64Nanoseconds(takeover->synced),
+                                .began_ns = absl::ToInt64Nanoseconds(takeover->first_append)});
+    Log(options_.logger, LogSeverity::kInfo, absl::StrCat(options_.directory, ": primary, ", takeover->ToString()));
+  } else if (role == Role::kFollower) {
+    Log(options_.logger, LogSeverity::kInfo,
+        absl::StrCat(options_.directory, ": a follower again, behind ", applied_.ToString()));
+  }
   role_ = role;
   changes_.push_back({.role = role, .epoch = epoch, .takeover = std::move(takeover)});
 }
@@ -207,6 +205,7 @@ void ReplicaCore::SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> 
 void ReplicaCore::Stop(const absl::Status& why) {
   if (role_ != Role::kStopped) SetRole(Role::kStopped, applied_.epoch);
   status_ = why;
+  Complain(why, "the replica stops");
   // The segment before the lease: whoever takes over finds it closed.
   writer_.reset();
   lease_.reset();
@@ -220,6 +219,11 @@ void ReplicaCore::EndReign() {
   lease_.reset();
   lease_held_ = false;
   stop_watch_.Signal();
+}
+
+void ReplicaCore::Complain(const absl::Status& error, absl::string_view what) {
+  stats_->SetError(error);
+  Log(options_.logger, LogSeverity::kError, absl::StrCat(what, ": ", error.ToString()));
 }
 
 absl::Status ReplicaCore::NotPrimary() const {

@@ -29,6 +29,7 @@
 #include "absl/time/time.h"
 #include "kekbit/wake_event.h"
 #include "replication/epoch_store.h"
+#include "replication/free_space.h"
 #include "replication/group_commit.h"
 #include "replication/journal_layout.h"
 #include "replication/journal_reader.h"
@@ -36,6 +37,7 @@
 #include "replication/lease.h"
 #include "replication/process_watch.h"
 #include "replication/replica_options.h"
+#include "replication/replica_stats.h"
 #include "replication/segment_preparer.h"
 #include "replication/sync_mark.h"
 
@@ -60,10 +62,12 @@ class ReplicaCore final {
   absl::Mutex& mutex() ABSL_LOCK_RETURNED(mutex_) { return mutex_; }
 
   // Appends a command while this replica is primary; see JournalWriter::Append. FailedPrecondition if it is not
-  // primary, Aborted if it has just found out that it no longer is: its outcome is unknown.
+  // primary, Aborted if it has just found out that it no longer is: its outcome is unknown. ResourceExhausted also
+  // while the disk is nearly full.
   template <typename Encode>
   absl::StatusOr<FrameHeader> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
+    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
     absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), options_.clock->RealtimeNanos());
     if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
     return Appended(*position);
@@ -74,6 +78,7 @@ class ReplicaCore final {
   template <typename Encode>
   absl::StatusOr<FrameHeader> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
+    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
     absl::StatusOr<Position> first =
         writer_->AppendBatch(count, std::forward<Encode>(encode), options_.clock->RealtimeNanos());
     if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
@@ -98,6 +103,7 @@ class ReplicaCore final {
   Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
   const ReplicaOptions& options() const { return options_; }
+  ReplicaStats& stats() { return *stats_; }
 
  private:
   struct Change {
@@ -115,6 +121,7 @@ class ReplicaCore final {
     header.epoch = last.epoch;
     header.seq = last.seq;
     header.time_ns = writer_->last().time_ns;
+    stats_->SetPublished(last, header.time_ns);
     return header;
   }
   absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -138,7 +145,7 @@ class ReplicaCore final {
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Shows those who watch that this replica is alive.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
-  // What a primary does now and then: has closed segments synced.
+  // What a primary does now and then: looks for room on the disk, and has closed segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
   void RunLeaseWatch();
   // Watches the holder of the lease until it is dead, or there is something else to do.
@@ -152,6 +159,8 @@ class ReplicaCore final {
   void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
   void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Notes an error, and logs it.
+  void Complain(const absl::Status& error, absl::string_view what);
   absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -161,6 +170,8 @@ class ReplicaCore final {
   const Apply apply_;
   EpochStore epochs_;
   SyncMark mark_;
+  FreeSpace space_;
+  const std::unique_ptr<ReplicaStats> stats_;
 
   // Held by whoever runs the loop; taken before mutex_.
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);

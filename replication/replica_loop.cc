@@ -38,16 +38,22 @@ bool ReplicaCore::Follow() {
   absl::MutexLock lock(&mutex_);
   // What this replica appends itself, it applies itself: it may have become primary, or ceased to be, just now.
   if (role_ != Role::kFollower || rejoins_) return false;
+  int64_t time_ns = 0;
   for (int applied = 0; frame && applied < kBatch; ++applied) {
     if (frame->kind() == FrameKind::kCommand) {
-      if (absl::Status status = apply_(*frame); !status.ok()) {
+      const int64_t start = stats_->StartSample();
+      absl::Status status = apply_(*frame);
+      stats_->AddApply(start);
+      if (!status.ok()) {
         Stop(status);
         return false;
       }
     }
     applied_ = frame->position();
+    time_ns = frame->header.time_ns;
     if (applied + 1 < kBatch) frame = reader_.Next();
   }
+  if (time_ns != 0) stats_->SetApplied(applied_, time_ns, reader_.segment(), reader_.offset());
   if (reader_.status().ok()) return true;
   if (!MayPass(reader_.status())) {
     Stop(reader_.status());
@@ -150,6 +156,13 @@ void ReplicaCore::Tick() {
     absl::MutexLock lock(&mutex_);
     if (role_ != Role::kPrimary) return;
     commit = commit_;
+  }
+  const bool enough = space_.enough();
+  space_.Look(*options_.file_system, options_.directory, options_.clock->MonotonicNanos()).IgnoreError();
+  if (enough != space_.enough()) {
+    Log(options_.logger, LogSeverity::kWarning,
+        enough ? space_.Refusal(options_.directory).message()
+               : absl::string_view(absl::StrCat(options_.directory, ": there is room on the disk again")));
   }
   // Those that are closed: nobody may wait for them, and they shall not gather. An error stops this replica.
   if (commit->open_segments() > 1) commit->Sync().IgnoreError();

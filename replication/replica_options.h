@@ -5,12 +5,14 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "kekbit/clock.h"
 #include "kekbit/file_system.h"
+#include "replication/logger.h"
 #include "replication/position.h"
 
 namespace kekbit {
@@ -73,12 +75,23 @@ struct ReplicaOptions {
   // How long a replica that stepped down leaves the lease to others, unless one of them has taken it before.
   absl::Duration step_down_for = absl::Seconds(1);
 
+  // With less room left on the disk, in bytes, a primary takes no new commands (ResourceExhausted), and takes them
+  // again once there is an eighth more. It is room to roll into, and for a snapshot. Unset: that of one segment. 0:
+  // commands are taken until a segment can't be made.
+  std::optional<uint64_t> free_bytes_min = std::nullopt;
+  // Segments behind the older of two snapshots stay for registered readers (see reader_cursor.h), up to so many bytes
+  // in all; then the slowest lose their place. 0: for ever.
+  uint64_t retain_bytes_max = 0;
+
   // Called after the role has changed, with the epoch: by the replica's thread, or inside Poll(), Execute(), Submit()
   // or StepDown(); one call at a time, in the order of the changes. It may call any method of the replica but the
   // destructor.
   std::function<void(Role, Epoch)> on_role_change = {};
   // Called before that, if it has become primary.
   std::function<void(const TakeoverReport&)> on_takeover = {};
+
+  // Where the replica says what happens to it; none: errors go to standard error.
+  Logger logger = {};
 
   FileSystem* file_system = &FileSystem::Posix();  // outlives the replica
   const Clock* clock = &Clock::System();           // outlives the replica

@@ -147,6 +147,7 @@ absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(SegmentNumb
   options.epoch = granted_;
   options.synced = std::min(mark_.synced(), reader_.last().position.seq);
   options.on_error = [this, epoch = granted_](const absl::Status& error) { OnSyncError(epoch, error); };
+  options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
   auto commit = std::make_shared<GroupCommit>(options);
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs));
   // From the newest back, to the one that begins at or before the first frame that is not synced.

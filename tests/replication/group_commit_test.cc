@@ -81,8 +81,8 @@ class GroupCommitTest : public testing::Test {
     options.epoch = 3;
     options.synced = 10;
     options.on_error = [this](const absl::Status& error) { errors_.push_back(error); };
-    options.on_sync = [this](uint64_t frames, int64_t) {
-      absl::MutexLock lock(&groups_mutex_);  // two that led one after the other may report at once
+    options.on_sync = [this](Seq synced, uint64_t frames, int64_t) {
+      EXPECT_EQ(synced, commit_->synced());
       groups_.push_back(frames);
     };
     commit_ = std::make_unique<GroupCommit>(std::move(options));
@@ -97,7 +97,6 @@ class GroupCommitTest : public testing::Test {
   std::unique_ptr<SyncMark> mark_;
   std::shared_ptr<GatedMapping> mapping_ = std::make_shared<GatedMapping>();
   std::vector<absl::Status> errors_;
-  absl::Mutex groups_mutex_;
   std::vector<uint64_t> groups_;
   std::unique_ptr<GroupCommit> commit_;
 };

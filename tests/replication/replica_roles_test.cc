@@ -163,6 +163,29 @@ TEST_F(ReplicaTest, AFailedSyncStopsThePrimary) {
   EXPECT_THAT(primary->Execute("three"), StatusIs(absl::StatusCode::kAborted, HasSubstr("planted")));
 }
 
+// P10. The primary stops taking commands before the disk is full, and goes on when there is room.
+TEST_F(ReplicaTest, BelowTheFloorNoCommandIsTaken) {
+  ReplicaOptions options = Polled();
+  options.free_bytes_min = 1'000'000;
+  const auto primary = Open(options);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  const auto look = [&](uint64_t free_bytes) {
+    fs_.SetFreeBytes(free_bytes);
+    clock_.Advance(kSecondNs);
+    EXPECT_THAT(primary->Poll(), IsOk());
+  };
+  look(999'999);
+  EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("999999")));
+  EXPECT_THAT(primary->SubmitBatch({"two"}), StatusIs(absl::StatusCode::kResourceExhausted));
+  look(1'000'001);  // not for a byte
+  EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kResourceExhausted));
+  look(2'000'000);
+  ASSERT_THAT(primary->Execute("three"), IsOk());
+  EXPECT_THAT(CommandsOf(*primary), ElementsAre("one", "three"));
+  EXPECT_EQ(primary->role(), Role::kPrimary);
+}
+
 TEST_F(ReplicaTest, ATakeoverIsReported) {
   absl::Mutex mutex;
   std::vector<TakeoverReport> reports;

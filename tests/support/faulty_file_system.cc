@@ -164,8 +164,17 @@ absl::Status FaultyFileSystem::SyncDirectory(const std::string& path) {
   return base_.SyncDirectory(path);
 }
 
+void FaultyFileSystem::SetFreeBytes(uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  free_bytes_ = bytes;
+}
+
 absl::StatusOr<uint64_t> FaultyFileSystem::FreeBytes(const std::string& path) {
   KB_RETURN_IF_ERROR(Count("FreeBytes"));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (free_bytes_) return *free_bytes_;
+  }
   return base_.FreeBytes(path);
 }
 

@@ -15,6 +15,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ class FaultyFileSystem final : public FileSystem {
   void FailCall(uint64_t n, absl::Status error, bool for_good = false);
   // Every call named `name` ("Allocate", "Sync", ...) fails with `error` from now on.
   void FailCalls(absl::string_view name, absl::Status error);
+  // What FreeBytes says from now on, whatever is true.
+  void SetFreeBytes(uint64_t bytes);
   // Nothing fails any more.
   void Heal() { FailCall(0, absl::OkStatus()); }
 
@@ -67,6 +70,7 @@ class FaultyFileSystem final : public FileSystem {
   mutable absl::Mutex mutex_;
   uint64_t fail_at_ ABSL_GUARDED_BY(mutex_) = 0;
   bool for_good_ ABSL_GUARDED_BY(mutex_) = false;
+  std::optional<uint64_t> free_bytes_ ABSL_GUARDED_BY(mutex_);
   std::string fail_name_ ABSL_GUARDED_BY(mutex_);
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   std::string failed_call_ ABSL_GUARDED_BY(mutex_);
