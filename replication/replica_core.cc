@@ -189,10 +189,7 @@ absl::Status ReplicaCore::status() const {
 void ReplicaCore::SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> takeover) {
   stats_->SetRole(role, epoch);
   if (takeover) {
-    stats_->AddTakeover(epoch, {.waited_ns = absl::ToInt64Nanoseconds(takeover->lease),
-                                .drained_ns = absl::ToInt64Nanoseconds(takeover->drained + takeover->recovered),
-                                .synced_ns = absl::ToInt64Nanoseconds(takeover->synced),
-                                .began_ns = absl::ToInt64Nanoseconds(takeover->first_append)});
+    stats_->AddTakeover(*takeover);
     Log(options_.logger, LogSeverity::kInfo, absl::StrCat(options_.directory, ": primary, ", takeover->ToString()));
   } else if (role == Role::kFollower) {
     Log(options_.logger, LogSeverity::kInfo,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/time.h"
 #include "kekbit/bytes.h"
 #include "kekbit/shared_word.h"
 #include "kekbit/status_macros.h"
@@ -48,12 +49,14 @@ void ReadEvents(const ReplicaStatsWords& words, ReplicaFacts& facts) {
     const std::array<uint64_t, 15>& word = *takeover;
     facts.takeovers = {.count = word[0],
                        .total_ns = Nanos(word[1]),
-                       .epoch = word[2],
-                       .at_ns = Nanos(word[3]),
-                       .times = {.waited_ns = Nanos(word[4]),
-                                 .drained_ns = Nanos(word[5]),
-                                 .synced_ns = Nanos(word[6]),
-                                 .began_ns = Nanos(word[7])}};
+                       .at_ns = Nanos(word[4]),
+                       .report = {.epoch = word[2],
+                                  .follows = word[3],
+                                  .lease = absl::Nanoseconds(Nanos(word[5])),
+                                  .drained = absl::Nanoseconds(Nanos(word[6])),
+                                  .recovered = absl::Nanoseconds(Nanos(word[7])),
+                                  .synced = absl::Nanoseconds(Nanos(word[8])),
+                                  .first_append = absl::Nanoseconds(Nanos(word[9]))}};
   }
   if (const auto snapshot = LoadVersioned(words.snapshot)) {
     const std::array<uint64_t, 15>& word = *snapshot;

@@ -35,9 +35,8 @@ struct ReplicaFacts {
     uint64_t count = 0;
     int64_t total_ns = 0;
     // Of the last one.
-    Epoch epoch = 0;
     int64_t at_ns = 0;
-    TakeoverTimes times;
+    TakeoverReport report;
   };
   struct Snapshots {
     uint64_t count = 0;

@@ -8,6 +8,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "kekbit/bytes.h"
 #include "kekbit/status_macros.h"
 #include "replication/process_watch.h"
@@ -127,12 +128,13 @@ void ReplicaStats::SetRole(Role role, Epoch epoch) {
   StoreRole(role, epoch, 0);
 }
 
-void ReplicaStats::AddTakeover(Epoch epoch, const TakeoverTimes& times) {
+void ReplicaStats::AddTakeover(const TakeoverReport& report) {
+  const auto nanos = [](absl::Duration duration) { return static_cast<uint64_t>(absl::ToInt64Nanoseconds(duration)); };
   absl::MutexLock lock(&mutex_);
-  takeover_ns_ += times.total_ns();
-  StoreVersioned(words_->takeover, {++takeovers_, static_cast<uint64_t>(takeover_ns_), epoch, Now(),
-                                    static_cast<uint64_t>(times.waited_ns), static_cast<uint64_t>(times.drained_ns),
-                                    static_cast<uint64_t>(times.synced_ns), static_cast<uint64_t>(times.began_ns)});
+  takeover_ns_ += nanos(report.total());
+  StoreVersioned(words_->takeover,
+                 {++takeovers_, takeover_ns_, report.epoch, report.follows, Now(), nanos(report.lease),
+                  nanos(report.drained), nanos(report.recovered), nanos(report.synced), nanos(report.first_append)});
 }
 
 void ReplicaStats::AddSnapshot(const SnapshotTaken& snapshot) {

@@ -44,16 +44,6 @@ namespace kekbit {
 // How many files of dead replicas are kept.
 inline constexpr size_t kDeadStatsKept = 16;
 
-// What a takeover took, step by step, in nanoseconds.
-struct TakeoverTimes {
-  int64_t waited_ns = 0;   // for the lease
-  int64_t drained_ns = 0;  // applying what was published
-  int64_t synced_ns = 0;   // bringing that to stable storage
-  int64_t began_ns = 0;    // until the first frame of the new epoch was published
-
-  int64_t total_ns() const { return waited_ns + drained_ns + synced_ns + began_ns; }
-};
-
 struct SnapshotTaken {
   Position position;  // up to which
   uint64_t bytes = 0;
@@ -130,7 +120,7 @@ class ReplicaStats final {
 
   // The following are rare, and for any thread.
   void SetRole(Role role, Epoch epoch);
-  void AddTakeover(Epoch epoch, const TakeoverTimes& times);
+  void AddTakeover(const TakeoverReport& report);
   void AddSnapshot(const SnapshotTaken& snapshot);
   // Counts an error and keeps it as the last one, its text up to kErrorTextBytes. Nothing happens for OK.
   void SetError(const absl::Status& error);
@@ -168,7 +158,7 @@ class ReplicaStats final {
   Epoch epoch_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t role_since_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t takeovers_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t takeover_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  uint64_t takeover_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t snapshots_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t errors_ ABSL_GUARDED_BY(mutex_) = 0;
 };

@@ -53,7 +53,7 @@ struct ReplicaStatsWords {
 
   VersionedWords<7> role;  // 1 + the Role, epoch, since ns, ended ns (0: not); zeros
   uint64_t reserved5 = 0;
-  VersionedWords<15> takeover;  // how many, ns of all, the last: epoch, at ns, its times; zeros
+  VersionedWords<15> takeover;  // how many, ns of all, the last TakeoverReport, its times in ns; zeros
   uint64_t reserved6 = 0;
   VersionedWords<15> snapshot;  // how many, the last: epoch, seq, at ns, bytes, ns; zeros
   uint64_t reserved7 = 0;

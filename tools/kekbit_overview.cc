@@ -110,11 +110,14 @@ std::string ReplicaJson(const ReplicaView& replica, const EarlierLook& earlier) 
   AddHistogram("execute", "_ns", facts.execute_ns, line);
   line.Number("takeovers", facts.takeovers.count);
   if (facts.takeovers.count != 0) {
-    const TakeoverTimes& times = facts.takeovers.times;
-    line.Signed("takeovers_ns", facts.takeovers.total_ns).Number("takeover_epoch", facts.takeovers.epoch);
-    line.Signed("takeover_at", facts.takeovers.at_ns).Signed("takeover_waited_ns", times.waited_ns);
-    line.Signed("takeover_drained_ns", times.drained_ns).Signed("takeover_synced_ns", times.synced_ns);
-    line.Signed("takeover_began_ns", times.began_ns);
+    const TakeoverReport& last = facts.takeovers.report;
+    line.Signed("takeovers_ns", facts.takeovers.total_ns).Signed("takeover_at", facts.takeovers.at_ns);
+    line.Number("takeover_epoch", last.epoch).Number("takeover_follows", last.follows);
+    line.Signed("takeover_lease_ns", absl::ToInt64Nanoseconds(last.lease));
+    line.Signed("takeover_drained_ns", absl::ToInt64Nanoseconds(last.drained));
+    line.Signed("takeover_recovered_ns", absl::ToInt64Nanoseconds(last.recovered));
+    line.Signed("takeover_synced_ns", absl::ToInt64Nanoseconds(last.synced));
+    line.Signed("takeover_first_append_ns", absl::ToInt64Nanoseconds(last.first_append));
   }
   line.Number("snapshots", facts.snapshots.count);
   if (facts.snapshots.count != 0) {
@@ -161,10 +164,12 @@ void AddReplicaText(const ReplicaView& replica, const EarlierLook& earlier, std:
                                 facts.group.mean(), facts.group.max()));
   }
   if (facts.takeovers.count != 0) {
-    const TakeoverTimes& times = facts.takeovers.times;
-    add("takeover", absl::StrCat(facts.takeovers.count, ", the last into epoch ", facts.takeovers.epoch, ": waited ",
-                                 NanosText(times.waited_ns), ", drained ", NanosText(times.drained_ns), ", synced ",
-                                 NanosText(times.synced_ns), ", began ", NanosText(times.began_ns)));
+    const TakeoverReport& last = facts.takeovers.report;
+    const auto text = [](absl::Duration duration) { return NanosText(absl::ToInt64Nanoseconds(duration)); };
+    add("takeover",
+        absl::StrCat(facts.takeovers.count, ", the last into epoch ", last.epoch, ": lease ", text(last.lease),
+                     ", drained ", text(last.drained), ", recovered ", text(last.recovered), ", synced ",
+                     text(last.synced), ", first append ", text(last.first_append)));
   }
   if (facts.snapshots.count != 0) {
     const SnapshotTaken& taken = facts.snapshots.taken;

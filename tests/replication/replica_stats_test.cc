@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/bytes.h"
@@ -108,22 +109,27 @@ TEST_F(ReplicaStatsTest, ShowsHowFarItIs) {
 
 TEST_F(ReplicaStatsTest, ShowsWhatHappened) {
   const auto stats = Create();
-  stats->AddTakeover(4, {.waited_ns = 1, .drained_ns = 20, .synced_ns = 300, .began_ns = 4000});
+  TakeoverReport report = {.epoch = 4,
+                           .follows = 50,
+                           .lease = absl::Nanoseconds(1),
+                           .drained = absl::Nanoseconds(20),
+                           .recovered = absl::Nanoseconds(300),
+                           .synced = absl::Nanoseconds(4000),
+                           .first_append = absl::Nanoseconds(50'000)};
+  stats->AddTakeover(report);
   clock_.Advance(7);
-  stats->AddTakeover(6, {.waited_ns = 2, .drained_ns = 30, .synced_ns = 400, .began_ns = 5000});
+  report.epoch = 6;
+  report.lease = absl::Nanoseconds(2);
+  stats->AddTakeover(report);
   stats->AddSnapshot({.position = {.epoch = 6, .seq = 99}, .bytes = 1 << 20, .took_ns = 1234});
   stats->SetError(absl::OkStatus());
   stats->SetError(absl::UnavailableError("first"));
   stats->SetError(absl::DataLossError(std::string(10'000, 'x')));
   KB_ASSERT_OK_AND_ASSIGN(ReplicaFacts facts, Read(stats->path()));
   EXPECT_EQ(facts.takeovers.count, 2u);
-  EXPECT_EQ(facts.takeovers.total_ns, 4321 + 5432);
-  EXPECT_EQ(facts.takeovers.epoch, 6u);
+  EXPECT_EQ(facts.takeovers.total_ns, 2 * 54'320 + 3);
   EXPECT_EQ(facts.takeovers.at_ns, clock_.RealtimeNanos());
-  EXPECT_EQ(facts.takeovers.times.waited_ns, 2);
-  EXPECT_EQ(facts.takeovers.times.drained_ns, 30);
-  EXPECT_EQ(facts.takeovers.times.synced_ns, 400);
-  EXPECT_EQ(facts.takeovers.times.began_ns, 5000);
+  EXPECT_EQ(facts.takeovers.report.ToString(), report.ToString());
   EXPECT_EQ(facts.snapshots.count, 1u);
   EXPECT_EQ(facts.snapshots.taken.position, (Position{.epoch = 6, .seq = 99}));
   EXPECT_EQ(facts.snapshots.taken.bytes, 1u << 20);

@@ -88,7 +88,7 @@ class Replicas(KekbitTest):
         self.primary.put_together(ROLE, PRIMARY, 1, NOW + 4 * SECOND).put(PUBLISHED_SEQ, 10, 1, self.frames[-1]["time"])
         self.primary.put(SYNCED, 8).put_values(SYNC, 20, 21, 30).put_values(GROUP, 1, 2, 6).put_values(APPLY, 7)
         self.primary.put_values(EXECUTE, 9)
-        self.primary.put_together(TAKEOVER, 2, 9_000_000, 1, NOW, 1_000_000, 2_000_000, 300_000, 4)
+        self.primary.put_together(TAKEOVER, 2, 9_000_000, 1, 0, NOW, 1_000_000, 2_000_000, 0, 300_000, 4)
         self.follower = Stats(self.journal, 102).put(CREATED, NOW + 2 * SECOND)
         seen = self.frames[6]
         self.follower.put(APPLIED_SEQ, 7, 1, seen["time"], 1, seen["offset"] + 56)
@@ -146,7 +146,8 @@ class Replicas(KekbitTest):
                      r" +101  alive  primary   2026-09-21T\S+Z +1 +10 +0 +0 +0 +-",
                      r" +102  alive  follower  \S+Z +0 +7 +3 +168 B +\S+ [a-z]+ +-", r" +103  died   primary .*",
                      r" +sync      3, p50 21 ns, p99 30 ns, .*; 3.0 command\(s\) each, at most 6",
-                     r" +takeover  2, the last into epoch 1: waited 1 ms, drained 2 ms, synced 300 us, began 4 ns",
+                     r" +takeover  2, the last into epoch 1: lease 1 ms, drained 2 ms, recovered 0, synced 300 us, "
+                     "first append 4 ns",
                      r" +snapshot  3, the last up to {epoch 1, seq 5}, 4 KiB in 2 ms",
                      r' +error     4, the last at \S+Z: DATA_LOSS "line one\\n\\u001b\[31m\\"quoted\\""'):
             self.assertRegex(out, "(?m)^" + line + "$")
