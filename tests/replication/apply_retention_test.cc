@@ -200,6 +200,34 @@ TEST_F(ApplyRetentionTest, P7ReadersAreToldBeforeAnythingOfTheirsGoes) {
   ExpectSound(1);
 }
 
+TEST_F(ApplyRetentionTest, P7AReaderThatRegistersWhileItIsCutIsTold) {
+  std::optional<ReaderCursor> late;
+  std::optional<ReaderCursor> ahead;
+  fs_.BeforeCall("Unlink", [&] {
+    late = ValueOrDie(ReaderCursor::Register(fs_, layout(), "late"));
+    ahead = ValueOrDie(ReaderCursor::Register(fs_, layout(), "ahead", PositionBefore(2)));
+  });
+  KB_ASSERT_OK_AND_ASSIGN(const RetentionReport report, Apply(Before(2)));
+  EXPECT_THAT(report.lost, ElementsAre("late"));
+  EXPECT_THAT(late->status(), StatusIs(absl::StatusCode::kOutOfRange));
+  EXPECT_THAT(ahead->status(), IsOk());
+}
+
+TEST_F(ApplyRetentionTest, ASegmentThatAnotherProcessCutMeanwhileIsFine) {
+  fs_.BeforeCall("Unlink", [&] { ASSERT_THAT(fs_.Unlink(layout().segment(1)), IsOk()); });
+  KB_ASSERT_OK_AND_ASSIGN(RetentionReport report, Apply(Before(2)));
+  EXPECT_EQ(report.segments_cut, 1u);
+  ExpectSound(Before(2) + 1);
+  // The same, between the look at its name and the one at the file.
+  fs_.BeforeCall("ReadAt", [&] {
+    fs_.BeforeCall("Open", [&] { ASSERT_THAT(fs_.Unlink(layout().segment(4)), IsOk()); });
+    ASSERT_THAT(fs_.Unlink(layout().segment(3)), IsOk());
+  });
+  KB_ASSERT_OK_AND_ASSIGN(report, Apply(Before(4)));
+  EXPECT_EQ(report.segments_cut, 0u);
+  ExpectSound(Before(4) + 1);
+}
+
 TEST_F(ApplyRetentionTest, APositionThatIsNotOnStableStorageLetsNothingGo) {
   KB_ASSERT_OK_AND_ASSIGN(ReaderCursor cursor, ReaderCursor::Register(fs_, layout(), "r"));
   ASSERT_THAT(cursor.Advance(PositionBefore(2)), IsOk());

@@ -96,6 +96,12 @@ void FaultyFileSystem::FailCalls(absl::string_view name, absl::Status error) {
   fail_name_ = std::string(name);
 }
 
+void FaultyFileSystem::BeforeCall(absl::string_view name, std::function<void()> action) {
+  absl::MutexLock lock(&mutex_);
+  before_name_ = std::string(name);
+  before_ = std::move(action);
+}
+
 bool FaultyFileSystem::failed() const {
   absl::MutexLock lock(&mutex_);
   return !failed_call_.empty();
@@ -112,6 +118,12 @@ std::vector<std::string> FaultyFileSystem::calls() const {
 }
 
 absl::Status FaultyFileSystem::Count(absl::string_view name) {
+  std::function<void()> before;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (name == before_name_) before = std::exchange(before_, nullptr);
+  }
+  if (before) before();
   absl::MutexLock lock(&mutex_);
   calls_.emplace_back(name);
   const uint64_t n = calls_.size();

@@ -14,6 +14,7 @@
 #define KEKBIT_TESTS_SUPPORT_FAULTY_FILE_SYSTEM_H_
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -38,6 +39,8 @@ class FaultyFileSystem final : public FileSystem {
   void FailCalls(absl::string_view name, absl::Status error);
   // What FreeBytes says from now on, whatever is true.
   void SetFreeBytes(uint64_t bytes);
+  // Runs `action` once, before the next call named `name`: what another process does just then. It may make calls.
+  void BeforeCall(absl::string_view name, std::function<void()> action);
   // Nothing fails any more.
   void Heal() { FailCall(0, absl::OkStatus()); }
 
@@ -75,6 +78,8 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   std::string failed_call_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::string> calls_ ABSL_GUARDED_BY(mutex_);
+  std::string before_name_ ABSL_GUARDED_BY(mutex_);
+  std::function<void()> before_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace kekbit
