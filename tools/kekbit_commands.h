@@ -1,5 +1,5 @@
 // The commands of `kekbit`. Each looks at a channel, a segment or a journal, live or not, and writes nothing but its
-// output; channels are mapped for reading only, and no lock is taken.
+// output, unless it says so; channels are mapped for reading only, and no lock is taken.
 //
 // A command returns whether what it looked at is sound: false only from Verify(). Its error is that the path could not
 // be read, or an option does not fit it. Thread safety: one thread at a time.
@@ -34,6 +34,8 @@ struct CommandOptions {
   // Of Top().
   absl::Duration interval = absl::Seconds(1);
   bool once = false;
+  // Of Cursors().
+  std::optional<std::string> remove = std::nullopt;  // the name of a reader
 };
 
 // Every item, in order. OutOfRange, or InvalidArgument for a journal, if there is no item at `from`.
@@ -50,6 +52,11 @@ absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output);
 // Of a journal the same as Stat(), again and again, with how fast it goes, until nobody reads the output any more; with
 // `once`, once.
 absl::StatusOr<bool> Top(const CommandOptions& options, Output& output);
+
+// The registered readers of a journal: up to where each is done, how many frames that is behind the last, and whether
+// it has lost its place. With `remove` it ends the registration of one instead: it unlinks its cursor, so that what
+// only that reader held can go. FailedPrecondition if somebody has it.
+absl::StatusOr<bool> Cursors(const CommandOptions& options, Output& output);
 
 // Checks every length of a channel; of a journal also each frame's checksum, that each frame follows the one before, as
 // each segment does, without a hole in the seq and with epochs that never fall. Lists each damaged place.

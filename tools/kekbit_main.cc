@@ -75,7 +75,8 @@ int NoCommand(const CLI::App& app, int argc, char** argv) {
 }
 
 int Main(int argc, char** argv) {
-  CLI::App app("Looks into kekbit's channels, segments and journals, live or not, without changing them.", "kekbit");
+  CLI::App app("Looks into kekbit's channels, segments and journals, live or not, and changes them only if told to.",
+               "kekbit");
   app.require_subcommand(1);
   app.set_version_flag("--version", absl::StrCat("kekbit ", kRelease, ", channel format ", kChannelVersion.ToString()));
   app.footer("Exit codes: 0 done; 1 verify found damage; 2 wrong arguments, or PATH can't be read.\n");
@@ -102,6 +103,8 @@ int Main(int argc, char** argv) {
       ->check(CheckInterval)
       ->capture_default_str();
   top->add_flag("--once", options.once, "look once");
+  CLI::App* const cursors = add("cursors", "of a journal: show its registered readers");
+  cursors->add_option("--remove", options.remove, "end the registration of the reader of this name, which is gone");
   add("verify", "look for damage, and say where it is");
   try {
     app.parse(argc, argv);
@@ -114,6 +117,7 @@ int Main(int argc, char** argv) {
   if (tail->parsed()) return Run(Tail, options);
   if (stat->parsed()) return Run(Stat, options);
   if (top->parsed()) return Run(Top, options);
+  if (cursors->parsed()) return Run(Cursors, options);
   return Run(Verify, options);
 }
 

@@ -141,5 +141,24 @@ def word(value):
     return struct.pack("<Q", value)
 
 
+def crc32c_table():
+    table = []
+    for byte in range(256):
+        for _ in range(8):
+            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+        table.append(byte)
+    return table
+
+
+TABLE = crc32c_table()
+
+
+def crc32c(seed, data):
+    crc = seed ^ 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
+    return crc ^ 0xFFFFFFFF
+
+
 def main():
     unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -9,32 +9,13 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from kekbit_cli import DATA_OFFSET, KEKBIT, KekbitTest, check_item, main, patch, strict_object
+from kekbit_cli import DATA_OFFSET, KEKBIT, KekbitTest, check_item, crc32c, main, patch, strict_object
 
 FRAME = struct.Struct("<IBBHQQqII")  # crc32c, kind, flags, type_version, epoch, seq, time_ns, type_id, reserved
 CRC, KIND, EPOCH, SEQ, TIME = 0, 1, 4, 5, 6
 EPOCH_START = 2
 # The segment's last hint: the checksum that its first frame is seeded with.
 FOLLOWS_CRC_AT = 128 + 24 + 3 * 8
-
-
-def crc32c_table():
-    table = []
-    for byte in range(256):
-        for _ in range(8):
-            byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
-        table.append(byte)
-    return table
-
-
-TABLE = crc32c_table()
-
-
-def crc32c(seed, data):
-    crc = seed ^ 0xFFFFFFFF
-    for byte in data:
-        crc = crc >> 8 ^ TABLE[(crc ^ byte) & 0xFF]
-    return crc ^ 0xFFFFFFFF
 
 
 def reseal(path, change):
