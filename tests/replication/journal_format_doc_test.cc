@@ -14,6 +14,7 @@
 #include "replication/journal_layout.h"
 #include "replication/journal_reader.h"
 #include "replication/lease.h"
+#include "replication/reader_cursor.h"
 #include "replication/sync_mark.h"
 #include "tests/replication/test_journal.h"
 #include "tests/support/file_bytes.h"
@@ -27,7 +28,7 @@ constexpr int64_t kTime = 1'700'000'000'000'000'000;
 // Creation times are of the machine's clock; the example has zeros there.
 constexpr size_t kCreationTime = 48;
 
-enum Block { kLease, kEpoch, kSynced, kSegment };
+enum Block { kLease, kEpoch, kSynced, kCursor, kSegment };
 
 // A file of `size` bytes, as the block of hexadecimal digits in the document shows it.
 std::string BytesOfTheDocument(Block block, size_t size) {
@@ -126,6 +127,22 @@ TEST(JournalFormatDocTest, TheSmallFilesReadAsTheDocumentSays) {
   EXPECT_EQ(mark.synced(), 41u);
   EXPECT_EQ(mark.poisoned(), 0u);
   EXPECT_EQ(mark.boot(), 0x8192'a3b4'c5d6'e7f8u);
+}
+
+TEST(JournalFormatDocTest, TheCallsMakeTheCursor) {
+  const TempDir dir = TempDir::InMemory();
+  const JournalLayout layout(dir.path());
+  FileSystem& fs = FileSystem::Posix();
+  const std::string path = JoinPath(layout.readers(), "r");
+  {
+    KB_ASSERT_OK_AND_ASSIGN(ReaderCursor cursor, ReaderCursor::Register(fs, layout, "r", Position{3, 0}));
+    for (Seq seq = 1; seq <= 41; ++seq) ASSERT_THAT(cursor.Advance({.epoch = 3, .seq = seq}), IsOk());
+  }
+  const std::string documented = BytesOfTheDocument(kCursor, 128);
+  EXPECT_EQ(ReadFileBytes(path), documented);
+  WriteFileBytes(path, documented);
+  KB_ASSERT_OK_AND_ASSIGN(const ReaderCursor cursor, ReaderCursor::Register(fs, layout, "r"));
+  EXPECT_EQ(cursor.position(), (Position{3, 41}));
 }
 
 }  // namespace
