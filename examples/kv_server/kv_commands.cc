@@ -11,7 +11,8 @@
 namespace kekbit::examples {
 namespace {
 
-constexpr std::array<KvCommandSpec, 2> kServerSpecs = {{
+constexpr std::array<KvCommandSpec, 3> kServerSpecs = {{
+    {.name = "failover", .arity = 1, .server = KvServerCommand::kFailover},
     {.name = "info", .arity = -1, .server = KvServerCommand::kInfo},
     {.name = "quit", .arity = -1, .server = KvServerCommand::kQuit},
 }};

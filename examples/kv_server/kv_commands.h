@@ -14,7 +14,7 @@
 
 namespace kekbit::examples {
 
-enum class KvServerCommand : uint8_t { kNone, kInfo, kQuit };
+enum class KvServerCommand : uint8_t { kNone, kInfo, kQuit, kFailover };
 
 // Makes the state's command of a request. False if that makes no sense: *error is then what to answer.
 using KvParseWrite = bool (*)(KvArguments& request, KvState::Command* command, std::string* error);

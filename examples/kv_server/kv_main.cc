@@ -40,6 +40,7 @@ int PrintDigest(ReplicaOptions options) {
 
 int Serve(ReplicaOptions replica_options, KvServerOptions server_options) {
   server_options.ack = replica_options.ack;
+  server_options.directory = replica_options.directory;
   auto server = KvServer::Create(std::move(server_options));
   if (!server.ok()) return Fail(server.status());
   const std::string directory = replica_options.directory;
@@ -66,14 +67,18 @@ int Main(int argc, char** argv) {
   ReplicaOptions replica;
   KvServerOptions server;
   bool digest = false;
-  const std::map<std::string, Ack> stages = {{"published", Ack::kPublished}};
+  double hung_s = 0;
+  const std::map<std::string, Ack> stages = {{"published", Ack::kPublished}, {"synced", Ack::kSynced}};
   app.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
   app.add_option("-p,--port", server.port, "To listen on")->capture_default_str();
   app.add_option("--bind", server.bind,
                  "Address to listen on, in numbers. There are no passwords: mind who can reach it")
       ->capture_default_str();
-  app.add_option("--ack", replica.ack, "When a command is answered: published (survives the death of the process)")
-      ->transform(CLI::CheckedTransformer(stages));
+  app.add_option(
+         "--ack", replica.ack,
+         "When a command is answered: once it survives the death of the process (published), or power loss (synced)")
+      ->transform(CLI::CheckedTransformer(stages))
+      ->default_str("published");
   app.add_option("--segment-bytes", replica.segment_bytes,
                  "Size of each file of the journal; a command takes 1/128 of it")
       ->check(CLI::Range(64u << 10, 4'000'000'000u))
@@ -83,6 +88,9 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--max-output-bytes", server.output_bytes_max, "Of answers that a client does not read")
       ->capture_default_str();
+  app.add_option("--kill-hung-after", hung_s,
+                 "Seconds without a sign of life, after which the standby kills the primary; 0: never")
+      ->capture_default_str();
   double port_timeout_s = 10;
   app.add_option("--port-timeout", port_timeout_s, "Seconds to wait for a port that is in use")->capture_default_str();
   app.add_flag("--digest", digest, "Only read the journal, print how far it goes and a digest of the state, and exit");
@@ -91,6 +99,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
+  if (hung_s > 0) replica.kill_hung_primary_after = absl::Seconds(hung_s);
   server.port_timeout = absl::Seconds(port_timeout_s);
   return digest ? PrintDigest(std::move(replica)) : Serve(std::move(replica), std::move(server));
 }

@@ -11,7 +11,11 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/clock.h"
+#include "kekbit/file_system.h"
 #include "kekbit/status_macros.h"
+#include "replication/journal_layout.h"
+#include "replication/replica_facts.h"
+#include "replication/stats_files.h"
 
 namespace kekbit::examples {
 namespace {
@@ -64,7 +68,12 @@ absl::Status KvServer::Turn() {
   for (int i = 0; i < count; ++i) Handle(events[i].data.fd, events[i].events);
   if (epoch_ == 0) return absl::OkStatus();
   Tick();
-  return Answer();
+  KB_RETURN_IF_ERROR(Answer());
+  if (std::exchange(hands_over_, false)) {
+    const absl::Status status = replica_->StepDown();
+    if (!status.ok()) std::fprintf(stderr, "kv_server: %s\n", std::string(status.message()).c_str());
+  }
+  return absl::OkStatus();
 }
 
 int KvServer::WaitMillis() const {
@@ -237,6 +246,9 @@ void KvServer::Execute(Client& client, KvArguments& request) {
     Ask(*spec, request, reply);
   } else if (spec->server == KvServerCommand::kInfo) {
     reply.Bulk(Info());
+  } else if (spec->server == KvServerCommand::kFailover) {
+    reply.Simple("OK");
+    hands_over_ = true;
   } else {
     reply.Simple("OK");
     client.leaves = true;
@@ -283,16 +295,37 @@ std::string KvServer::Info() const {
   const Position position = replica_->applied();
   const auto [keys, expires] =
       replica_->Read([](const KvState& state) { return std::pair(state.keys().size(), state.keys().expiring()); });
-  std::string info = absl::StrCat(
-      "# Server\r\nredis_version:7.0.0\r\nkekbit_server:kv_server\r\ntcp_port:", options_.port,
-      "\r\nprocess_id:", ::getpid(),                                                                        //
-      "\r\n\r\n# Clients\r\nconnected_clients:", clients_.size(), "\r\nmaxclients:", options_.clients_max,  //
-      "\r\n\r\n# Stats\r\ntotal_connections_received:", connections_, "\r\ntotal_commands_processed:", commands_,
-      "\r\n\r\n# Replication\r\nrole:master\r\nkekbit_role:", RoleName(replica_->role()), "\r\nepoch:", position.epoch,
-      "\r\nseq:", position.seq, "\r\nlag:", 0, "\r\n");
+  std::string info;
+  absl::StrAppend(&info, "# Server\r\nredis_version:7.0.0\r\nkekbit_server:kv_server\r\ntcp_port:", options_.port,
+                  "\r\nprocess_id:", ::getpid(), "\r\n\r\n");
+  absl::StrAppend(&info, "# Clients\r\nconnected_clients:", clients_.size(), "\r\nmaxclients:", options_.clients_max,
+                  "\r\n\r\n");
+  absl::StrAppend(&info, "# Stats\r\ntotal_connections_received:", connections_,
+                  "\r\ntotal_commands_processed:", commands_, "\r\n\r\n");
+  // What clients of Redis look for, and what the journal calls it.
+  absl::StrAppend(&info, "# Replication\r\nrole:master\r\nkekbit_role:", RoleName(replica_->role()),
+                  "\r\nepoch:", position.epoch, "\r\nseq:", position.seq, "\r\nack:", AckName(options_.ack), "\r\n");
+  AppendLag(position.seq, &info);
   absl::StrAppend(&info, "\r\n# Keyspace\r\n");
   if (keys > 0) absl::StrAppend(&info, "db0:keys=", keys, ",expires=", expires, ",avg_ttl=0\r\n");
   return info;
+}
+
+void KvServer::AppendLag(Seq published, std::string* info) const {
+  std::string replicas;
+  size_t count = 0;
+  Seq longest = 0;
+  FileSystem& fs = FileSystem::Posix();
+  for (const std::string& path : ListStatsFiles(fs, JournalLayout(options_.directory))) {
+    const absl::StatusOr<ReplicaFacts> facts = ReadReplicaStats(fs, path);
+    if (!facts.ok() || !facts->alive || facts->role != Role::kFollower) continue;
+    // A command that it has applied by now may be newer than `published`.
+    const Seq lag = published - std::min(published, facts->applied.seq);
+    longest = std::max(longest, lag);
+    absl::StrAppend(&replicas, "slave", count++, ":pid=", facts->process.pid, ",seq=", facts->applied.seq, ",lag=", lag,
+                    "\r\n");
+  }
+  absl::StrAppend(info, "connected_slaves:", count, "\r\nlag:", longest, "\r\n", replicas);
 }
 
 }  // namespace kekbit::examples

@@ -40,6 +40,7 @@ struct KvServerOptions {
   // How long the port may stay in somebody else's hands.
   absl::Duration port_timeout = absl::Seconds(10);
   Ack ack = Ack::kPublished;
+  std::string directory;  // of the journal
 };
 
 class KvServer final {
@@ -91,6 +92,8 @@ class KvServer final {
   void Submit(const KvState::Command& command, KvReplyWriter& reply);
   void Ask(const KvCommandSpec& spec, const KvArguments& request, KvReplyWriter& reply);
   std::string Info() const;
+  // Of the replicas that follow: how many frames they are behind.
+  void AppendLag(Seq published, std::string* info) const;
   // Erases keys that are due, at most once a turn.
   void Tick();
   int64_t NowMillis() const;
@@ -108,7 +111,8 @@ class KvServer final {
   bool unacknowledged_ = false;  // something is submitted that nobody has waited for
   bool lost_ = false;            // a command failed so that we can't go on as primary
   bool stopping_ = false;
-  bool accepting_ = false;  // not while there is no descriptor left
+  bool hands_over_ = false;  // after this turn
+  bool accepting_ = false;   // not while there is no descriptor left
   absl::flat_hash_map<int, std::unique_ptr<Client>> clients_;
   std::vector<int> answered_;  // clients with output to send
   KvArguments request_;        // kept for its memory

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Kills the primary again and again while redis-benchmark and clients of its own write, and sees that the standby has
+"""Kills the primary again and again, or lets it hand over, while redis-benchmark and clients of its own write, and sees that the standby has
 everything that was acknowledged, and the state that the journal makes.
 
 KV_KILLS: how many times.
@@ -74,6 +74,7 @@ class Writer(threading.Thread):
                     self.last_answer = time.monotonic()
         except (EOFError, ConnectionError):
             self.unknown += sent
+            time.sleep(0.001)  # leaves the processor to the standby
 
     def check(self, test, client):
         """That all acknowledged batches are there, as they were written."""
@@ -120,7 +121,8 @@ class Failover(KvTest):
             return True
         self.until("a quiet moment", compare)
 
-    def run_kills(self, *options):
+    def run_failovers(self, *options, by_command=False):
+        """Under load: kills the primary, or tells it to hand over, KILLS times."""
         primary, standby = self.start_pair(*options)
         writers = [Writer(i, self.port) for i in range(WRITERS)]
         self.addCleanup(lambda: [setattr(writer, "stopping", True) for writer in writers])
@@ -134,9 +136,17 @@ class Failover(KvTest):
             if kill == KILLS:
                 self.stop(benchmark)
                 break
-            self.stop(primary)
+            if by_command:
+                with self.connect() as client:
+                    self.assertEqual(client.do("FAILOVER"), b"OK")
+            else:
+                self.stop(primary)
             self.until("the end of redis-benchmark", lambda: benchmark.poll() is not None)
-            primary, standby = standby, self.start_standby(*options)
+            if by_command:
+                self.until("the other primary", lambda: self.epoch() == kill + 2)
+                primary, standby = standby, primary
+            else:
+                primary, standby = standby, self.start_standby(*options)
         for writer in writers:
             writer.stopping = True
             writer.join()
@@ -148,9 +158,16 @@ class Failover(KvTest):
                 writer.check(self, client)
             self.expect_state_of_journal(client)
         outages = sorted(1000 * outage for writer in writers for outage in writer.outages)
-        print(f"{KILLS} kills, {sum(writer.acknowledged for writer in writers)} batches acknowledged, "
+        print(f"{KILLS} failovers {options}, {sum(writer.acknowledged for writer in writers)} batches acknowledged, "
               f"from the last answer to the next: {outages[len(outages) // 2]:.1f} ms, at most {outages[-1]:.1f} ms")
-        return primary, standby
+        self.assertEqual([self.stop(process, signal.SIGTERM) for process in (standby, primary)], [0, 0])
+
+    def epoch(self):
+        with self.connect() as client:
+            try:
+                return int(client.info()["epoch"])
+            except (EOFError, ConnectionError):
+                return 0
 
     def all_at(self, writers, enough):
         for writer in writers:
@@ -159,7 +176,13 @@ class Failover(KvTest):
         return all(writer.acknowledged >= wanted for writer, wanted in zip(writers, enough))
 
     def test_kills_under_load(self):
-        self.run_kills()
+        self.run_failovers()
+
+    def test_kills_under_load_when_synced(self):
+        self.run_failovers("--ack", "synced")
+
+    def test_handing_over_under_load(self):
+        self.run_failovers(by_command=True)
 
     def test_the_standby_does_not_listen(self):
         primary = self.kv_server()
