@@ -30,7 +30,8 @@ struct KnownSeq {
 struct JournalTail {
   TailFacts facts;
   TailVerdict verdict = TailVerdict::kClean;
-  // The frames go on in the next segment: whoever began that decided that this one ends here.
+  // The frames go on in the next segment: whoever began that decided that this one ends here. What else stands here
+  // then (facts.misfit) is what was cut by that.
   bool continues = false;
 
   // Where the frames end: see JournalReader. `path` is that of the segment; of the first one behind the place if no

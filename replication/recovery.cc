@@ -39,7 +39,7 @@ class TailRecovery {
 
   absl::StatusOr<RecoveryOutcome> Recover() {
     outcome_.next_segment = tail_.segment + 1;
-    const bool cut = tail_.verdict == TailVerdict::kTorn || (tail_.continues && tail_.occupied);
+    const bool cut = tail_.verdict == TailVerdict::kTorn || (tail_.continues && tail_.facts.misfit);
     if (cut) KB_RETURN_IF_ERROR(KeepAside());
     if (tail_.segment_open) {
       const std::string path = layout_.segment(tail_.segment);
