@@ -140,7 +140,10 @@ TEST_P(RecoveryDamageTest, EachByteOfTheLastSegment) {
   EXPECT_EQ(torn_ > 0, GetParam().stopped);
 }
 
-TEST_P(RecoveryDamageTest, EachTruncation) {
+// What was lost leaves nothing behind that would show it, but for the mark.
+class RecoveryLossTest : public RecoveryDamageTest {};
+
+TEST_P(RecoveryLossTest, EachTruncation) {
   for (SegmentNumber number = 1; number <= 3; ++number) {
     const std::vector<Use> uses = UsesOf(number);
     const std::string& whole = image_.at(TornJournal::SegmentName(number));
@@ -159,7 +162,7 @@ TEST_P(RecoveryDamageTest, EachTruncation) {
 }
 
 // Whole pages that never came, or came from elsewhere.
-TEST_P(RecoveryDamageTest, EachPairOfPlacesZeroedBetween) {
+TEST_P(RecoveryLossTest, EachPairOfPlacesZeroedBetween) {
   const std::vector<Use> uses = UsesOf(3);
   const std::string& whole = image_.at(TornJournal::SegmentName(3));
   const TornFrame& last = made_.frames().back();
@@ -180,6 +183,12 @@ TEST_P(RecoveryDamageTest, EachPairOfPlacesZeroedBetween) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, RecoveryDamageTest,
+                         testing::Values(Case{"AfterPowerLoss", kSynced, true},
+                                         Case{"AfterPowerLossWithoutMark", 0, true},
+                                         Case{"WhileTheMachineRuns", kSynced, false}),
+                         [](const auto& of) { return of.param.name; });
+
+INSTANTIATE_TEST_SUITE_P(Cases, RecoveryLossTest,
                          testing::Values(Case{"AfterPowerLoss", kSynced, true},
                                          Case{"WhileTheMachineRuns", kSynced, false}),
                          [](const auto& of) { return of.param.name; });
