@@ -11,6 +11,7 @@
 #include "kekbit/status_macros.h"
 #include "replication/epoch_store.h"
 #include "replication/lease.h"
+#include "replication/snapshot_store.h"
 #include "replication/stats_files.h"
 #include "replication/sync_mark.h"
 
@@ -45,6 +46,7 @@ absl::StatusOr<JournalFacts> JournalView::Look() {
   LookAtLeaseAndMarks(facts);
   LookAtEnd(facts);
   LookAtReplicas(facts);
+  LookAtSnapshots(facts);
   absl::StatusOr<std::vector<CursorView>> readers = ListCursors(fs_, layout_);
   if (readers.ok()) {
     facts.readers = *std::move(readers);
@@ -119,6 +121,19 @@ void JournalView::LookAtLeaseAndMarks(JournalFacts& facts) {
   if (const absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced()); mark.ok()) {
     facts.synced = mark->synced();
     facts.poisoned = mark->poisoned();
+  }
+}
+
+void JournalView::LookAtSnapshots(JournalFacts& facts) {
+  const SnapshotStore store(fs_, layout_.snapshots());
+  const absl::StatusOr<std::vector<Seq>> seqs = store.List();
+  if (!seqs.ok()) {
+    facts.unreadable.emplace_back(seqs.status().message());
+    return;
+  }
+  for (const Seq seq : *seqs) {
+    const absl::StatusOr<FileInfo> info = fs_.Info(store.PathOf(seq));
+    if (info.ok()) facts.snapshots.push_back({.seq = seq, .bytes = info->size});
   }
 }
 

@@ -47,6 +47,12 @@ struct ReplicaView {
   ReplicaLag lag;
 };
 
+// A file that is named as a snapshot; `kekbit verify` says whether it is good.
+struct SnapshotView {
+  Seq seq = 0;  // of the last frame whose effect it holds
+  uint64_t bytes = 0;
+};
+
 struct JournalFacts {
   std::string directory;
 
@@ -67,6 +73,7 @@ struct JournalFacts {
   std::optional<Seq> synced;            // up to here it is known to be on stable storage
   SegmentNumber poisoned = 0;           // the first segment of which a sync failed; 0: none
   std::vector<ReplicaView> replicas;    // the live ones first, then the dead ones, each the youngest first
+  std::vector<SnapshotView> snapshots;  // ascending
   std::vector<CursorView> readers;      // registered ones
   std::vector<std::string> unreadable;  // why the statistics of others can't be read, each with its path
 };
@@ -85,6 +92,7 @@ class JournalView final {
   // Reads from that segment on to the end of the journal.
   absl::Status ReadFrom(SegmentNumber number);
   void LookAtLeaseAndMarks(JournalFacts& facts);
+  void LookAtSnapshots(JournalFacts& facts);
   void LookAtReplicas(JournalFacts& facts);
 
   ReplicaLag LagOf(const JournalFacts& facts, const ReplicaFacts& replica);

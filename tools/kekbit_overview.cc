@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "replication/histogram.h"
 #include "replication/reader_cursor.h"
@@ -240,6 +241,11 @@ std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLo
   if (facts.poisoned != 0) line.Number("poisoned", facts.poisoned);
   line.String("lease", facts.lease_held ? "held" : "free");
   if (const std::optional<uint64_t> pid = PrimaryPid(facts)) line.Number("primary_pid", *pid);
+  line.Number("snapshots", facts.snapshots.size());
+  if (!facts.snapshots.empty()) {
+    const SnapshotView& newest = facts.snapshots.back();
+    line.Number("newest_snapshot_seq", newest.seq).Number("newest_snapshot_bytes", newest.bytes);
+  }
   const uint64_t alive = AliveOf(facts);
   line.Number("replicas_alive", alive).Number("replicas_dead", facts.replicas.size() - alive);
   if (!facts.end_status.ok()) line.String("reason", TextOf(facts.end_status));
@@ -269,6 +275,11 @@ std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLo
   if (facts.poisoned != 0) add("poisoned", absl::StrCat("segment ", facts.poisoned, ": a sync of it has failed"));
   if (!facts.end_status.ok()) add("unreadable", TextOf(facts.end_status));
   add("primary", PrimaryText(facts));
+  std::vector<std::string> snapshots;
+  for (const SnapshotView& snapshot : facts.snapshots) {
+    snapshots.push_back(absl::StrCat("up to seq ", snapshot.seq, " (", BytesText(snapshot.bytes), ")"));
+  }
+  add("snapshots", snapshots.empty() ? "none" : absl::StrJoin(snapshots, ", "));
   const uint64_t alive = AliveOf(facts);
   add("replicas", absl::StrCat(alive, " alive, ", facts.replicas.size() - alive, " dead"));
   for (const CursorView& reader : facts.readers) add("reader", ReaderText(reader, facts));

@@ -17,6 +17,7 @@
 #include "replication/lease.h"
 #include "replication/reader_cursor.h"
 #include "replication/replica_stats.h"
+#include "replication/snapshot_store.h"
 #include "replication/sync_mark.h"
 #include "tests/replication/test_journal.h"
 #include "tests/support/fake_clock.h"
@@ -31,6 +32,7 @@ namespace {
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::IsEmpty;
 using testing::SizeIs;
 
 class JournalViewTest : public testing::Test {
@@ -209,6 +211,21 @@ TEST_F(JournalViewTest, ShowsRegisteredReaders) {
   EXPECT_EQ(facts.readers[0].name, "audit");
   EXPECT_EQ(facts.readers[0].done, (Position{.epoch = 1, .seq = 2}));
   EXPECT_TRUE(facts.readers[0].owned);
+}
+
+TEST_F(JournalViewTest, ListsSnapshots) {
+  JournalWriter writer = journal_.Begin();
+  EXPECT_THAT(Look().snapshots, IsEmpty());
+  const SnapshotStore store(FileSystem::Posix(), journal_.layout().snapshots());
+  ASSERT_THAT(FileSystem::Posix().CreateDirectories(store.directory()), IsOk());
+  WriteFileBytes(store.PathOf(200), std::string(300, 'x'));
+  WriteFileBytes(store.PathOf(30), "shorter");
+  WriteFileBytes(store.directory() + "/notes", "not ours");
+  const JournalFacts facts = Look();
+  ASSERT_THAT(facts.snapshots, SizeIs(2));
+  EXPECT_EQ(facts.snapshots[0].seq, 30u);
+  EXPECT_EQ(facts.snapshots[0].bytes, 7u);
+  EXPECT_EQ(facts.snapshots[1].seq, 200u);
 }
 
 TEST_F(JournalViewTest, SaysWhereDamageEndsTheJournal) {

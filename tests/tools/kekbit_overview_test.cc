@@ -70,6 +70,15 @@ TEST(KekbitOverviewTest, ReadersAreShownWithTheirPlaces) {
                      "\"reason\":\"DIR/readers/torn: damaged\"}")));
 }
 
+TEST(KekbitOverviewTest, SnapshotsAreListed) {
+  JournalFacts facts;
+  EXPECT_THAT(OverviewText(facts), Contains("snapshots        none"));
+  facts.snapshots = {{.seq = 100, .bytes = 2048}, {.seq = 200, .bytes = 4096}};
+  EXPECT_THAT(OverviewText(facts), Contains("snapshots        up to seq 100 (2 KiB), up to seq 200 (4 KiB)"));
+  EXPECT_THAT(OverviewJson(facts)[0],
+              HasSubstr("\"snapshots\":2,\"newest_snapshot_seq\":200,\"newest_snapshot_bytes\":4096,"));
+}
+
 TEST(KekbitOverviewTest, WhatIsWrongIsSaid) {
   JournalFacts facts;
   facts.poisoned = 7;
@@ -79,9 +88,10 @@ TEST(KekbitOverviewTest, WhatIsWrongIsSaid) {
                                          Contains("unreadable       segment 3 is damaged"),
                                          Contains("primary          somebody holds the lease and does not say who"),
                                          Contains("frames           none")));
-  EXPECT_THAT(OverviewJson(facts)[0], AllOf(StartsWith("{\"kind\":\"journal\""),
-                                            HasSubstr("\"poisoned\":7,\"lease\":\"held\",\"replicas_alive\":0"),
-                                            HasSubstr("\"reason\":\"segment 3 is damaged\"")));
+  EXPECT_THAT(OverviewJson(facts)[0],
+              AllOf(StartsWith("{\"kind\":\"journal\""),
+                    HasSubstr("\"poisoned\":7,\"lease\":\"held\",\"snapshots\":0,\"replicas_alive\":0"),
+                    HasSubstr("\"reason\":\"segment 3 is damaged\"")));
 }
 
 }  // namespace

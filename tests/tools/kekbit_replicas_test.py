@@ -111,7 +111,7 @@ class Replicas(KekbitTest):
         size = os.path.getsize(os.path.join(self.journal, "segments/0000_0000/0000_0001.kekbit"))
         expected = {"kind": "journal", "directory": self.journal, "epoch": 1, "first_seq": 1, "last_epoch": 1,
                     "last_seq": 10, "last_time": self.frames[-1]["time"], "segments": 1, "first_segment": 1,
-                    "last_segment": 1, "bytes": size, "lease": "free", "replicas_alive": 2, "replicas_dead": 2}
+                    "last_segment": 1, "bytes": size, "lease": "free", "snapshots": 0, "replicas_alive": 2, "replicas_dead": 2}
         self.assertEqual(journal, expected)
 
     def test_the_replicas(self):
