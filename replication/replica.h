@@ -42,8 +42,12 @@
 #include "kekbit/status_macros.h"
 #include "replication/apply_context.h"
 #include "replication/position.h"
+#include "replication/recovery.h"
 #include "replication/replica_core.h"
 #include "replication/replica_options.h"
+#include "replication/snapshot_reader.h"
+#include "replication/snapshot_stream.h"
+#include "replication/state_archive.h"
 #include "replication/state_machine.h"
 
 namespace kekbit {
@@ -60,16 +64,17 @@ class Replica final {
     Result result;
   };
 
-  // Opens the journal, which is made if it is not there, and applies all of it to `initial`, which must be the same on
-  // every replica. Then the replica follows, and becomes primary as soon as it may.
+  // Opens the journal, which is made if it is not there. The state is that of the newest good snapshot, or else
+  // `initial`, which must be the same on every replica; all of the journal behind that is applied. Then the replica
+  // follows, and becomes primary as soon as it may. recovery() says what was found.
   //
   // Errors: the file system can't hold a journal; the journal was written with another codec (FailedPrecondition), is
   // damaged (DataLoss), or lacks its beginning (OutOfRange).
   // NOLINTNEXTLINE(performance-unnecessary-value-param): moved from, behind a macro
   static absl::StatusOr<std::unique_ptr<Replica>> Open(ReplicaOptions options, State initial = State()) {
     auto replica = absl::WrapUnique(new Replica(std::move(initial)));
-    const auto apply = [self = replica.get()](const Frame& frame) { return self->ApplyFrame(frame); };
-    KB_ASSIGN_OR_RETURN(replica->core_, ReplicaCore::Open(std::move(options), Codec::kDataFormat, apply));
+    KB_ASSIGN_OR_RETURN(replica->core_,
+                        ReplicaCore::Open(std::move(options), Codec::kDataFormat, replica->MakeHooks()));
     KB_RETURN_IF_ERROR(replica->core_->Start());
     return replica;
   }
@@ -174,6 +179,16 @@ class Replica final {
   // Waits until the replica has this role; false if it did not get it in time, or has stopped.
   bool WaitForRole(Role role, absl::Duration timeout) { return core_->WaitForRole(role, timeout); }
 
+  // Takes a snapshot of the state as it is now, and keeps it and the one before; the journal is cut behind that one.
+  // Returns up to where it goes, once it was read back and is on stable storage. The state must be one of which
+  // snapshots can be taken (see state_archive.h). FailedPrecondition for a primary, unless
+  // ReplicaOptions::snapshots.on_primary; Cancelled if the replica became primary meanwhile; Unavailable while another
+  // one is taken.
+  absl::StatusOr<Position> TakeSnapshot() { return core_->TakeSnapshot(); }
+
+  // What opening the journal took, and what recovery did since.
+  RecoveryReport recovery() const { return core_->recovery(); }
+
   // Does what there is to do now, without waiting: applies frames, takes over. For a replica without threads of its
   // own; FailedPrecondition otherwise. Returns status().
   absl::Status Poll() { return core_->Poll(); }
@@ -186,6 +201,17 @@ class Replica final {
 
  private:
   explicit Replica(State initial) : state_(std::move(initial)) {}
+
+  ReplicaCore::StateHooks MakeHooks() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    ReplicaCore::StateHooks hooks;
+    hooks.apply = [this](const Frame& frame) { return ApplyFrame(frame); };
+    if constexpr (SnapshotState<State>) {
+      hooks.snapshot_type = StateType<State>();
+      hooks.save = [this](SnapshotOutput& output) { return SaveState(std::as_const(state_), output); };
+      hooks.load = [this](SnapshotReader& snapshot) { return LoadState(snapshot, &state_); };
+    }
+    return hooks;
+  }
 
   absl::Status ApplyFrame(const Frame& frame) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     Command command;

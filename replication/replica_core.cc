@@ -16,8 +16,13 @@ uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, uint64_t data_format,
-                                                               Apply apply) {
+                                                               StateHooks hooks) {
   if (options.directory.empty()) return absl::InvalidArgumentError("ReplicaOptions::directory is not set");
+  const SnapshotOptions& snapshots = options.snapshots;
+  if (hooks.save == nullptr && (snapshots.frames | snapshots.bytes) != 0) {
+    return absl::InvalidArgumentError(
+        "ReplicaOptions::snapshots: there can be none of this state: see state_archive.h");
+  }
   // As a segment will have it, or the error.
   KB_ASSIGN_OR_RETURN(const Header segment, Header::Make({.capacity = options.segment_bytes}));
   options.segment_bytes = segment.capacity();
@@ -27,32 +32,46 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   KB_ASSIGN_OR_RETURN(EpochStore epochs, EpochStore::Open(fs, layout.epoch()));
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
-  KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout, data_format));
-  return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(apply), std::move(epochs),
-                                          std::move(mark), std::move(wake), std::move(reader)));
+  KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
+  SnapshotStore::Found found;
+  if (hooks.load != nullptr) {
+    KB_ASSIGN_OR_RETURN(found, SnapshotStore(fs, layout.snapshots()).FindNewest(hooks.snapshot_type));
+  }
+  KB_ASSIGN_OR_RETURN(JournalReader reader,
+                      found.snapshot == nullptr
+                          ? JournalReader::Open(fs, layout, data_format)
+                          : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last));
+  return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
+                                          std::move(mark), std::move(wake), std::move(reader), std::move(found)));
 }
 
-ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, Apply apply, EpochStore epochs, SyncMark mark,
-                         WakeEvent wake, JournalReader reader)
+ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs,
+                         SyncMark mark, WakeEvent wake, JournalReader reader, SnapshotStore::Found found)
     : options_(std::move(options)),
       data_format_(data_format),
       layout_(options_.directory),
-      apply_(std::move(apply)),
+      hooks_(std::move(hooks)),
       epochs_(std::move(epochs)),
       mark_(std::move(mark)),
       space_({.floor_bytes = options_.free_bytes_min.value_or(options_.segment_bytes),
               .resume_bytes = ResumeBytes(options_.free_bytes_min.value_or(options_.segment_bytes))}),
       stats_(ReplicaStats::Create(*options_.file_system, layout_, options_.may_lead, *options_.clock)),
       wake_(std::move(wake)),
-      reader_(std::move(reader)) {}
+      reader_(std::move(reader)),
+      found_(std::move(found)),
+      poisoned_(mark_.poisoned()) {
+  snapshot_ns_ = options_.clock->MonotonicNanos();
+}
 
 ReplicaCore::~ReplicaCore() {
   {
     absl::MutexLock lock(&mutex_);  // whose conditions look at it
     stopping_ = true;
+    if (saver_ != nullptr) saver_->Cancel();
   }
   stop_watch_.Signal();
   wake_.Notify();
+  if (snapshots_.joinable()) snapshots_.join();
   if (lease_watch_.joinable()) lease_watch_.join();
   if (loop_.joinable()) loop_.join();
   absl::MutexLock lock(&mutex_);
@@ -61,23 +80,49 @@ ReplicaCore::~ReplicaCore() {
 }
 
 absl::Status ReplicaCore::Start() {
+  const int64_t begin = options_.clock->MonotonicNanos();
   {
     absl::MutexLock drive(&drive_mutex_);
+    KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_)).status());
+    starting_ = true;
     while (Follow()) {
     }
+    KB_RETURN_IF_ERROR(MendAtStart());
+    starting_ = false;
   }
   KB_RETURN_IF_ERROR(status());
-  if (options_.threads) {
-    if (options_.may_lead) {
-      // Ready for a takeover from the beginning on.
-      preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, options_.segment_bytes,
-                                                    kSegmentTouchBytes);
-      preparer_->Prepare();
-    }
-    loop_ = std::thread([this] { RunLoop(); });
-    if (options_.may_lead) lease_watch_ = std::thread([this] { RunLeaseWatch(); });
+  {
+    absl::MutexLock lock(&mutex_);
+    recovery_.frames = applied_.seq - recovery_.snapshot_seq;
+    recovery_.duration = absl::Nanoseconds(options_.clock->MonotonicNanos() - begin);
+    Log(options_.logger, recovery_.bytes_cut == 0 ? LogSeverity::kInfo : LogSeverity::kWarning,
+        absl::StrCat(options_.directory, ": ", recovery_.ToString()));
   }
+  if (options_.threads) StartThreads();
   return absl::OkStatus();
+}
+
+absl::Status ReplicaCore::MendAtStart() {
+  const absl::Status& status = reader_.status();
+  if (status.ok() || MayPass(status)) return absl::OkStatus();
+  // What does not fit is torn, or damage. While a primary lives that is not for this replica to tell.
+  if (!absl::IsDataLoss(status) || !options_.may_lead || !AcquireLease()) return status;
+  return Recover().status();
+}
+
+void ReplicaCore::StartThreads() {
+  if (options_.may_lead) {
+    // Ready for a takeover from the beginning on.
+    preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, options_.segment_bytes,
+                                                  kSegmentTouchBytes);
+    preparer_->Prepare();
+  }
+  loop_ = std::thread([this] { RunLoop(); });
+  if (options_.may_lead) lease_watch_ = std::thread([this] { RunLeaseWatch(); });
+  const SnapshotOptions& snapshots = options_.snapshots;
+  if ((snapshots.frames | snapshots.bytes) != 0 || snapshots.time > absl::ZeroDuration()) {
+    snapshots_ = std::thread([this] { RunSnapshots(); });
+  }
 }
 
 absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {
@@ -179,6 +224,11 @@ Role ReplicaCore::role() const {
 Position ReplicaCore::applied() const {
   absl::MutexLock lock(&mutex_);
   return applied_;
+}
+
+RecoveryReport ReplicaCore::recovery() const {
+  absl::MutexLock lock(&mutex_);
+  return recovery_;
 }
 
 absl::Status ReplicaCore::status() const {

@@ -8,6 +8,9 @@
 // frames; CLOSE at the end of each segment that was left open; a new segment, whose first frame names what it follows;
 // primary. A primary that steps down, or was fenced, closes its segment and follows again behind its last frame: its
 // state is that of the journal up to there.
+//
+// A snapshot (replica_snapshot.cc) is taken by a third thread. A follower applies nothing while its state is saved; a
+// takeover ends that at once.
 
 #ifndef KEKBIT_REPLICATION_REPLICA_CORE_H_
 #define KEKBIT_REPLICATION_REPLICA_CORE_H_
@@ -20,6 +23,7 @@
 #include <optional>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
@@ -36,27 +40,41 @@
 #include "replication/journal_writer.h"
 #include "replication/lease.h"
 #include "replication/process_watch.h"
+#include "replication/recovery.h"
 #include "replication/replica_options.h"
 #include "replication/replica_stats.h"
 #include "replication/segment_preparer.h"
+#include "replication/snapshot_format.h"
+#include "replication/snapshot_reader.h"
+#include "replication/snapshot_store.h"
+#include "replication/snapshot_stream.h"
+#include "replication/snapshot_writer.h"
 #include "replication/sync_mark.h"
 
 namespace kekbit {
 
 class ReplicaCore final {
  public:
-  // Applies a frame of kind command to the state; an error ends the replica. Called with mutex() held.
-  using Apply = std::function<absl::Status(const Frame&)>;
+  // What the core can do with the state, whose type it does not know.
+  struct StateHooks {
+    // Applies a frame of kind command; an error ends the replica. Called with mutex() held.
+    std::function<absl::Status(const Frame&)> apply;
+    // Snapshots; null if there can be none. save: while nobody applies anything. load: with mutex() held.
+    SnapshotType snapshot_type;
+    std::function<absl::Status(SnapshotOutput&)> save;
+    std::function<absl::Status(SnapshotReader&)> load;
+  };
 
-  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, uint64_t data_format, Apply apply);
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, uint64_t data_format,
+                                                           StateHooks hooks);
 
   ReplicaCore(const ReplicaCore&) = delete;
   ReplicaCore& operator=(const ReplicaCore&) = delete;
   // Stops the threads, closes the segment, releases the lease.
   ~ReplicaCore();
 
-  // Applies what is published already, then starts the threads, if the options want them. Once, when everything that
-  // `apply` uses is there. The error of a journal that can't be read.
+  // Loads the newest snapshot, applies what is published already, then starts the threads, if the options want them.
+  // Once, when everything that the hooks use is there. The error of a journal that can't be read.
   absl::Status Start() ABSL_LOCKS_EXCLUDED(mutex_);
 
   absl::Mutex& mutex() ABSL_LOCK_RETURNED(mutex_) { return mutex_; }
@@ -94,6 +112,9 @@ class ReplicaCore final {
   void ReportRole() ABSL_LOCKS_EXCLUDED(mutex_);
 
   absl::Status Poll() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes a snapshot of the state as it is now, and cuts the journal behind the one before the last; returns up to
+  // where it goes.
+  absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StepDown() ABSL_LOCKS_EXCLUDED(mutex_);
   bool WaitForRole(Role role, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits until the frame at `position` is applied. Unavailable if it was not in time.
@@ -104,6 +125,7 @@ class ReplicaCore final {
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
   const ReplicaOptions& options() const { return options_; }
   ReplicaStats& stats() { return *stats_; }
+  RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
   struct Change {
@@ -112,8 +134,12 @@ class ReplicaCore final {
     std::optional<TakeoverReport> takeover;
   };
 
-  ReplicaCore(ReplicaOptions options, uint64_t data_format, Apply apply, EpochStore epochs, SyncMark mark,
-              WakeEvent wake, JournalReader reader);
+  ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
+              WakeEvent wake, JournalReader reader, SnapshotStore::Found found);
+
+  // If the journal's end does not fit, and there is no primary: recovers it.
+  absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  void StartThreads();
 
   FrameHeader Appended(Position last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     applied_ = last;
@@ -134,11 +160,40 @@ class ReplicaCore final {
   // Takes the lease, if it is free and wanted, and becomes primary.
   void TryTakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Closes what dead primaries left open; returns the number of the last segment there is.
-  absl::StatusOr<SegmentNumber> SealOpenSegments() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+  // Applies what is left, and makes the journal's end one to go on behind, torn or not.
+  absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Makes that snapshot the state, and reads on behind it. False if there is none, or it is no newer than the state.
+  absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // The reader's place is gone: starts over from a snapshot, or stops.
+  void StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Segments that hold frames behind `synced`, oldest first, and the one before if that ends there.
+  absl::StatusOr<std::vector<ChannelFile>> UnsyncedSegments(Seq synced) const;
   // For the reign that begins: knows every segment that holds frames which are not synced.
-  absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit(SegmentNumber last_segment)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+  absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+  // Stops if the pages that this replica has read may not be what the disk has.
+  bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Snapshots (replica_snapshot.cc).
+  void RunSnapshots();
+  bool SnapshotIsDue() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes one, if it is due; notes and logs how it went.
+  void TakeDueSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
+  // From when it returns OK until EndSaving() the state does not change: it is as it was behind that frame.
+  absl::StatusOr<ChainLink> BeginSaving() ABSL_LOCKS_EXCLUDED(mutex_);
+  void EndSaving() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Everything of TakeSnapshot() but the turn-taking; `saving` is made false when the state is no longer needed.
+  absl::Status WriteSnapshot(const ChainLink& last, bool& saving) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The last frame that the state holds.
+  ChainLink LastApplied() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return writer_ ? writer_->last() : followed_; }
+  uint64_t JournalBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!writer_) return followed_bytes_;
+    return writer_->segment() * options_.segment_bytes + writer_->segment_offset();
+  }
+  // Returns once the journal is synced up to that frame, which this replica has applied.
+  absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
+
   bool AcquireLease() ABSL_LOCKS_EXCLUDED(mutex_);
 
   void RunLoop();
@@ -167,7 +222,7 @@ class ReplicaCore final {
   const ReplicaOptions options_;
   const uint64_t data_format_;
   const JournalLayout layout_;
-  const Apply apply_;
+  const StateHooks hooks_;
   EpochStore epochs_;
   SyncMark mark_;
   FreeSpace space_;
@@ -177,9 +232,13 @@ class ReplicaCore final {
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   WakeEvent wake_;  // for sleeping: the loop's; for waking the loop: anybody's
   JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
-  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;        // for the takeover under way; 0: none
-  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;  // of a takeover; on the monotonic clock
-  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);     // how long the loop slept last
+  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);    // to start with
+  std::optional<Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet
+  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;         // what does not fit may yet be mended
+  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // as it was when the journal was opened
+  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;             // for the takeover under way; 0: none
+  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // of a takeover; on the monotonic clock
+  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);          // how long the loop slept last
 
   mutable absl::Mutex mutex_;
   Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
@@ -187,6 +246,17 @@ class ReplicaCore final {
   bool reporting_ ABSL_GUARDED_BY(mutex_) = false;      // somebody tells
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
   Position applied_ ABSL_GUARDED_BY(mutex_);
+  ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
+  uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments
+  RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
+  bool saving_ ABSL_GUARDED_BY(mutex_) = false;              // a follower's state is being saved: it must not change
+  bool taking_ ABSL_GUARDED_BY(mutex_) = false;              // a snapshot is being taken
+  SnapshotWriter* saver_ ABSL_GUARDED_BY(mutex_) = nullptr;  // to cancel it
+  Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one
+  uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // as followed_bytes_ was then
+  int64_t snapshot_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when, on the monotonic clock
+  int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;                 // reader_ stands where a reign began
   Epoch left_epoch_ ABSL_GUARDED_BY(mutex_) = 0;                 // the reign that this replica ended itself
   int64_t leave_until_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // until then the lease is for others
@@ -202,6 +272,7 @@ class ReplicaCore final {
   StopEvent stop_watch_;
   std::thread loop_;
   std::thread lease_watch_;
+  std::thread snapshots_;
 };
 
 }  // namespace kekbit

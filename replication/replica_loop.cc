@@ -1,7 +1,9 @@
 // The threads of a replica, or what does their work in Poll(): ReplicaCore's loops.
 
 #include <algorithm>
+#include <memory>
 #include <optional>
+#include <utility>
 
 #include "absl/time/clock.h"
 #include "kekbit/backoff.h"
@@ -33,16 +35,17 @@ constexpr int kMissedBeats = 4;
 }  // namespace
 
 bool ReplicaCore::Follow() {
-  std::optional<Frame> frame = reader_.Next();
-  if (!frame && reader_.status().ok()) return false;
+  if (!pending_) pending_ = reader_.Next();
+  if (!pending_ && reader_.status().ok()) return false;
   absl::MutexLock lock(&mutex_);
   // What this replica appends itself, it applies itself: it may have become primary, or ceased to be, just now.
-  if (role_ != Role::kFollower || rejoins_) return false;
+  if (role_ != Role::kFollower || rejoins_ || saving_) return false;
+  std::optional<Frame> frame = std::exchange(pending_, std::nullopt);
   int64_t time_ns = 0;
   for (int applied = 0; frame && applied < kBatch; ++applied) {
     if (frame->kind() == FrameKind::kCommand) {
       const int64_t start = stats_->StartSample();
-      absl::Status status = apply_(*frame);
+      absl::Status status = hooks_.apply(*frame);
       stats_->AddApply(start);
       if (!status.ok()) {
         Stop(status);
@@ -53,12 +56,17 @@ bool ReplicaCore::Follow() {
     time_ns = frame->header.time_ns;
     if (applied + 1 < kBatch) frame = reader_.Next();
   }
-  if (time_ns != 0) stats_->SetApplied(applied_, time_ns, reader_.segment(), reader_.offset());
-  if (reader_.status().ok()) return true;
-  if (!MayPass(reader_.status())) {
-    Stop(reader_.status());
-  } else if (role_ == Role::kFollower) {
-    status_ = reader_.status();
+  if (time_ns != 0) {
+    followed_ = reader_.last();
+    followed_bytes_ = reader_.segment() * options_.segment_bytes + reader_.offset();
+    stats_->SetApplied(applied_, time_ns, reader_.segment(), reader_.offset());
+  }
+  const absl::Status& status = reader_.status();
+  if (status.ok()) return true;
+  if (MayPass(status)) {
+    status_ = status;
+  } else if (!starting_ && !absl::IsOutOfRange(status)) {
+    Stop(status);
   }
   return false;
 }
@@ -83,6 +91,8 @@ bool ReplicaCore::Rejoin() {
     return false;
   }
   reader_ = *std::move(reader);
+  pending_.reset();
+  followed_ = reader_.last();
   rejoins_ = false;
   return true;
 }
@@ -124,6 +134,8 @@ void ReplicaCore::RunFollower() {
       sleep_ = kSleepMin;
       continue;
     }
+    if (absl::IsOutOfRange(reader_.status())) StartOver();
+    if (StopIfPoisoned()) return;
     if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
     if (options_.wait == Wait::kSpin) {
       // A short pause, so that the primary keeps the cache line it writes to; no longer one, which would be lag.
@@ -220,11 +232,13 @@ absl::Status ReplicaCore::Poll() {
     if (role() == Role::kFollower && Rejoin()) {
       while (Follow()) {
       }
-      TryTakeOver();
+      if (absl::IsOutOfRange(reader_.status())) StartOver();
+      if (!StopIfPoisoned()) TryTakeOver();
     }
   }
   Beat();
   Tick();
+  TakeDueSnapshot();
   ReportRole();
   return status();
 }

@@ -49,6 +49,21 @@ struct TakeoverReport {
   std::string ToString() const;
 };
 
+// When a replica takes snapshots of its state, and how. Each of the first three that is not 0 is a reason to take one
+// as soon as so much has come since the last; all 0: only when Replica::TakeSnapshot() asks for it.
+struct SnapshotOptions {
+  uint64_t frames = 0;
+  uint64_t bytes = 0;  // of the journal
+  absl::Duration time = absl::ZeroDuration();
+
+  // A follower applies nothing while it saves its state, and catches up afterwards; it can be read meanwhile. A primary
+  // would take no commands for that time, so it takes no snapshots, unless there is nobody else to take them.
+  bool on_primary = false;
+  bool compressed = false;  // by zstd
+  // Called with the bytes of the state written so far, every mebibyte.
+  std::function<void(uint64_t raw_bytes)> on_progress = {};
+};
+
 // How a follower waits for the next frame.
 enum class Wait {
   kSleep,  // looks for some 10 us, then sleeps at no CPU until the primary wakes it
@@ -69,6 +84,8 @@ struct ReplicaOptions {
   // Capacity of each segment of the journal, in bytes, 16 KiB to just under 4 GiB; an encoded command takes at most
   // 1/128 of it. Counts when this replica is primary.
   uint32_t segment_bytes = 64u << 20;
+  // The newest is where a replica starts. Only for a state of which snapshots can be taken (see state_archive.h).
+  SnapshotOptions snapshots = {};
   // A primary whose process lives but shows no sign of life for so long is killed by a follower that watches it. It
   // must be much longer than any pause of the service, of its machine or of Apply(). Infinite: never.
   absl::Duration kill_hung_primary_after = absl::InfiniteDuration();

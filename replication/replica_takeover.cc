@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "kekbit/channel_seal.h"
 #include "kekbit/status_macros.h"
 #include "replication/replica_core.h"
 
@@ -65,7 +64,13 @@ void ReplicaCore::TryTakeOver() {
     if (!AcquireLease()) return;
     next_try_ns_ = 0;
   }
-  if (now < next_try_ns_) return;
+  if (now < next_try_ns_ || StopIfPoisoned()) return;
+  {
+    // Whoever saves the state looks for this, and ends within moments.
+    absl::MutexLock lock(&mutex_);
+    if (saver_ != nullptr) saver_->Cancel();
+    if (saving_) return;
+  }
   const absl::Status status = BecomePrimary();
   if (!status.ok()) {
     next_try_ns_ = now + absl::ToInt64Nanoseconds(kRetryEvery);
@@ -87,14 +92,13 @@ absl::Status ReplicaCore::BecomePrimary() {
   }
   while (Follow()) {
   }
-  KB_RETURN_IF_ERROR(reader_.status());
   if (role() == Role::kStopped) return status();
+  report.drained = lap();
+  KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome, Recover());
   report.epoch = granted_;
   report.follows = reader_.last().position.seq;
-  report.drained = lap();
-  KB_ASSIGN_OR_RETURN(const SegmentNumber last, SealOpenSegments());
   report.recovered = lap();
-  KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit(last));
+  KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit());
   if (options_.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
   report.synced = lap();
   JournalWriterOptions options = {.file_system = options_.file_system,
@@ -103,8 +107,9 @@ absl::Status ReplicaCore::BecomePrimary() {
                                   .segment_bytes = options_.segment_bytes,
                                   .preparer = preparer_.get(),
                                   .commit = commit.get()};
-  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, granted_, reader_.last(),
-                                                                 last + 1, options_.clock->RealtimeNanos()));
+  KB_ASSIGN_OR_RETURN(JournalWriter writer,
+                      JournalWriter::Begin(std::move(options), epochs_, granted_, reader_.last(), outcome.next_segment,
+                                           options_.clock->RealtimeNanos()));
   report.first_append = lap();
   absl::MutexLock lock(&mutex_);
   report.lease = lease_waited_;
@@ -117,27 +122,49 @@ absl::Status ReplicaCore::BecomePrimary() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<SegmentNumber> ReplicaCore::SealOpenSegments() {
-  FileSystem& fs = *options_.file_system;
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs));
-  // Segments behind the reader's were made by primaries that died before they wrote to them. One that follows frames
-  // which the reader did not find shows that they are lost: nothing is sealed over that.
-  for (const SegmentNumber number : segments) {
-    if (number > reader_.segment()) KB_RETURN_IF_ERROR(reader_.CheckFollows(number));
-  }
-  for (const SegmentNumber number : segments) {
-    if (number < reader_.segment()) continue;
-    const uint64_t end = number == reader_.segment() ? reader_.offset() : 0;
-    const absl::Status sealed = SealAbandonedChannel(fs, layout_.segment(number), end);
-    if (absl::IsFailedPrecondition(sealed)) {
-      return absl::UnavailableError(absl::StrCat("can't take over yet: ", sealed.message()));
+absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
+  RecoveryOptions options;
+  options.sync = options_.ack == Ack::kSynced;
+  options.clock = options_.clock;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!recovery_.snapshot.empty()) {
+      options.known.push_back(
+          {.seq = recovery_.snapshot_seq, .what = absl::StrCat("the snapshot ", recovery_.snapshot)});
     }
-    KB_RETURN_IF_ERROR(sealed);
   }
-  return segments.empty() ? 0 : segments.back();
+  for (;;) {
+    while (Follow()) {
+    }
+    if (role() == Role::kStopped) return status();
+    if (MayPass(reader_.status())) return reader_.status();
+    KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome,
+                        RecoverTail(*options_.file_system, layout_, reader_, mark_, options));
+    if (outcome.torn) {
+      Log(options_.logger, LogSeverity::kWarning, absl::StrCat(options_.directory, ": ", outcome.why));
+    }
+    absl::MutexLock lock(&mutex_);
+    recovery_.Add(outcome);
+    if (!outcome.read_on) return outcome;
+  }
 }
 
-absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(SegmentNumber last_segment) {
+absl::StatusOr<std::vector<ChannelFile>> ReplicaCore::UnsyncedSegments(Seq synced) const {
+  FileSystem& fs = *options_.file_system;
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout_.ListSegments(fs));
+  // From the newest back, to the one that begins at or before the first frame that is not synced.
+  std::vector<ChannelFile> segments;
+  for (size_t i = numbers.size(); i-- > 0;) {
+    KB_ASSIGN_OR_RETURN(ChannelFile channel, OpenChannelFile(fs, layout_.segment(numbers[i])));
+    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel.extension));
+    segments.push_back(std::move(channel));
+    if (follows.position.seq <= synced) break;
+  }
+  std::reverse(segments.begin(), segments.end());
+  return segments;
+}
+
+absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit() {
   FileSystem& fs = *options_.file_system;
   GroupCommit::Options options;
   options.file_system = &fs;
@@ -149,22 +176,24 @@ absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(SegmentNumb
   options.on_error = [this, epoch = granted_](const absl::Status& error) { OnSyncError(epoch, error); };
   options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
   auto commit = std::make_shared<GroupCommit>(options);
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs));
-  // From the newest back, to the one that begins at or before the first frame that is not synced.
-  std::vector<ChannelFile> unsynced;
-  for (size_t i = segments.size(); i-- > 0;) {
-    if (segments[i] > last_segment) continue;
-    KB_ASSIGN_OR_RETURN(ChannelFile channel, OpenChannelFile(fs, layout_.segment(segments[i])));
-    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel.extension));
-    unsynced.push_back(std::move(channel));
-    if (follows.position.seq <= options.synced) break;
-  }
-  for (size_t i = unsynced.size(); i-- > 0;) {
-    const ChannelFile& channel = unsynced[i];
+  KB_ASSIGN_OR_RETURN(const std::vector<ChannelFile> unsynced, UnsyncedSegments(options.synced));
+  for (const ChannelFile& channel : unsynced) {
     commit->AddSegment(channel.header.channel_id(), channel.file->path(), channel.mapping);
     commit->Published(reader_.last().position.seq, channel.mapping->size());
   }
   return commit;
+}
+
+bool ReplicaCore::StopIfPoisoned() {
+  const SegmentNumber poisoned = mark_.poisoned();
+  if (ABSL_PREDICT_TRUE(poisoned == poisoned_)) return false;
+  poisoned_ = poisoned;
+  if (poisoned == 0) return false;
+  absl::MutexLock lock(&mutex_);
+  Stop(
+      absl::DataLossError(absl::StrCat(layout_.segment(poisoned), ": a sync of this segment failed; what memory shows ",
+                                       "of it may not be on the disk: open the journal anew")));
+  return true;
 }
 
 }  // namespace kekbit

@@ -10,6 +10,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "cereal/types/string.hpp"
+#include "cereal/types/vector.hpp"
 #include "replication/apply_context.h"
 #include "replication/position.h"
 
@@ -26,6 +28,21 @@ struct Tape {
     if (absl::StartsWith(command, "bad")) return absl::InvalidArgumentError("a bad command");
     commands.push_back(command);
     return commands.size();
+  }
+
+  template <typename Archive>
+  void save(Archive& archive) const {
+    std::vector<uint64_t> numbers;
+    for (const Position& position : positions) numbers.insert(numbers.end(), {position.epoch, position.seq});
+    archive(commands, numbers, times);
+  }
+  template <typename Archive>
+  void load(Archive& archive) {
+    std::vector<uint64_t> numbers;
+    archive(commands, numbers, times);
+    positions.clear();
+    for (size_t i = 0; i + 1 < numbers.size(); i += 2)
+      positions.push_back({.epoch = numbers[i], .seq = numbers[i + 1]});
   }
 
   std::vector<std::string> commands;

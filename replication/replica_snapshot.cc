@@ -1,0 +1,236 @@
+// Snapshots of a replica's state: ReplicaCore's part in taking and loading them.
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/status_macros.h"
+#include "replication/apply_retention.h"
+#include "replication/replica_core.h"
+#include "replication/snapshot_policy.h"
+
+namespace kekbit {
+namespace {
+
+// How often it is asked whether one is due.
+constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+
+}  // namespace
+
+absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
+  if (hooks_.save == nullptr) {
+    return absl::FailedPreconditionError("there can be no snapshot of this state: see state_archive.h");
+  }
+  KB_ASSIGN_OR_RETURN(const ChainLink last, BeginSaving());
+  bool saving = true;
+  const int64_t begin = options_.clock->MonotonicNanos();
+  const absl::Status written = WriteSnapshot(last, saving);
+  if (saving) EndSaving();
+  const int64_t now = options_.clock->MonotonicNanos();
+  {
+    absl::MutexLock lock(&mutex_);
+    taking_ = false;
+    if (!written.ok()) {
+      ++snapshot_failures_;
+      snapshot_failed_ns_ = now;
+      return written;
+    }
+    snapshot_failures_ = 0;
+    snapshot_ns_ = now;
+  }
+  Log(options_.logger, LogSeverity::kInfo,
+      absl::StrCat(options_.directory, ": took a snapshot behind ", last.position.ToString(), " in ",
+                   absl::FormatDuration(absl::Nanoseconds(now - begin))));
+  CutJournal(last.position.seq);
+  return last.position;
+}
+
+absl::StatusOr<ChainLink> ReplicaCore::BeginSaving() {
+  absl::MutexLock lock(&mutex_);
+  if (role_ == Role::kStopped) return status_;
+  if (taking_) return absl::UnavailableError(absl::StrCat(options_.directory, ": a snapshot is being taken"));
+  if (role_ == Role::kPrimary && !options_.snapshots.on_primary) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        options_.directory, ": a snapshot would stop the primary; let a follower take it, or set on_primary"));
+  }
+  if (role_ == Role::kFollower && (lease_ || rejoins_)) {
+    return absl::UnavailableError(absl::StrCat(options_.directory, ": no snapshot while the role changes"));
+  }
+  taking_ = saving_ = true;
+  snapshot_seq_ = LastApplied().position.seq;
+  snapshot_bytes_ = JournalBytes();
+  return LastApplied();
+}
+
+void ReplicaCore::EndSaving() {
+  {
+    absl::MutexLock lock(&mutex_);
+    saving_ = false;
+    saver_ = nullptr;
+  }
+  wake_.Notify();
+}
+
+absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last, bool& saving) {
+  FileSystem& fs = *options_.file_system;
+  const SnapshotHeader header = {
+      .last = last,
+      .type = hooks_.snapshot_type,
+      .compression = options_.snapshots.compressed ? SnapshotCompression::kZstd : SnapshotCompression::kNone};
+  SnapshotWriterOptions options;
+  options.free_bytes_min = options_.free_bytes_min.value_or(0);
+  if (options_.snapshots.on_progress) {
+    options.progress = [this](const SnapshotProgress& progress) { options_.snapshots.on_progress(progress.raw_bytes); };
+  }
+  const int64_t begin = options_.clock->MonotonicNanos();
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<SnapshotWriter> writer,
+                      SnapshotWriter::Begin(fs, layout_.snapshots(), header, std::move(options)));
+  {
+    absl::MutexLock lock(&mutex_);
+    saver_ = writer.get();
+    if (lease_ && role_ == Role::kFollower) writer->Cancel();  // it came between
+  }
+  const absl::Status saved = hooks_.save(*writer);
+  EndSaving();
+  saving = false;
+  KB_RETURN_IF_ERROR(saved);
+  KB_RETURN_IF_ERROR(writer->Complete());
+  // A snapshot is never ahead of what the disk has of the journal.
+  KB_RETURN_IF_ERROR(SyncThrough(last.position.seq));
+  KB_RETURN_IF_ERROR(writer->Publish());
+  stats_->AddSnapshot({.position = last.position,
+                       .bytes = writer->progress().file_bytes,
+                       .took_ns = options_.clock->MonotonicNanos() - begin});
+  return absl::OkStatus();
+}
+
+absl::Status ReplicaCore::SyncThrough(Seq seq) {
+  std::shared_ptr<GroupCommit> commit;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (role_ == Role::kPrimary) commit = commit_;
+  }
+  if (commit != nullptr) return commit->WaitFor(seq, absl::InfiniteFuture());
+  if (mark_.synced() >= seq) return absl::OkStatus();
+  // By a follower: the same segments, by mappings of its own. The mark is the primary's to move.
+  FileSystem& fs = *options_.file_system;
+  KB_ASSIGN_OR_RETURN(const std::vector<ChannelFile> segments, UnsyncedSegments(mark_.synced()));
+  for (const ChannelFile& segment : segments) {
+    KB_RETURN_IF_ERROR(segment.mapping->Sync(0, segment.mapping->size()));
+    KB_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(segment.file->path())));
+  }
+  return fs.SyncDirectory(layout_.segments());
+}
+
+void ReplicaCore::CutJournal(Seq synced) {
+  SnapshotStore store(*options_.file_system, layout_.snapshots());
+  const absl::StatusOr<SnapshotStore::Retained> retained = store.Retain();
+  absl::Status status = retained.status();
+  if (status.ok()) {
+    for (const absl::Status& damaged : retained->damaged) Complain(damaged, "a snapshot is damaged");
+    const absl::StatusOr<RetentionReport> report = ApplyRetention(*options_.file_system, layout_,
+                                                                  {.older_snapshot = retained->journal_may_go_up_to(),
+                                                                   .synced = std::max(synced, mark_.synced()),
+                                                                   .cap_bytes = options_.retain_bytes_max});
+    status = report.status();
+    if (status.ok() && report->segments_cut != 0) {
+      Log(options_.logger, LogSeverity::kInfo,
+          absl::StrCat(options_.directory, ": cut ", report->segments_cut, " segments, the journal begins with seq ",
+                       report->first_kept));
+    }
+    if (status.ok()) {
+      for (const std::string& name : report->lost) {
+        Log(options_.logger, LogSeverity::kWarning,
+            absl::StrCat(options_.directory, ": the reader ", name, " was too far behind, and lost its place"));
+      }
+    }
+  }
+  // Some of it may be done; the rest is the next snapshot's.
+  if (!status.ok()) Complain(status, "the journal could not be cut");
+}
+
+bool ReplicaCore::SnapshotIsDue() {
+  const SnapshotPolicy policy = {
+      .frames = options_.snapshots.frames, .bytes = options_.snapshots.bytes, .time = options_.snapshots.time};
+  absl::MutexLock lock(&mutex_);
+  if (role_ == Role::kStopped || lease_ != std::nullopt) {
+    if (role_ != Role::kPrimary || !options_.snapshots.on_primary) return false;
+  }
+  const int64_t now = options_.clock->MonotonicNanos();
+  const Seq last = LastApplied().position.seq;
+  const uint64_t bytes = JournalBytes();
+  SinceSnapshot since;
+  since.frames = last - std::min(snapshot_seq_, last);
+  since.bytes = bytes - std::min(snapshot_bytes_, bytes);
+  since.time = absl::Nanoseconds(now - snapshot_ns_);
+  since.running = taking_;
+  since.failures = snapshot_failures_;
+  since.since_failure = absl::Nanoseconds(now - snapshot_failed_ns_);
+  return WhenToSnapshot(policy, since) != SnapshotReason::kNone;
+}
+
+void ReplicaCore::TakeDueSnapshot() {
+  if (!SnapshotIsDue()) return;
+  const absl::Status status = TakeSnapshot().status();
+  if (status.ok() || absl::IsCancelled(status) || absl::IsUnavailable(status)) return;
+  Complain(status, "a snapshot failed, it will be tried again");
+}
+
+void ReplicaCore::RunSnapshots() {
+  while (!stopping_) {
+    TakeDueSnapshot();
+    absl::MutexLock lock(&mutex_);
+    const auto over = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || role_ == Role::kStopped; };
+    if (mutex_.AwaitWithTimeout(absl::Condition(&over), kLookEvery)) return;
+  }
+}
+
+absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found) {
+  for (const absl::Status& skipped : found.passed_over) {
+    Complain(skipped, "a snapshot is passed over");
+    absl::MutexLock lock(&mutex_);
+    recovery_.skipped.push_back(std::string(skipped.message()));
+  }
+  if (found.snapshot == nullptr) return false;
+  const ChainLink last = found.snapshot->header().last;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (last.position.seq <= applied_.seq && applied_.seq != 0) return false;
+  }
+  KB_ASSIGN_OR_RETURN(JournalReader reader,
+                      JournalReader::OpenBehind(*options_.file_system, layout_, data_format_, last));
+  absl::MutexLock lock(&mutex_);
+  KB_RETURN_IF_ERROR(hooks_.load(*found.snapshot));
+  reader_ = std::move(reader);
+  pending_.reset();
+  applied_ = last.position;
+  followed_ = last;
+  snapshot_seq_ = last.position.seq;
+  recovery_.snapshot = found.snapshot->path();
+  recovery_.snapshot_seq = last.position.seq;
+  return true;
+}
+
+void ReplicaCore::StartOver() {
+  const absl::Status gone = reader_.status();
+  absl::StatusOr<bool> loaded = false;
+  if (hooks_.load != nullptr) {
+    absl::StatusOr<SnapshotStore::Found> found =
+        SnapshotStore(*options_.file_system, layout_.snapshots()).FindNewest(hooks_.snapshot_type);
+    loaded = found.ok() ? LoadSnapshot(*std::move(found)) : found.status();
+  }
+  absl::MutexLock lock(&mutex_);
+  if (!loaded.ok()) {
+    Stop(loaded.status());
+  } else if (!*loaded) {
+    Stop(gone);
+  } else {
+    Log(options_.logger, LogSeverity::kWarning,
+        absl::StrCat(options_.directory, ": too far behind, started over from a snapshot: ", gone.message()));
+  }
+}
+
+}  // namespace kekbit

@@ -1,0 +1,198 @@
+// Replicas that take snapshots, start from them, and cut the journal behind them: P7, P9.
+
+#include <atomic>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "codecs/text_codec.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "replication/journal_layout.h"
+#include "replication/replica.h"
+#include "replication/snapshot_store.h"
+#include "tests/replication/replica_fixture.h"
+#include "tests/support/file_bytes.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekbit {
+namespace {
+
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+class ReplicaSnapshotTest : public ReplicaTest {
+ protected:
+  // Executes so many commands of 100 bytes: a segment holds some 400.
+  void ExecuteMany(TapeReplica& primary, int count) {
+    for (int i = 0; i < count; ++i) {
+      commands_.push_back(absl::StrCat(commands_.size(), std::string(100, 'x')));
+      ASSERT_THAT(primary.Execute(commands_.back()), IsOk());
+    }
+  }
+  std::vector<Seq> Snapshots() {
+    return SnapshotStore(FileSystem::Posix(), JournalLayout(dir_.path()).snapshots()).List().value();
+  }
+  std::vector<SegmentNumber> Segments() { return JournalLayout(dir_.path()).ListSegments(FileSystem::Posix()).value(); }
+
+  std::vector<std::string> commands_;
+};
+
+TEST_F(ReplicaSnapshotTest, AFollowerTakesItAndARestartBeginsWithIt) {
+  {
+    const auto primary = Open(Polled());
+    const auto follower = Open(Polled());
+    ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+    ExecuteMany(*primary, 10);
+    ASSERT_THAT(follower->Poll(), IsOk());
+    EXPECT_THAT(primary->TakeSnapshot(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("on_primary")));
+    EXPECT_THAT(follower->TakeSnapshot(), IsOkAndHolds(primary->applied()));
+    ExecuteMany(*primary, 5);
+  }
+  const auto next = Open(Polled());
+  EXPECT_EQ(next->recovery().snapshot_seq, 11u);
+  EXPECT_EQ(next->recovery().frames, 5u);
+  EXPECT_THAT(next->recovery().skipped, IsEmpty());
+  EXPECT_EQ(CommandsOf(*next), commands_);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
+  ExecuteMany(*next, 1);
+  EXPECT_EQ(CommandsOf(*next), commands_);
+}
+
+TEST_F(ReplicaSnapshotTest, APrimaryAloneTakesThemByPolicyAndCutsTheJournal) {
+  ReplicaOptions options = Polled();
+  options.snapshots.frames = 1'000;
+  options.snapshots.on_primary = true;
+  options.snapshots.compressed = true;
+  {
+    const auto primary = Open(options);
+    ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+    for (int i = 0; i < 30; ++i) {
+      ExecuteMany(*primary, 100);
+      ASSERT_THAT(primary->Poll(), IsOk());
+    }
+    EXPECT_THAT(Snapshots(), ElementsAre(2'001, 3'001));
+    EXPECT_GT(Segments().front(), 3u);
+    ExecuteMany(*primary, 10);
+  }
+  const auto next = Open(options);
+  EXPECT_EQ(next->recovery().snapshot_seq, 3'001u);
+  EXPECT_EQ(CommandsOf(*next), commands_);
+}
+
+TEST_F(ReplicaSnapshotTest, WithThreadsItHappensByItself) {
+  ReplicaOptions options = Options();
+  options.snapshots.frames = 1'000;
+  const auto primary = OpenPrimary();
+  const auto follower = Open(options);
+  while (Snapshots().size() < 2 || Segments().front() == 1) {
+    ExecuteMany(*primary, 100);
+    absl::SleepFor(absl::Milliseconds(1));
+  }
+  const auto third = Open(options);
+  EXPECT_GT(third->recovery().snapshot_seq, 0u);
+  EXPECT_THAT(third->ReadAt(primary->applied(), kLong, [](const Tape& tape) { return tape.commands; }),
+              IsOkAndHolds(commands_));
+}
+
+// P9. The journal is cut behind the older of two: without the newer one nothing is lost.
+TEST_F(ReplicaSnapshotTest, ADamagedNewestOneIsPassedOver) {
+  ReplicaOptions options = Polled();
+  options.snapshots.on_primary = true;
+  {
+    const auto primary = Open(options);
+    ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+    for (int i = 0; i < 4; ++i) {
+      ExecuteMany(*primary, 1'000);
+      ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+    }
+  }
+  ASSERT_THAT(Snapshots(), SizeIs(2));
+  const std::string newest =
+      SnapshotStore(FileSystem::Posix(), JournalLayout(dir_.path()).snapshots()).PathOf(Snapshots().back());
+  std::string bytes = ReadFileBytes(newest);
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  WriteFileBytes(newest, bytes);
+  const auto next = Open(options);
+  EXPECT_EQ(next->recovery().snapshot_seq, Snapshots().front());
+  EXPECT_THAT(next->recovery().skipped, ElementsAre(HasSubstr(newest)));
+  EXPECT_EQ(CommandsOf(*next), commands_);
+}
+
+// P7. Its place is gone: it is told, and there is a snapshot to start from.
+TEST_F(ReplicaSnapshotTest, AFollowerThatIsTooSlowStartsOver) {
+  ReplicaOptions options = Polled();
+  options.snapshots.on_primary = true;
+  const auto primary = Open(options);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ExecuteMany(*primary, 10);
+  std::vector<std::string> logged;
+  ReplicaOptions slow = Polled();
+  slow.logger = [&](LogSeverity, absl::string_view text) { logged.emplace_back(text); };
+  const auto follower = Open(slow);
+  for (int i = 0; i < 4; ++i) {
+    ExecuteMany(*primary, 1'000);
+    ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+  }
+  ExecuteMany(*primary, 10);
+  ASSERT_GT(Segments().front(), 2u);
+  ASSERT_THAT(follower->Poll(), IsOk());
+  ASSERT_THAT(follower->Poll(), IsOk());
+  EXPECT_EQ(CommandsOf(*follower), commands_);
+  EXPECT_THAT(logged, testing::Contains(HasSubstr("started over from a snapshot")));
+}
+
+// Takes as long to save as somebody lets it.
+struct SlowTape : Tape {
+  static inline std::atomic<bool> saving = false;
+
+  absl::Status Save(SnapshotOutput& output) const {
+    saving = true;
+    const std::vector<uint8_t> bytes(1 << 16);
+    for (;;) {
+      if (absl::Status status = output.Write(bytes); !status.ok()) return status;
+    }
+  }
+  absl::Status Load(SnapshotInput&) { return absl::OkStatus(); }
+};
+
+TEST_F(ReplicaSnapshotTest, ATakeoverDoesNotWaitForASnapshot) {
+  using SlowReplica = Replica<SlowTape, TextCodec>;
+  auto primary = OpenPrimary();
+  ReplicaOptions options = Options();
+  options.snapshots.frames = 1;
+  const auto follower = Open<SlowReplica>(options);
+  ExecuteMany(*primary, 1);
+  while (!SlowTape::saving) absl::SleepFor(absl::Milliseconds(1));
+  ExecuteMany(*primary, 10);
+  // It is saving, and can be read.
+  EXPECT_LE(follower->Read([](const SlowTape& tape) { return tape.commands.size(); }), 1u);
+  primary.reset();
+  ASSERT_TRUE(follower->WaitForRole(Role::kPrimary, kLong));
+  EXPECT_EQ(follower->Read([](const SlowTape& tape) { return tape.commands; }), commands_);
+  EXPECT_THAT(Snapshots(), IsEmpty());
+}
+
+TEST_F(ReplicaSnapshotTest, AStateWithoutAWayToSaveItHasNone) {
+  struct Plain {
+    using Command = std::string;
+    using Result = int;
+    Result Apply(const Command&, const ApplyContext&) { return 0; }
+    std::unique_ptr<int> what;
+  };
+  ReplicaOptions options = Polled();
+  options.snapshots.frames = 1;
+  EXPECT_THAT((Replica<Plain, TextCodec>::Open(options)), StatusIs(absl::StatusCode::kInvalidArgument));
+  options.snapshots.frames = 0;
+  const auto plain = Replica<Plain, TextCodec>::Open(options);
+  ASSERT_THAT(plain, IsOk());
+  EXPECT_THAT((*plain)->TakeSnapshot(), StatusIs(absl::StatusCode::kFailedPrecondition));
+}
+
+}  // namespace
+}  // namespace kekbit
