@@ -40,6 +40,8 @@ absl::StatusOr<std::optional<Extension>> Extension::Decode(Bytes file) {
   if (file.size() < kExtensionOffset + sizeof(RawExtension)) return std::nullopt;
   const auto raw = LoadUnaligned<RawExtension>(file.data() + kExtensionOffset);
   if (raw.magic != kMagic) return std::nullopt;
+  // Not an older or newer format: power failed before all of the block was on the disk.
+  if (raw.version == 0) return absl::DataLossError("the extension block has no version: it was not written whole");
   if (raw.version != kExtensionVersion) {
     return absl::FailedPreconditionError(
         absl::StrCat("extension block is version ", raw.version, ", this code reads ", kExtensionVersion));

@@ -68,8 +68,10 @@ TEST(ExtensionTest, EachFlippedBitBehindTheMagicIsFound) {
     std::vector<uint8_t> file = FileWith(kExample);
     file[128 + bit / 8] ^= static_cast<uint8_t>(1u << bit % 8);
     const bool in_version = bit < 96;
-    EXPECT_THAT(Extension::Decode(file), StatusIs(in_version ? StatusCode::kFailedPrecondition : StatusCode::kDataLoss,
-                                                  HasSubstr(in_version ? "version" : "checksum")))
+    const bool other_version = in_version && bit != 64;  // without that bit it is 0, which none is
+    EXPECT_THAT(Extension::Decode(file),
+                StatusIs(other_version ? StatusCode::kFailedPrecondition : StatusCode::kDataLoss,
+                         HasSubstr(in_version ? "version" : "checksum")))
         << "bit " << bit;
   }
 }

@@ -133,6 +133,12 @@ TEST(HeaderTest, VersionsThatThisCodeCantReadAreRefused) {
   }
 }
 
+// The power-loss simulator found a journal refused as one of another version, of which only the signature was on the
+// disk.
+TEST(HeaderTest, NoVersionIsDamageAndNotAnotherVersion) {
+  EXPECT_THAT(DecodeWith(8, uint64_t{0}), StatusIs(StatusCode::kDataLoss, HasSubstr("not written whole")));
+}
+
 TEST(HeaderTest, CapacitiesThatCantBeAreRefused) {
   for (const uint32_t capacity : {0u, 8u, 16376u, 16385u, 16388u, 0xFFFF'FFFFu, 0xFFFF'FFF9u}) {
     EXPECT_THAT(DecodeWith(32, capacity), StatusIs(StatusCode::kDataLoss, HasSubstr(std::to_string(capacity))));
