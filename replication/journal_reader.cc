@@ -40,8 +40,17 @@ std::optional<Frame> JournalReader::TryNext() {
     if (channel_) {
       const uint64_t offset = channel_->position();
       if (const std::optional<Bytes> record = channel_->TryRead()) {
+        const ChainLink before = last_;
         absl::StatusOr<Frame> frame = ParseFrame(*record, last_);
-        if (frame.ok()) return *std::move(frame);
+        if (ABSL_PREDICT_TRUE(frame.ok() && frame->kind() == FrameKind::kCommand)) return *std::move(frame);
+        if (frame.ok()) {
+          // The first frame of a journal follows nothing, so one from an older file of that place would fit.
+          const Epoch epoch = channel_->header().writer_id();
+          if (frame->header.epoch == epoch) return *std::move(frame);
+          frame = absl::DataLossError(
+              absl::StrCat("a frame of ", frame->position().ToString(), " in a segment of epoch ", epoch));
+          last_ = before;
+        }
         channel_->JumpTo(offset).IgnoreError();  // it came from there
         return Fail(absl::Status(frame.status().code(), absl::StrCat(channel_->path(), ": at offset ", offset, ": ",
                                                                      frame.status().message())));

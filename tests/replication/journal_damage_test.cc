@@ -141,6 +141,18 @@ TEST_F(JournalDamageTest, TheMessageNamesFileOffsetAndSeq) {
                                                           HasSubstr(absl::StrCat("behind seq ", header.seq - 1)))));
 }
 
+// The power-loss simulator found the first frame of a journal that was cut whole in the file that came in its place, on
+// space of the device that had not been written anew: it follows nothing, so it fitted.
+TEST_F(JournalDamageTest, AnEpochInASegmentOfAnotherEpochDoesNotFit) {
+  Flip(journal_.layout().segment(1), 16, 2);  // the writer's id
+  JournalReader reader = journal_.OpenReader();
+  EXPECT_FALSE(reader.Next().has_value());
+  EXPECT_EQ(reader.last(), ChainLink());
+  EXPECT_THAT(reader.status(), StatusIs(absl::StatusCode::kDataLoss,
+                                        AllOf(HasSubstr(journal_.layout().segment(1)), HasSubstr("at offset 0:"),
+                                              HasSubstr("a frame of {epoch 1, seq 1} in a segment of epoch 3"))));
+}
+
 TEST_F(JournalDamageTest, EachTruncationOfTheLastSegmentIsFound) {
   const std::string path = journal_.layout().segment(3);
   const std::string whole = ReadFileBytes(path);
