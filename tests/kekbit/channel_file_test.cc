@@ -118,7 +118,7 @@ TEST(OpenChannelFileTest, WhatIsNoChannelIsAnErrorWithThePath) {
   const std::string path = dir.File("channel");
   EXPECT_THAT(OpenChannelFile(FileSystem::Posix(), path), StatusIs(StatusCode::kNotFound, HasSubstr(path)));
   EXPECT_THAT(OpenChannelFile(FileSystem::Posix(), dir.path()),
-              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("not a regular file")));
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("is a directory, not a file")));
   ASSERT_EQ(::mkfifo(dir.File("pipe").c_str(), 0600), 0);
   EXPECT_THAT(OpenChannelFile(FileSystem::Posix(), dir.File("pipe")),
               StatusIs(StatusCode::kFailedPrecondition, HasSubstr("not a regular file")));
