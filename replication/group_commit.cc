@@ -8,6 +8,7 @@
 #include "absl/time/clock.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/status_macros.h"
+#include "replication/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -80,6 +81,7 @@ void GroupCommit::Lead() {
   std::vector<Segment> segments = segments_;
   mutex_.Unlock();
 
+  if (Planted(PlantedBug::kMarkBeforeSync)) options_.mark->Advance(target);
   const int64_t begin = options_.clock->MonotonicNanos();
   SegmentNumber failed = 0;
   const absl::Status status = SyncSegments(segments, end, &failed);
@@ -97,7 +99,7 @@ void GroupCommit::Lead() {
     if (segments.size() > 1) {
       segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(segments.size() - 1));
     }
-  } else {
+  } else if (!Planted(PlantedBug::kRetryFailedSync)) {
     options_.mark->Poison(failed);
     error_ = absl::AbortedError(absl::StrCat(status.message(), ": a sync failed; whether what was written after seq ",
                                              synced(), " lasts is unknown"));
@@ -111,8 +113,10 @@ void GroupCommit::Lead() {
 }
 
 absl::Status GroupCommit::SyncSegments(std::vector<Segment>& segments, uint64_t end, SegmentNumber* failed) const {
+  if (Planted(PlantedBug::kAckBeforeSync)) return absl::OkStatus();
   for (Segment& segment : segments) {
     const bool last = &segment == &segments.back();
+    if (Planted(PlantedBug::kNewestSegmentFirst) && !last) continue;
     const uint64_t to = last ? end : segment.mapping->size();
     *failed = segment.number;
     // From the last word on: it was a WATERMARK, in whose place a length stands now, maybe as the last one of its page.
@@ -125,6 +129,7 @@ absl::Status GroupCommit::SyncSegments(std::vector<Segment>& segments, uint64_t 
 }
 
 absl::Status GroupCommit::SyncNames(const std::string& path) const {
+  if (Planted(PlantedBug::kNamesNotSynced)) return absl::OkStatus();
   KB_RETURN_IF_ERROR(options_.file_system->SyncDirectory(DirectoryOf(path)));
   // Once a reign: the directories above, which the first segment may have been the first to need.
   if (synced() != options_.synced) return absl::OkStatus();

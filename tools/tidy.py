@@ -46,7 +46,7 @@ ROWS = {
         "blocking_reader record_handlers retrying_reader shared_writer timeout_reader",
     ],
     "replication": [
-        "ack free_space histogram logger position process_watch versioned_words",
+        "ack free_space histogram logger planted_bugs position process_watch versioned_words",
         "frame replica_options replica_stats_words tail_verdict",
         "apply_context catch_up failover journal_layout retention snapshot_format tail_scan",
         "snapshot_compressor snapshot_policy snapshot_scan snapshot_stream",

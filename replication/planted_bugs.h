@@ -1,0 +1,34 @@
+// PlantedBug: faults that a build can have planted, so that the tests are seen to find them: tests/planted_bugs.sh.
+//
+//   if (Planted(PlantedBug::kAckBeforeSync)) return absl::OkStatus();
+//
+// Compiled with -DKEKBIT_PLANT=kAckBeforeSync, that is so; without, Planted() is a constant false, and no code is left
+// of it. Included by .cc files only, and never by a header: a build with another plant compiles few files anew.
+
+#ifndef KEKBIT_REPLICATION_PLANTED_BUGS_H_
+#define KEKBIT_REPLICATION_PLANTED_BUGS_H_
+
+namespace kekbit {
+
+enum class PlantedBug {
+  kNone,
+  kAckBeforeSync,       // frames count as synced, and no sync was made
+  kMarkBeforeSync,      // the mark in DIR/synced is ahead of the truth
+  kNewestSegmentFirst,  // frames count as synced when the segment in use is, whatever is with those before it
+  kNamesNotSynced,      // of a new segment the bytes are synced, not the name
+  kRetryFailedSync,     // a sync that failed is made again, and believed
+  kNoChecksum,          // a frame's checksum is not looked at
+  kNoChain,             // a frame proves nothing about the one before: no chained checksum, seq and epoch not checked
+};
+
+#ifdef KEKBIT_PLANT
+inline constexpr PlantedBug kPlantedBug = PlantedBug::KEKBIT_PLANT;
+#else
+inline constexpr PlantedBug kPlantedBug = PlantedBug::kNone;
+#endif
+
+constexpr bool Planted(PlantedBug bug) { return bug == kPlantedBug; }
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_PLANTED_BUGS_H_

@@ -1,0 +1,123 @@
+// P3 on a million disks: whatever a power failure leaves of a journal, what was acknowledged as synced is found, and
+// what is found is a prefix of what was submitted. P2 for the death of the process at the same moments. See
+// PowerLossRun.
+//
+// KEKBIT_POWER_LOSS_IMAGES: how many different disks each case checks; KEKBIT_POWER_LOSS_SEED: with which seed;
+// KEKBIT_POWER_LOSS_STOP=1: end with the first violation.
+
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "kekbit/channel_format.h"
+#include "kekbit/status_macros.h"
+#include "replication/epoch_store.h"
+#include "replication/group_commit.h"
+#include "replication/journal_layout.h"
+#include "replication/journal_reader.h"
+#include "replication/journal_writer.h"
+#include "replication/recovery.h"
+#include "replication/sync_mark.h"
+#include "tests/replication/power_loss_run.h"
+#include "tests/replication/test_journal.h"
+#include "tests/support/fake_clock.h"
+#include "tests/support/simulated_disk.h"
+
+namespace kekbit {
+namespace {
+
+// The pieces of a primary, without a Replica around them.
+class Primary final : public JournalUser {
+ public:
+  static absl::StatusOr<std::unique_ptr<JournalUser>> Start(SimulatedDisk& disk) {
+    auto primary = std::make_unique<Primary>(disk);
+    KB_RETURN_IF_ERROR(primary->Recover());
+    return primary;
+  }
+
+  explicit Primary(SimulatedDisk& disk) : disk_(disk), layout_("/j") {}
+
+  const std::vector<std::string>& commands() const override { return commands_; }
+
+  absl::Status Append(const std::vector<std::string>& texts) override {
+    if (texts.size() == 1) return kekbit::Append(*writer_, texts.front()).status();
+    const auto encode = [&texts](size_t i, MutableBytes to) -> absl::StatusOr<size_t> {
+      if (texts[i].size() > to.size()) return absl::ResourceExhaustedError("too long");
+      std::memcpy(to.data(), texts[i].data(), texts[i].size());
+      return texts[i].size();
+    };
+    return writer_->AppendBatch(texts.size(), encode, 1).status();
+  }
+  absl::Status Sync() override { return commit_->Sync(); }
+  absl::Status Other(SeededRandom& /*random*/) override { return absl::OkStatus(); }
+
+ private:
+  absl::Status Recover() {
+    KB_RETURN_IF_ERROR(disk_.CreateDirectories("/j"));
+    KB_ASSIGN_OR_RETURN(EpochStore epochs, EpochStore::Open(disk_, layout_.epoch()));
+    epochs_ = std::make_unique<EpochStore>(std::move(epochs));
+    KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(disk_, layout_.synced()));
+    mark_ = std::make_unique<SyncMark>(std::move(mark));
+    KB_RETURN_IF_ERROR(PrepareForTrust(disk_, layout_, *mark_));
+    KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(disk_, layout_, kTestDataFormat));
+    commands_ = ReadTexts(reader);
+    KB_ASSIGN_OR_RETURN(const Epoch epoch, epochs_->Grant(reader.last().position.epoch));
+    RecoveryOutcome outcome;
+    do {
+      KB_ASSIGN_OR_RETURN(outcome, RecoverTail(disk_, layout_, reader, *mark_, {.clock = &clock_}));
+      for (const std::string& text : ReadTexts(reader)) commands_.push_back(text);
+    } while (outcome.read_on);
+    commit_ = std::make_unique<GroupCommit>(GroupCommit::Options{.file_system = &disk_,
+                                                                 .layout = layout_,
+                                                                 .mark = mark_.get(),
+                                                                 .epoch = epoch,
+                                                                 .synced = reader.last().position.seq});
+    KB_ASSIGN_OR_RETURN(JournalWriter writer,
+                        JournalWriter::Begin({.file_system = &disk_,
+                                              .layout = layout_,
+                                              .data_format = kTestDataFormat,
+                                              .segment_bytes = kCapacityMin,
+                                              .commit = commit_.get()},
+                                             *epochs_, epoch, reader.last(), outcome.next_segment, 1));
+    writer_ = std::make_unique<JournalWriter>(std::move(writer));
+    return absl::OkStatus();
+  }
+
+  SimulatedDisk& disk_;
+  const FakeClock clock_;
+  const JournalLayout layout_;
+  std::vector<std::string> commands_;
+  std::unique_ptr<EpochStore> epochs_;
+  std::unique_ptr<SyncMark> mark_;
+  std::unique_ptr<GroupCommit> commit_;
+  std::unique_ptr<JournalWriter> writer_;
+};
+
+uint64_t Wanted(const char* variable, uint64_t otherwise) {
+  const char* const text = std::getenv(variable);
+  uint64_t number = otherwise;
+  if (text != nullptr && !absl::SimpleAtoi(text, &number)) ADD_FAILURE() << variable << " is " << text;
+  return number;
+}
+
+void RunAndReport(PowerLossRun::Options options, PowerLossRun::Start start) {
+  options.seed = Wanted("KEKBIT_POWER_LOSS_SEED", options.seed);
+  options.images = Wanted("KEKBIT_POWER_LOSS_IMAGES", options.images);
+  options.stop_at_violation = Wanted("KEKBIT_POWER_LOSS_STOP", 0) != 0;
+  PowerLossRun run(options, std::move(start));
+  run.Run();
+  std::printf("%s", run.report().ToString().c_str());
+  EXPECT_EQ(run.report().violations, 0u);
+}
+
+TEST(PowerLossTest, P3_JournalByPages) { RunAndReport({.seed = 1}, Primary::Start); }
+TEST(PowerLossTest, P3_JournalBySectors) { RunAndReport({.seed = 2, .unit_bytes = 512}, Primary::Start); }
+
+}  // namespace
+}  // namespace kekbit
