@@ -18,27 +18,31 @@ absl::Status Cancelled(absl::string_view path) {
 
 }  // namespace
 
-SnapshotFlusher::SnapshotFlusher(File& file, bool own_thread) : file_(file) {
-  if (!own_thread) return;
-  try {
-    thread_ = std::thread([this] { Run(); });
-  } catch (const std::system_error&) {
-    // No thread to be had: the writer's does it.
-  }
+SnapshotFlusher::SnapshotFlusher(File& file, bool own_threads) : file_(file) {
+  if (own_threads) StartThreads();
 }
 
 SnapshotFlusher::~SnapshotFlusher() {
   Cancel();
-  StopThread();
+  StopThreads();
 }
 
-void SnapshotFlusher::StopThread() {
-  if (!thread_.joinable()) return;
+void SnapshotFlusher::StartThreads() {
+  try {
+    syncing_ = std::thread([this] { RunSync(); });
+    checking_ = std::thread([this] { RunCheck(); });
+  } catch (const std::system_error&) {
+    // No thread to be had: what there are not, the writer's does.
+  }
+}
+
+void SnapshotFlusher::StopThreads() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  thread_.join();
+  if (syncing_.joinable()) syncing_.join();
+  if (checking_.joinable()) checking_.join();
 }
 
 void SnapshotFlusher::Cancel() {
@@ -46,61 +50,102 @@ void SnapshotFlusher::Cancel() {
   cancelled_ = true;
 }
 
+absl::Status SnapshotFlusher::status() const {
+  if (cancelled_) return Cancelled(file_.path());
+  absl::MutexLock lock(&mutex_);
+  return status_;
+}
+
 absl::Status SnapshotFlusher::Written(uint64_t end) {
-  if (!thread_.joinable()) {
+  if (!syncing_.joinable()) {
     if (cancelled_) return Cancelled(file_.path());
     {
       absl::MutexLock lock(&mutex_);
       if (end - synced_ < kStepBytes) return absl::OkStatus();
       synced_ = end;
     }
-    return Step(end, /*whole=*/false);
+    KB_RETURN_IF_ERROR(file_.Sync());
+    return Check(end, /*whole=*/false);
   }
-  absl::MutexLock lock(&mutex_);
-  written_ = end;
   const auto may_go_on = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return cancelled_ || !status_.ok() || written_ - synced_ <= kAheadBytesMax;
   };
-  mutex_.Await(absl::Condition(&may_go_on));
-  return cancelled_ ? Cancelled(file_.path()) : status_;
+  {
+    absl::MutexLock lock(&mutex_);
+    written_ = end;
+    mutex_.Await(absl::Condition(&may_go_on));
+  }
+  return status();
 }
 
 absl::Status SnapshotFlusher::Finish(uint64_t end, const SnapshotHeader& header) {
-  StopThread();
   {
     absl::MutexLock lock(&mutex_);
-    KB_RETURN_IF_ERROR(status_);
+    stopping_ = true;
   }
-  KB_RETURN_IF_ERROR(Step(end, /*whole=*/true));
+  if (syncing_.joinable()) syncing_.join();
+  KB_RETURN_IF_ERROR(status());
+  KB_RETURN_IF_ERROR(file_.Sync());
+  if (checking_.joinable()) {
+    {
+      absl::MutexLock lock(&mutex_);
+      synced_ = end;
+      whole_ = true;
+    }
+    checking_.join();
+    KB_RETURN_IF_ERROR(status());
+  } else {
+    KB_RETURN_IF_ERROR(Check(end, /*whole=*/true));
+  }
   if (!(scan_->header() == header)) {
     return absl::DataLossError(absl::StrCat(file_.path(), ": damaged at offset 0: the header is not the one written"));
   }
   return absl::OkStatus();
 }
 
-void SnapshotFlusher::Run() {
+void SnapshotFlusher::RunSync() {
   const auto has_work = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || cancelled_ || written_ - synced_ >= kStepBytes;
+    return stopping_ || cancelled_ || !status_.ok() || written_ - synced_ >= kStepBytes;
   };
   while (true) {
     uint64_t end = 0;
     {
       absl::MutexLock lock(&mutex_);
       mutex_.Await(absl::Condition(&has_work));
-      if (stopping_ || cancelled_) return;
+      if (stopping_ || cancelled_ || !status_.ok()) return;
       end = written_;
     }
-    const absl::Status status = Step(end, /*whole=*/false);
+    const absl::Status synced = file_.Sync();
     absl::MutexLock lock(&mutex_);
-    synced_ = end;
-    status_ = status;
-    if (!status.ok()) return;
+    status_.Update(synced);
+    if (synced.ok()) synced_ = end;
   }
 }
 
-absl::Status SnapshotFlusher::Step(uint64_t end, bool whole) {
+void SnapshotFlusher::RunCheck() {
+  uint64_t checked = 0;
+  const auto has_work = [this, &checked]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return whole_ || cancelled_ || !status_.ok() || synced_ > checked;
+  };
+  while (true) {
+    bool whole = false;
+    {
+      absl::MutexLock lock(&mutex_);
+      mutex_.Await(absl::Condition(&has_work));
+      if (cancelled_ || !status_.ok()) return;
+      checked = synced_;
+      whole = whole_;
+    }
+    const absl::Status good = Check(checked, whole);
+    if (good.ok() && !whole) continue;
+    absl::MutexLock lock(&mutex_);
+    status_.Update(good);
+    return;
+  }
+}
+
+absl::Status SnapshotFlusher::Check(uint64_t end, bool whole) {
   if (cancelled_) return Cancelled(file_.path());
-  KB_RETURN_IF_ERROR(file_.Sync());
   const uint64_t from = verified_;
   KB_RETURN_IF_ERROR(file_.DropCache(from, end - from));
   KB_RETURN_IF_ERROR(ReadBack(end, whole));

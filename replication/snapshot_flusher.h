@@ -1,9 +1,10 @@
 // SnapshotFlusher syncs a snapshot's file and reads it back, behind its writer: part of SnapshotWriter.
 //
-// It goes in steps of kStepBytes: sync what is written; drop it from memory; read it back from the device and check
-// each chunk; drop it again. With a thread of its own that happens while the rest is still being written, so that
-// device and writer are both busy, and little is left to do at the end. Without, it happens inside Written(). Either
-// way what waits to be written to the device is bounded: a snapshot does not fill the memory with dirty pages.
+// It goes in steps of kStepBytes: sync what is written; then drop it from memory, read it back from the device, check
+// each chunk, and drop it again. With threads of its own, one syncs and one reads back while the rest is still being
+// written: the device writes, the device reads and the state is saved all at once, and little is left to do at the end.
+// Without, all happens inside Written(). Either way what waits to be written to the device is bounded: a snapshot does
+// not fill the memory with dirty pages.
 //
 // Thread safety: one thread calls, and Cancel()s come from any.
 
@@ -31,10 +32,10 @@ class SnapshotFlusher final {
   static constexpr uint64_t kAheadBytesMax = 4 * kStepBytes;
 
   // `file` outlives it, and has its header already.
-  SnapshotFlusher(File& file, bool own_thread);
+  SnapshotFlusher(File& file, bool own_threads);
   SnapshotFlusher(const SnapshotFlusher&) = delete;
   SnapshotFlusher& operator=(const SnapshotFlusher&) = delete;
-  // Waits for the step under way.
+  // Waits for the steps under way.
   ~SnapshotFlusher();
 
   // The first `end` bytes are written. The error of a step; Cancelled. Waits while the writer is too far ahead.
@@ -52,10 +53,14 @@ class SnapshotFlusher final {
   uint64_t verified() const { return verified_; }
 
  private:
-  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
-  void StopThread() ABSL_LOCKS_EXCLUDED(mutex_);
-  // One step: nothing behind `end` is looked at. `whole`: the file ends there, with its trailer.
-  absl::Status Step(uint64_t end, bool whole);
+  void StartThreads();
+  void StopThreads() ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunSync() ABSL_LOCKS_EXCLUDED(mutex_);
+  void RunCheck() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Reads back and checks what is synced, up to `end`. `whole`: the file ends there, with its trailer.
+  absl::Status Check(uint64_t end, bool whole);
   absl::Status ReadBack(uint64_t end, bool whole);
 
   File& file_;
@@ -63,13 +68,15 @@ class SnapshotFlusher final {
   mutable absl::Mutex mutex_;
   uint64_t written_ ABSL_GUARDED_BY(mutex_) = 0;
   uint64_t synced_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Status status_ ABSL_GUARDED_BY(mutex_);
-  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
+  bool whole_ ABSL_GUARDED_BY(mutex_) = false;     // what is synced is the whole file
+  bool stopping_ ABSL_GUARDED_BY(mutex_) = false;  // nothing more is to be synced
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);    // the first error
 
   std::atomic<bool> cancelled_ = false;
   std::atomic<uint64_t> verified_ = 0;
-  std::optional<SnapshotScan> scan_;  // of whoever makes the step
-  std::thread thread_;
+  std::optional<SnapshotScan> scan_;  // of whoever checks
+  std::thread syncing_;
+  std::thread checking_;
 };
 
 }  // namespace kekbit

@@ -50,7 +50,7 @@ SnapshotWriter::SnapshotWriter(FileSystem& fs, std::string path, const SnapshotH
       options_(std::move(options)),
       file_(std::move(file)),
       buffer_(sizeof(SnapshotChunk) + header.chunk_bytes),
-      flusher_(std::make_unique<SnapshotFlusher>(*file_, options_.own_thread)) {
+      flusher_(std::make_unique<SnapshotFlusher>(*file_, options_.own_threads)) {
   SetBuffer(EmptyBuffer());
 }
 

@@ -45,8 +45,8 @@ struct SnapshotProgress {
 
 struct SnapshotWriterOptions {
   int zstd_level = 1;
-  // A thread of the writer's own syncs and reads back while the state is saved: about as fast as without reading back.
-  bool own_thread = true;
+  // Two threads of the writer's own sync and read back while the state is saved, which hides nearly all of that.
+  bool own_threads = true;
   // ResourceExhausted if the snapshot leaves fewer bytes free on the device; looked at now and then. 0: no matter.
   uint64_t free_bytes_min = 0;
   // Called by the writing thread with each chunk, and at the end.

@@ -1,5 +1,8 @@
 // Writing a snapshot and reading it back; damage; whatever fails or stops a writer.
 
+#include <sched.h>
+
+#include <atomic>
 #include <string>
 #include <vector>
 
@@ -252,6 +255,48 @@ TEST_F(SnapshotTest, AnErrorOfTheThreadIsAnErrorOfTheWriter) {
   EXPECT_THAT(fs_.calls(), Not(Contains("File::Sync"))) << "a sync was tried again";
   EXPECT_THAT(writer->Publish(), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_EQ(dir_.Listing(), "snapshots");
+}
+
+// By the thread that reads back.
+TEST_F(SnapshotTest, WhatIsNotReadBackAsItWasWrittenIsNotPublished) {
+  fs_.FailCalls("ReadAt", absl::DataLossError("planted"));
+  EXPECT_THAT(WriteSnapshot(fs_, directory_, HeaderOf(1), NoiseOf(100), SnapshotWriterOptions()),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("planted")));
+  EXPECT_EQ(dir_.Listing(), "snapshots");
+}
+
+TEST_F(SnapshotTest, AFailedSyncIsNotTriedAgainAtTheEnd) {
+  std::atomic<bool> written = false;
+  fs_.FailCalls("File::Sync", absl::DataLossError("planted"));
+  fs_.BeforeCall("File::Sync", [&] {
+    while (!written) ::sched_yield();
+  });
+  KB_ASSERT_OK_AND_ASSIGN(auto writer, SnapshotWriter::Begin(fs_, directory_, HeaderOf(1)));
+  // One step, whose sync fails when the writer does not look.
+  ASSERT_THAT(writer->Write(AsBytes(std::string(SnapshotFlusher::kStepBytes, 'x'))), IsOk());
+  written = true;
+  while (!fs_.failed()) ::sched_yield();
+  fs_.Heal();
+  EXPECT_THAT(writer->Complete(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("planted")));
+  EXPECT_THAT(fs_.calls(), Not(Contains("File::Sync")));
+}
+
+TEST_F(SnapshotTest, TheWriterWaitsForASlowDevice) {
+  std::atomic<uint64_t> file_bytes = 0;
+  std::atomic<uint64_t> ahead_max = 0;
+  fs_.BeforeCall("File::Sync", [&] {
+    // The first sync takes as long as the writer gets on, and a while longer.
+    while (file_bytes < SnapshotFlusher::kAheadBytesMax - 2 * kSnapshotChunkBytes) ::sched_yield();
+    for (int i = 0; i < 10'000; ++i) ::sched_yield();
+    ahead_max = file_bytes.load();
+  });
+  SnapshotWriterOptions options;
+  options.progress = [&](const SnapshotProgress& progress) { file_bytes = progress.file_bytes; };
+  ASSERT_THAT(
+      WriteSnapshot(fs_, directory_, HeaderOf(1),
+                    std::string(SnapshotFlusher::kAheadBytesMax + 4 * SnapshotFlusher::kStepBytes, 'x'), options),
+      IsOk());
+  EXPECT_LE(ahead_max, SnapshotFlusher::kAheadBytesMax + 2 * kSnapshotChunkBytes);
 }
 
 TEST_F(SnapshotTest, CancelStopsItWhereverItIs) {

@@ -32,7 +32,7 @@ inline SnapshotHeader HeaderOf(Seq seq, SnapshotCompression compression = Snapsh
 // Without a thread, so that the calls of the file system have an order.
 inline SnapshotWriterOptions NoThread() {
   SnapshotWriterOptions options;
-  options.own_thread = false;
+  options.own_threads = false;
   return options;
 }
 
