@@ -137,6 +137,9 @@ class KvState final {
   // The place of a command in it is in journals: add new ones at the end.
   using Command = std::variant<KvSetString, KvSetMany, KvDelete, KvExpire, KvPersist, KvAdd, KvAppend, KvSetFields,
                                KvDeleteFields, KvPush, KvPop, KvAddMembers, KvRemoveMembers, KvFlush, KvTick>;
+  // Of its snapshots; the version grows when serialize() changes.
+  static constexpr uint32_t kSnapshotTypeId = 0x4B56;  // "KV"
+  static constexpr uint32_t kSnapshotVersion = 1;
   // What Redis would answer.
   using Result = std::variant<KvOk, KvNil, KvNilArray, KvError, int64_t, std::string, std::vector<std::string>>;
 

@@ -14,12 +14,16 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/bytes.h"
+#include "replication/state_archive.h"
+#include "replication/state_machine.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit::examples {
 namespace {
 
 using testing::IsEmpty;
+
+static_assert(StateMachine<KvState> && SnapshotState<KvState>);
 
 constexpr int64_t kStartMs = 1'700'000'000'000;
 
