@@ -82,6 +82,7 @@ absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last, bool& saving) {
       .compression = options_.snapshots.compressed ? SnapshotCompression::kZstd : SnapshotCompression::kNone};
   SnapshotWriterOptions options;
   options.free_bytes_min = options_.free_bytes_min.value_or(0);
+  options.own_threads = options_.threads;
   if (options_.snapshots.on_progress) {
     options.progress = [this](const SnapshotProgress& progress) { options_.snapshots.on_progress(progress.raw_bytes); };
   }

@@ -34,7 +34,7 @@ bool PowerLossRun::Done() const {
 
 const PowerLossRun::Report& PowerLossRun::Run() {
   while (!Done()) {
-    SimulatedDisk disk({.unit_bytes = options_.unit_bytes, .lying = options_.lying});
+    SimulatedDisk disk({.unit_bytes = options_.unit_bytes, .lying = options_.lying, .scratch = options_.scratch});
     Live(disk, {}, 0, true);
   }
   return report_;

@@ -67,6 +67,7 @@ class PowerLossRun final {
     bool failing_syncs = true;
     bool full_disks = true;
     bool lying = false;
+    std::string scratch = {};  // see SimulatedDiskOptions
     // Ends with the first violation.
     bool stop_at_violation = false;
   };

@@ -5,6 +5,8 @@
 // KEKBIT_POWER_LOSS_IMAGES: how many different disks each case checks; KEKBIT_POWER_LOSS_SEED: with which seed;
 // KEKBIT_POWER_LOSS_STOP=1: end with the first violation.
 
+#include <cereal/types/string.hpp>
+#include <cereal/types/vector.hpp>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -17,12 +19,15 @@
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/status_macros.h"
+#include "replication/apply_context.h"
 #include "replication/epoch_store.h"
 #include "replication/group_commit.h"
 #include "replication/journal_layout.h"
 #include "replication/journal_reader.h"
 #include "replication/journal_writer.h"
+#include "replication/logger.h"
 #include "replication/recovery.h"
+#include "replication/replica.h"
 #include "replication/sync_mark.h"
 #include "tests/replication/power_loss_run.h"
 #include "tests/replication/test_journal.h"
@@ -99,6 +104,76 @@ class Primary final : public JournalUser {
   std::unique_ptr<JournalWriter> writer_;
 };
 
+// What a service sees of a journal: all commands, in their order. There can be snapshots of it.
+struct Texts {
+  using Command = std::string;
+  using Result = uint64_t;
+  Result Apply(const Command& command, const ApplyContext& /*context*/) {
+    commands.push_back(command);
+    return commands.size();
+  }
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(commands);
+  }
+  std::vector<std::string> commands;
+};
+
+// A whole replica, driven by Poll(), with snapshots and what they let it cut.
+class Service final : public JournalUser {
+ public:
+  static absl::StatusOr<std::unique_ptr<JournalUser>> Start(SimulatedDisk& disk) {
+    auto service = std::make_unique<Service>();
+    KB_RETURN_IF_ERROR(service->Open(disk));
+    return service;
+  }
+
+  const std::vector<std::string>& commands() const override { return commands_; }
+
+  absl::Status Append(const std::vector<std::string>& texts) override {
+    if (texts.size() == 1) {
+      KB_ASSIGN_OR_RETURN(const auto executed, replica_->Submit(texts.front()));
+      last_ = executed.position;
+    } else {
+      KB_ASSIGN_OR_RETURN(const auto executed, replica_->SubmitBatch(texts));
+      last_ = executed.back().position;
+    }
+    return absl::OkStatus();
+  }
+  absl::Status Sync() override { return replica_->WaitFor(last_, Ack::kSynced, absl::InfiniteDuration()); }
+  absl::Status Other(SeededRandom& /*random*/) override { return replica_->TakeSnapshot().status(); }
+
+ private:
+  absl::Status Open(SimulatedDisk& disk) {
+    ReplicaOptions options;
+    options.directory = "/j";
+    options.ack = Ack::kSynced;
+    options.threads = false;
+    options.segment_bytes = kCapacityMin;
+    options.snapshots.on_primary = true;
+    options.free_bytes_min = 0;
+    options.logger = SilentLogger();
+    options.file_system = &disk;
+    options.clock = &clock_;
+    KB_ASSIGN_OR_RETURN(replica_, Replica<Texts>::Open(std::move(options)));
+    for (int tries = 0; tries < 10 && replica_->role() == Role::kFollower; ++tries) {
+      replica_->Poll().IgnoreError();
+      clock_.Advance(1'000'000'000);
+    }
+    if (replica_->role() != Role::kPrimary) {
+      return absl::FailedPreconditionError(absl::StrCat("not primary: ", replica_->status().ToString()));
+    }
+    last_ = replica_->applied();
+    commands_ = replica_->Read([](const Texts& texts) { return texts.commands; });
+    return absl::OkStatus();
+  }
+
+  FakeClock clock_;
+  std::unique_ptr<Replica<Texts>> replica_;
+  Position last_;
+  std::vector<std::string> commands_;
+};
+
 uint64_t Wanted(const char* variable, uint64_t otherwise) {
   const char* const text = std::getenv(variable);
   uint64_t number = otherwise;
@@ -118,6 +193,11 @@ void RunAndReport(PowerLossRun::Options options, PowerLossRun::Start start) {
 
 TEST(PowerLossTest, P3_JournalByPages) { RunAndReport({.seed = 1}, Primary::Start); }
 TEST(PowerLossTest, P3_JournalBySectors) { RunAndReport({.seed = 2, .unit_bytes = 512}, Primary::Start); }
+
+TEST(PowerLossTest, P3_ReplicaByPages) { RunAndReport({.seed = 3, .scratch = "replicas"}, Service::Start); }
+TEST(PowerLossTest, P3_ReplicaBySectors) {
+  RunAndReport({.seed = 4, .unit_bytes = 512, .scratch = "replicas"}, Service::Start);
+}
 
 }  // namespace
 }  // namespace kekbit

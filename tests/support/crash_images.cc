@@ -1,6 +1,7 @@
 #include "tests/support/crash_images.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
 namespace kekbit {
@@ -26,7 +27,12 @@ UnitRef ZeroUnit(uint64_t bytes) {
 
 CrashImages::CrashImages(const SimulatedDisk& disk, SeededRandom& random, CrashImagesOptions options)
     : disk_(disk), random_(random), options_(options) {
+  std::set<uint64_t> scratch;
+  for (const SimulatedDisk::NameChange& change : disk.changes_) {
+    if (disk.IsScratch(change)) scratch.insert(change.entry.id);
+  }
   for (const auto& [id, inode] : disk.inodes_) {
+    if (scratch.contains(id)) continue;
     for (uint64_t i = 0; i < inode->units().size(); ++i) {
       const UnitState& unit = inode->units()[i];
       if (!unit.versions.empty()) {
@@ -36,7 +42,7 @@ CrashImages::CrashImages(const SimulatedDisk& disk, SeededRandom& random, CrashI
     if (inode->durable_size() != inode->size()) AddVariable({Variable::Kind::kSize, id, 0, 2});
   }
   for (uint64_t i = 0; i < disk.changes_.size(); ++i) {
-    if (!disk.changes_[i].settled()) AddVariable({Variable::Kind::kName, 0, i, 2});
+    if (!disk.changes_[i].settled() && !disk.IsScratch(disk.changes_[i])) AddVariable({Variable::Kind::kName, 0, i, 2});
   }
   all_ = combinations_ <= options_.all_up_to;
   counter_ = Uniform(false);
@@ -117,6 +123,7 @@ void CrashImages::BuildNames(const Choice& choice, SimulatedDisk& after) const {
   for (size_t i = 0; i < variables_.size(); ++i) {
     if (variables_[i].kind == Variable::Kind::kName && choice[i] == 0) lost[variables_[i].index] = true;
   }
+  for (size_t i = 0; i < lost.size(); ++i) lost[i] = lost[i] || disk_.IsScratch(disk_.changes_[i]);
   after.directories_ = disk_.directories_;
   for (size_t i = 0; i < disk_.changes_.size(); ++i) {
     if (!lost[i]) SimulatedDisk::Apply(disk_.changes_[i], after.directories_, &SimulatedDisk::Directory::durable);
@@ -151,6 +158,7 @@ std::shared_ptr<SimulatedInode> CrashImages::BuildInode(const SimulatedInode& in
 std::unique_ptr<SimulatedDisk> CrashImages::Build(const Choice& choice, bool stale) const {
   auto after = std::make_unique<SimulatedDisk>(disk_.options_);
   after->next_id_ = disk_.next_id_;
+  after->boot_ = disk_.boot_ + 1;
   BuildNames(choice, *after);
   std::map<uint64_t, std::map<uint64_t, uint32_t>> units;
   std::map<uint64_t, bool> grown;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
 #include "kekbit/check.h"
 #include "kekbit/status_macros.h"
@@ -13,6 +14,7 @@ namespace kekbit {
 namespace {
 
 constexpr uint64_t kRoot = 1;
+constexpr char kBootId[] = "/proc/sys/kernel/random/boot_id";
 
 // The second part of "/journal/segments/...", by which crash points are told apart; the first if there is no second.
 absl::string_view PartOf(absl::string_view path) {
@@ -124,7 +126,7 @@ class SimulatedDisk::SimulatedFile final : public File {
   const std::shared_ptr<SimulatedInode> inode_;
 };
 
-SimulatedDisk::SimulatedDisk(SimulatedDiskOptions options) : options_(options) { directories_[kRoot]; }
+SimulatedDisk::SimulatedDisk(const SimulatedDiskOptions& options) : options_(options) { directories_[kRoot]; }
 
 void SimulatedDisk::Observe() {
   for (const auto& [id, inode] : inodes_) inode->Observe();
@@ -167,6 +169,7 @@ std::unique_ptr<SimulatedDisk> SimulatedDisk::AfterDeath() {
   disk->directories_ = directories_;
   disk->changes_ = changes_;
   disk->next_id_ = next_id_;
+  disk->boot_ = boot_;
   for (const auto& [id, inode] : inodes_) disk->inodes_[id] = SimulatedInode::AfterDeath(*inode);
   disk->Collect();
   return disk;
@@ -179,6 +182,7 @@ uint64_t SimulatedDisk::ContentHash() {
   while (!open.empty()) {
     const uint64_t directory = open.back();
     open.pop_back();
+    if (directories_.at(directory).scratch) continue;
     for (const auto& [name, entry] : directories_.at(directory).names) {
       const uint64_t name_hash = MixHash(HashOf(AsBytes(name)), MixHash(directory, entry.id));
       hash += name_hash;
@@ -230,6 +234,12 @@ absl::StatusOr<std::unique_ptr<File>> SimulatedDisk::OpenEntry(const Entry& entr
 }
 
 absl::StatusOr<std::unique_ptr<File>> SimulatedDisk::Open(const std::string& path, Access /*access*/) {
+  if (path == kBootId) {
+    auto inode = std::make_shared<SimulatedInode>(0, options_.unit_bytes, false);
+    const std::string id = absl::StrFormat("%08x-0000-4000-8000-000000000000", boot_);
+    inode->Write(0, AsBytes(id));
+    return std::make_unique<SimulatedFile>(*this, std::move(inode), path);
+  }
   KB_ASSIGN_OR_RETURN(const Entry entry, Lookup(path));
   return OpenEntry(entry, path);
 }
@@ -265,7 +275,7 @@ absl::Status SimulatedDisk::CreateDirectories(const std::string& path) {
   KB_ASSIGN_OR_RETURN(Place place, Find(path));
   Before("CreateDirectory", path);
   const Entry entry = {.is_directory = true, .id = next_id_++};
-  directories_[entry.id];
+  directories_[entry.id].scratch = !options_.scratch.empty() && place.name == options_.scratch;
   Change({.set = std::move(place), .entry = entry});
   return absl::OkStatus();
 }
@@ -319,6 +329,11 @@ absl::StatusOr<uint64_t> SimulatedDisk::FreeBytes(const std::string& path) {
 std::shared_ptr<SimulatedInode> SimulatedDisk::NewInode() {
   const uint64_t id = next_id_++;
   return inodes_[id] = std::make_shared<SimulatedInode>(id, options_.unit_bytes, options_.torn);
+}
+
+bool SimulatedDisk::IsScratch(const NameChange& change) const {
+  const uint64_t directory = change.set ? change.set->directory : change.erased->directory;
+  return directories_.at(directory).scratch;
 }
 
 void SimulatedDisk::Apply(const NameChange& change, std::map<uint64_t, Directory>& directories,

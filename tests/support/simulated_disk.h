@@ -46,13 +46,16 @@ struct SimulatedDiskOptions {
   bool torn = true;
   // Syncs succeed and do nothing.
   bool lying = false;
+  // The name of a directory whose files nobody relies on: a power failure leaves none of them, and they don't count in
+  // ContentHash().
+  std::string scratch = {};
 };
 
 class SimulatedDisk final : public FileSystem {
  public:
   using Hook = std::function<void(absl::string_view tag)>;
 
-  explicit SimulatedDisk(SimulatedDiskOptions options = {});
+  explicit SimulatedDisk(const SimulatedDiskOptions& options = {});
   SimulatedDisk(const SimulatedDisk&) = delete;
   SimulatedDisk& operator=(const SimulatedDisk&) = delete;
 
@@ -102,6 +105,7 @@ class SimulatedDisk final : public FileSystem {
   struct Directory {
     Names names;    // in memory
     Names durable;  // on the device
+    bool scratch = false;
   };
   struct Place {
     uint64_t directory = 0;
@@ -128,6 +132,7 @@ class SimulatedDisk final : public FileSystem {
   absl::StatusOr<Entry> Lookup(absl::string_view path) const;
   absl::StatusOr<std::unique_ptr<File>> OpenEntry(const Entry& entry, const std::string& path);
   std::shared_ptr<SimulatedInode> NewInode();
+  bool IsScratch(const NameChange& change) const;
   void Change(NameChange change);
   static void Apply(const NameChange& change, std::map<uint64_t, Directory>& directories, Names Directory::*names);
   void Settle();
@@ -142,6 +147,7 @@ class SimulatedDisk final : public FileSystem {
   std::map<uint64_t, std::shared_ptr<SimulatedInode>> inodes_;
   std::vector<NameChange> changes_;  // in their order
   uint64_t next_id_ = 2;             // 1: the root
+  uint64_t boot_ = 1;                // one more after each power failure
   uint64_t syncs_ = 0;
   uint64_t fail_sync_at_ = 0;
   bool failed_ = false;

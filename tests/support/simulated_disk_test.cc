@@ -292,6 +292,28 @@ TEST_F(SimulatedDiskTest, EqualDisksHaveEqualHashes) {
   EXPECT_NE(disk_.ContentHash(), one);
 }
 
+TEST_F(SimulatedDiskTest, ScratchFilesAreGoneAfterAPowerFailureAndDoNotCount) {
+  SimulatedDisk disk({.torn = false, .scratch = "tmp"});
+  EXPECT_THAT(disk.CreateDirectories("/tmp"), IsOk());
+  EXPECT_THAT(disk.SyncDirectory("/"), IsOk());
+  const uint64_t hash = disk.ContentHash();
+  WriteText(disk, "/tmp/f", "text", true);
+  EXPECT_EQ(disk.ContentHash(), hash);
+  disk.CrashPoint("test");
+  CrashImages images(disk, random_, {});
+  EXPECT_EQ(images.combinations(), 1u);
+  EXPECT_THAT(After(disk, "/tmp/f"), UnorderedElementsAre("none"));
+  EXPECT_EQ(ReadText(*disk.AfterDeath(), "/tmp/f"), "text");
+}
+
+TEST_F(SimulatedDiskTest, APowerFailureIsAnotherBootAndADeathIsNot) {
+  const std::string path = "/proc/sys/kernel/random/boot_id";
+  const std::string boot = ReadText(disk_, path);
+  EXPECT_EQ(boot.size(), 36u);
+  EXPECT_EQ(ReadText(*disk_.AfterDeath(), path), boot);
+  EXPECT_THAT(After(disk_, path), Not(Contains(boot)));
+}
+
 TEST_F(SimulatedDiskTest, TheSameSeedGivesTheSameDisks) {
   for (int i = 0; i < 12; ++i) WriteText(disk_, std::string("/f") + static_cast<char>('a' + i), "text");
   disk_.CrashPoint("test");
