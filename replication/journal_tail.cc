@@ -139,6 +139,8 @@ class Examiner {
   }
 
   void Take(const TailScan& scan, const std::string& path) {
+    tail_.whole_frames += scan.frames;
+    tail_.last_whole_seq = std::max(tail_.last_whole_seq, scan.last_seq);
     if (scan.synced <= tail_.facts.synced_by_frames) return;
     tail_.facts.synced_by_frames = scan.synced;
     by_frames_ = absl::StrCat("the frame at offset ", scan.synced_offset, " of ", path,

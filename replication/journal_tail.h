@@ -46,6 +46,10 @@ struct JournalTail {
   // Later segments, which do not follow what was read; none if it `continues`.
   std::vector<SegmentNumber> beyond;
 
+  // Whole frames found in the bytes that don't belong, and the last seq of them; 0: none.
+  uint64_t whole_frames = 0;
+  Seq last_whole_seq = 0;
+
   std::string what;      // what is wrong at the place, with path and offset; empty if nothing is
   std::string evidence;  // for damage: what shows that it is
 

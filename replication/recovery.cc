@@ -67,7 +67,8 @@ class TailRecovery {
   absl::Status KeepAside() {
     outcome_.torn = true;
     outcome_.why = tail_.what;
-    Aside aside(fs_, layout_, absl::StrCat("a torn tail: ", tail_.what), options_.clock->RealtimeNanos());
+    Aside aside(fs_, layout_, options_.lose_from ? tail_.what : absl::StrCat("a torn tail: ", tail_.what),
+                options_.clock->RealtimeNanos());
     for (const SegmentNumber number : tail_.beyond) KB_RETURN_IF_ERROR(CheckNoWriter(fs_, layout_.segment(number)));
     if (tail_.occupied) {
       KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs_, tail_.path));
@@ -132,7 +133,12 @@ Seq FollowedSeq(FileSystem& fs, const std::string& path) {
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options) {
   KB_ASSIGN_OR_RETURN(JournalTail tail, ExamineTail(fs, layout, reader, &mark, options.known));
-  if (tail.verdict == TailVerdict::kDamaged) return tail.Error(layout);
+  if (tail.verdict == TailVerdict::kDamaged) {
+    if (options.lose_from != tail.facts.bad_seq) return tail.Error(layout);
+    tail.verdict = TailVerdict::kTorn;
+    tail.what = absl::StrCat("by an operator's order, since seq ", tail.facts.bad_seq, " is damaged: ", tail.what, "; ",
+                             tail.evidence);
+  }
   return TailRecovery(fs, layout, reader, mark, options, std::move(tail)).Recover();
 }
 

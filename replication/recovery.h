@@ -20,6 +20,7 @@
 #define KEKBIT_REPLICATION_RECOVERY_H_
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -42,6 +43,9 @@ struct RecoveryOptions {
   // Whether a clean end is synced, too, with all before it. Without, what was published but not synced stays so, and is
   // the new primary's to sync, in order. Whatever is not clean is synced in any case.
   bool sync = true;
+  // An operator's word: the journal is cut before the frame of this seq, if that is where it is damaged, though it was
+  // synced once. What is cut is kept aside, as of a torn tail. The sync mark then still says that there was more.
+  std::optional<Seq> lose_from = std::nullopt;
   const Clock* clock = &Clock::System();  // for the texts beside what is kept
 };
 

@@ -1,8 +1,8 @@
 // The commands of `kekbit`. Each looks at a channel, a segment or a journal, live or not, and writes nothing but its
 // output, unless it says so; channels are mapped for reading only, and no lock is taken.
 //
-// A command returns whether what it looked at is sound: false only from Verify(). Its error is that the path could not
-// be read, or an option does not fit it. Thread safety: one thread at a time.
+// A command returns whether what it looked at is sound: false only from Verify() and Repair(). Its error is that the
+// path could not be read, or an option does not fit it. Thread safety: one thread at a time.
 
 #ifndef KEKBIT_TOOLS_KEKBIT_COMMANDS_H_
 #define KEKBIT_TOOLS_KEKBIT_COMMANDS_H_
@@ -34,6 +34,9 @@ struct CommandOptions {
   // Of Top().
   absl::Duration interval = absl::Seconds(1);
   bool once = false;
+  // Of Repair().
+  bool apply = false;
+  std::optional<uint64_t> lose_from = std::nullopt;
   // Of Cursors().
   std::optional<std::string> remove = std::nullopt;  // the name of a reader
 };
@@ -58,8 +61,16 @@ absl::StatusOr<bool> Top(const CommandOptions& options, Output& output);
 // only that reader held can go. FailedPrecondition if somebody has it.
 absl::StatusOr<bool> Cursors(const CommandOptions& options, Output& output);
 
+// Makes a journal that nobody leads one that a new primary can go on behind: shows what there is to do, and does it
+// with `apply`. What is taken out is moved to DIR/aside, nothing is deleted. Damage of what was synced is cut only with
+// `lose_from`, which names the first seq that is lost. FailedPrecondition while a primary lives. True if nothing is
+// left to do.
+absl::StatusOr<bool> Repair(const CommandOptions& options, Output& output);
+
 // Checks every length of a channel; of a journal also each frame's checksum, that each frame follows the one before, as
-// each segment does, without a hole in the seq and with epochs that never fall. Lists each damaged place.
+// each segment does, without a hole in the seq and with epochs that never fall, and the small files beside them. Lists
+// each damaged place, and of a journal that nobody writes whether its end is a torn tail, which the next primary cuts,
+// or damage, at which it refuses to go on.
 absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output);
 
 }  // namespace kekbit

@@ -2,7 +2,8 @@
 //
 //   bazel run //tools:kekbit -- dump PATH
 //
-// Exit codes: 0 done; 1 `verify` found damage; 2 wrong arguments, or PATH can't be read.
+// Exit codes: 0 done; 1 `verify` found damage, or `repair` has something left to do; 2 wrong arguments, or PATH can't
+// be read.
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
@@ -79,7 +80,9 @@ int Main(int argc, char** argv) {
                "kekbit");
   app.require_subcommand(1);
   app.set_version_flag("--version", absl::StrCat("kekbit ", kRelease, ", channel format ", kChannelVersion.ToString()));
-  app.footer("Exit codes: 0 done; 1 verify found damage; 2 wrong arguments, or PATH can't be read.\n");
+  app.footer(
+      "Exit codes: 0 done; 1 verify found damage, or repair has something left to do; 2 wrong arguments, or PATH can't "
+      "be read.\n");
   CommandOptions options;
   const auto add = [&](const char* name, const char* description) {
     CLI::App* const command = app.add_subcommand(name, description);
@@ -105,6 +108,12 @@ int Main(int argc, char** argv) {
   top->add_flag("--once", options.once, "look once");
   CLI::App* const cursors = add("cursors", "of a journal: show its registered readers");
   cursors->add_option("--remove", options.remove, "end the registration of the reader of this name, which is gone");
+  CLI::App* const repair = add("repair", "show what has to be done before a journal can go on; --apply does it");
+  repair->add_flag("--apply", options.apply, "do it: what is taken out is moved to PATH/aside, nothing is deleted");
+  repair
+      ->add_option("--lose-from", options.lose_from,
+                   "cut the journal before the frame of this seq, which is damaged, though it was on the disk once")
+      ->check(CheckCount);
   add("verify", "look for damage, and say where it is");
   try {
     app.parse(argc, argv);
@@ -118,6 +127,7 @@ int Main(int argc, char** argv) {
   if (stat->parsed()) return Run(Stat, options);
   if (top->parsed()) return Run(Top, options);
   if (cursors->parsed()) return Run(Cursors, options);
+  if (repair->parsed()) return Run(Repair, options);
   return Run(Verify, options);
 }
 

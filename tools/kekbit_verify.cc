@@ -10,10 +10,15 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/status_macros.h"
+#include "replication/epoch_store.h"
+#include "replication/journal_layout.h"
+#include "replication/journal_tail.h"
+#include "replication/sync_mark.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_segment.h"
 #include "tools/kekbit_show.h"
+#include "tools/kekbit_tail.h"
 
 namespace kekbit {
 namespace {
@@ -37,6 +42,10 @@ class Verifier final {
   // Goes through one channel, or the next segment.
   absl::Status Check(const Part& part);
 
+  // Of a journal: the files beside its segments; `mark` as it was before those were read. Then what a new primary would
+  // make of its end, unless somebody writes to it.
+  absl::Status CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced);
+
   bool sound() const { return sound_; }
 
  private:
@@ -50,18 +59,22 @@ class Verifier final {
   void Damage(const Part& part, uint64_t offset, absl::string_view reason);
   // Whether the segment follows what was read before.
   void CheckLink(const Part& part, const SegmentScan& scan);
+  // A journal whose first segments were dropped.
+  void Begins(const Part& part, Seq first);
   void Summary(const Part& part, const Counts& counts, const std::optional<ChainLink>& last);
 
   const CommandOptions& options_;
   Output& output_;
   bool sound_ = true;
   bool part_sound_ = true;
+  bool writer_alive_ = false;      // of the last segment
   SegmentNumber segment_ = 0;      // the last one, 0: none yet
   std::optional<ChainLink> link_;  // what its last frame was, unless it could not be read
 };
 
 absl::Status Verifier::Check(const Part& part) {
   part_sound_ = true;
+  const bool first = segment_ == 0;
   if (segment_ != 0 && part.segment != segment_ + 1) {
     link_.reset();
     Damage(part, 0,
@@ -102,6 +115,10 @@ absl::Status Verifier::Check(const Part& part) {
                         channel.header.capacity(), " bytes"));
   }
   if (scan->follows()) link_ = scan->last();
+  writer_alive_ = scan->scan().WriterAlive().value_or(false);
+  if (first && part.segment > 1 && scan->follows()) {
+    Begins(part, scan->follows()->position.seq + 1);
+  }
   Summary(part, counts, scan->follows() ? link_ : std::nullopt);
   return unknown;
 }
@@ -153,12 +170,65 @@ void Verifier::Summary(const Part& part, const Counts& counts, const std::option
                             offset));
 }
 
+void Verifier::Begins(const Part& part, Seq first) {
+  if (options_.json) {
+    output_.Line(JsonLine().String("file", part.path).String("kind", "begin").Number("first_seq", first).Take());
+  } else {
+    output_.Line(absl::StrCat(part.path, ": the journal begins at seq ", first, ", what was before is not kept"));
+  }
+}
+
+absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
+  FileSystem& fs = *options_.file_system;
+  for (const BadFile& bad : CheckSmallFiles(fs, layout)) Damage({.segment = 0, .path = bad.path}, 0, bad.reason);
+  const absl::StatusOr<Epoch> epoch = EpochStore::Read(fs, layout.epoch());
+  const bool whole = sound_;
+  if (whole && epoch.ok() && link_ && link_->position.epoch > *epoch) {
+    Damage({.segment = 0, .path = layout.epoch()}, 0,
+           absl::StrCat(layout.epoch(), ": says that epoch ", *epoch, " is the newest, the journal ends in epoch ",
+                        link_->position.epoch));
+  }
+  if (whole && mark && link_ && link_->position.seq < synced) {
+    Damage({.segment = 0, .path = layout.synced()}, 0,
+           absl::StrCat(layout.synced(), ": says that everything up to seq ", synced,
+                        " was synced, the journal ends with seq ", link_->position.seq));
+  }
+  KB_ASSIGN_OR_RETURN(const bool held, LeaseHeld(fs, layout));
+  if (sound_ || held || writer_alive_) return absl::OkStatus();
+  const absl::StatusOr<JournalEnd> end = FindEnd(fs, layout, mark ? &*mark : nullptr);
+  if (!end.ok()) return absl::OkStatus();  // what is wrong was said
+  const JournalTail& tail = end->tail;
+  if (tail.verdict == TailVerdict::kClean) return absl::OkStatus();
+  const bool torn = tail.verdict == TailVerdict::kTorn;
+  const std::string what = torn ? absl::StrCat(tail.what, "; nothing shows that seq ", tail.facts.bad_seq,
+                                               " was synced: the next primary keeps what is there aside, and goes on")
+                                : std::string(MessageOf(tail.Error(layout)));
+  if (options_.json) {
+    JsonLine line;
+    line.String("file", tail.path).Number("offset", tail.offset).String("kind", torn ? "torn tail" : "damaged end");
+    output_.Line(line.Number("seq", tail.facts.bad_seq).String("what", what).Take());
+  } else {
+    output_.Line(absl::StrCat(torn ? "torn tail: " : "no torn tail: ", what));
+  }
+  return absl::OkStatus();
+}
+
 }  // namespace
 
 absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output) {
   KB_ASSIGN_OR_RETURN(const std::vector<Part> parts, PartsOf(*options.file_system, options.path));
   Verifier verifier(options, output);
+  const bool journal = parts.front().segment != 0;
+  const JournalLayout layout(options.path);
+  std::optional<SyncMark> mark;
+  if (journal) {
+    if (auto opened = SyncMark::OpenForReading(*options.file_system, layout.synced()); opened.ok()) {
+      mark = *std::move(opened);
+    }
+  }
+  const Seq synced = mark ? mark->synced() : 0;
   for (const Part& part : parts) KB_RETURN_IF_ERROR(verifier.Check(part));
+  if (journal) KB_RETURN_IF_ERROR(verifier.CheckJournal(layout, mark, synced));
   return verifier.sound();
 }
 
