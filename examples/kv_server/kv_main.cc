@@ -91,6 +91,10 @@ int Main(int argc, char** argv) {
   app.add_option("--kill-hung-after", hung_s,
                  "Seconds without a sign of life, after which the standby kills the primary; 0: never")
       ->capture_default_str();
+  app.add_option(
+         "--snapshot-every", replica.snapshots.frames,
+         "Commands after which the standby takes a snapshot, and the journal is cut behind the one before; 0: never")
+      ->capture_default_str();
   double port_timeout_s = 10;
   app.add_option("--port-timeout", port_timeout_s, "Seconds to wait for a port that is in use")->capture_default_str();
   app.add_flag("--digest", digest, "Only read the journal, print how far it goes and a digest of the state, and exit");

@@ -182,6 +182,13 @@ class Failover(KvTest):
     def test_kills_under_load_when_synced(self):
         self.run_failovers("--ack", "synced")
 
+    def test_kills_under_load_with_snapshots(self):
+        self.run_failovers("--snapshot-every", "5000", "--segment-bytes", str(1 << 20))
+        snapshots = os.listdir(os.path.join(self.journal, "snapshots"))
+        self.assertTrue(snapshots)
+        segments = os.path.join(self.journal, "segments", "0000_0000")
+        self.assertNotIn("0000_0001.kekbit", os.listdir(segments), "the journal was not cut")
+
     def test_handing_over_under_load(self):
         self.run_failovers(by_command=True)
 

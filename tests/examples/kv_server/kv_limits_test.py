@@ -131,7 +131,8 @@ class Limits(KvTest):
             return result.returncode, (result.stdout + result.stderr).decode()
         code, words = run("--help")
         self.assertEqual(code, 0)
-        for option in ["--directory", "--port", "--bind", "--ack", "--segment-bytes", "--max-clients", "--digest"]:
+        for option in ["--directory", "--port", "--bind", "--ack", "--segment-bytes", "--max-clients", "--digest",
+                       "--snapshot-every"]:
             self.assertIn(option, words)
         self.assertEqual(run()[0], 2)
         self.assertEqual(run("--directory", self.journal, "--ack", "maybe")[0], 2)

@@ -126,8 +126,9 @@ class KvTest(unittest.TestCase):
             return file.read()
 
     def kv_server(self, *options):
-        return self.start(KV_SERVER, "--directory", self.journal, "--port", str(self.port), "--segment-bytes",
-                          str(8 << 20), *options)
+        if "--segment-bytes" not in options:
+            options += ("--segment-bytes", str(8 << 20))
+        return self.start(KV_SERVER, "--directory", self.journal, "--port", str(self.port), *options)
 
     def redis_server(self, port, *options):
         return self.start("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
@@ -165,4 +166,4 @@ class KvTest(unittest.TestCase):
 
 
 def main():
-    unittest.main(argv=sys.argv[:1], verbosity=2)
+    unittest.main(argv=sys.argv[:1]+sys.argv[2:], verbosity=2)
