@@ -19,7 +19,8 @@
 //   - What cereal_span_output_base.h and cereal_span_input_base.h say.
 //
 // Limits that are cereal's: a type whose load function calls binary_data() or resizes by a number that is no size tag
-// has to check that number itself; a shared_ptr to a type with load_and_construct must not come from untrusted bytes.
+// has to check that number itself; from a stream, a valarray and a forward_list take memory for as many elements as the
+// stream says it has bytes; a shared_ptr to a type with load_and_construct must not come from untrusted bytes.
 //
 // Thread safety: one thread at a time. The span outlives the archive. Part of the codecs, not for use by itself.
 
@@ -289,6 +290,18 @@ requires(!std::same_as<T, bool>) void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchiv
     LoadNumbers(archive, vector);
   } else {
     LoadSequence(archive, vector);
+  }
+}
+template <bool kPortable, typename Source, typename Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive, std::vector<bool, Allocator>& vector) {
+  cereal::size_type size = 0;
+  archive(cereal::make_size_tag(size));
+  vector.clear();
+  vector.reserve(static_cast<size_t>(std::min<uint64_t>(size, archive.backed())));
+  for (cereal::size_type i = 0; i < size; ++i) {
+    bool bit = false;
+    archive(bit);
+    vector.push_back(bit);
   }
 }
 template <bool kPortable, typename Source, typename T, typename Allocator>

@@ -56,6 +56,18 @@ absl::Status SnapshotScan::ReadTrailer() {
         file_->path(), file_bytes_ - kSnapshotTrailerBytes, file_bytes_, trailer_.magic, kSnapshotTrailerMagic,
         trailer_.file_bytes));
   }
+  // Before it is believed how long the state is: each chunk takes room in the file, and holds so much and no more.
+  const uint64_t room = file_bytes_ - kSnapshotHeaderBytes - kSnapshotTrailerBytes;
+  const bool plausible = trailer_.chunks <= room / sizeof(SnapshotChunk) &&
+                         trailer_.raw_bytes <= trailer_.chunks * header_.chunk_bytes &&
+                         (header_.compression != SnapshotCompression::kNone ||
+                          trailer_.raw_bytes == room - trailer_.chunks * sizeof(SnapshotChunk));
+  if (!plausible) {
+    return absl::DataLossError(
+        absl::StrCat(file_->path(), ": damaged at offset ", file_bytes_ - kSnapshotTrailerBytes, ": the trailer names ",
+                     trailer_.chunks, " chunks of up to ", header_.chunk_bytes, " bytes with ", trailer_.raw_bytes,
+                     " bytes of the state, which the ", room, " bytes of chunks in the file can't hold"));
+  }
   return absl::OkStatus();
 }
 

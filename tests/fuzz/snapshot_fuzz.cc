@@ -23,8 +23,8 @@ namespace {
 
 constexpr uint32_t kChunkBytes = 4096;
 
-std::string Around(Bytes bytes, uint32_t raw_bytes, uint64_t raw_bytes_claimed) {
-  return SnapshotAround(bytes, StateType<Nested>(), kChunkBytes, raw_bytes, raw_bytes_claimed);
+std::string Around(Bytes bytes, uint32_t raw_bytes) {
+  return SnapshotAround(bytes, StateType<Nested>(), kChunkBytes, raw_bytes);
 }
 
 void Require(bool condition) {
@@ -70,21 +70,21 @@ void All(const std::string& bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size == 0) return 0;
   const kekbit::Bytes bytes(data + 1, size - 1);
-  switch (data[0] % 5) {
+  switch (data[0] % 4) {
     case 0:
       kekbit::All(std::string(kekbit::AsText(bytes)));
       break;
     case 1:
-      kekbit::All(kekbit::Around(bytes, 0, 0));
+      kekbit::All(kekbit::Around(bytes, 0));
       break;
     case 2:
-      kekbit::All(kekbit::Around(bytes, kekbit::kChunkBytes, 0));
-      break;
-    case 3:
-      kekbit::All(kekbit::Around(bytes, 0, uint64_t{1} << 50));
+      kekbit::All(kekbit::Around(bytes, kekbit::kChunkBytes));
       break;
     default:
-      kekbit::All(kekbit::Around(bytes, kekbit::kChunkBytes, uint64_t{1} << 50));
+      // A chunk that is said to be compressed, and many that are not there.
+      kekbit::All(kekbit::SnapshotAround(bytes, kekbit::StateType<kekbit::Nested>(), kekbit::kChunkBytes,
+                                         static_cast<uint32_t>(bytes.size()), bytes.size() / 16 * kekbit::kChunkBytes,
+                                         bytes.size() / 16));
       break;
   }
   return 0;

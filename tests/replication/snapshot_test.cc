@@ -162,6 +162,20 @@ TEST_F(SnapshotTest, ChunksThatAreExchangedMissingOrOfAnotherSnapshotAreFound) {
   }
 }
 
+TEST_F(SnapshotTest, ATrailerThatPromisesMoreThanTheFileCanHoldIsDamage) {
+  const std::string state = NoiseOf(100);
+  const auto open = [&](uint32_t raw_bytes, uint64_t claimed, uint64_t chunks) {
+    WriteFileBytes(dir_.File("file"), SnapshotAround(AsBytes(state), {}, 64, raw_bytes, claimed, chunks));
+    return SnapshotReader::Open(fs_, dir_.File("file")).status();
+  };
+  EXPECT_THAT(open(0, 100, 2), IsOk());
+  EXPECT_THAT(open(0, 101, 2), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("101 bytes of the state")));
+  EXPECT_THAT(open(0, 84, 3), IsOk());  // for whom reads on
+  EXPECT_THAT(open(64, 128, 2), IsOk());
+  EXPECT_THAT(open(64, 129, 2), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(open(64, uint64_t{1} << 63, uint64_t{1} << 58), StatusIs(absl::StatusCode::kDataLoss));
+}
+
 TEST_F(SnapshotTest, DamageIsReportedWithPathOffsetAndBothNumbers) {
   ASSERT_THAT(WriteSnapshot(fs_, directory_, HeaderOf(1, SnapshotCompression::kNone, 64), NoiseOf(192)), IsOk());
   std::string bytes = ReadFileBytes(PathOf(1));

@@ -85,7 +85,7 @@ inline std::string TextOfSize(size_t size) {
 // chunk says to decompress to, 0: it is not compressed; `raw_bytes_claimed` is what the trailer says of all, 0: the
 // truth.
 inline std::string SnapshotAround(Bytes bytes, const SnapshotType& type, uint32_t chunk_bytes, uint32_t raw_bytes,
-                                  uint64_t raw_bytes_claimed) {
+                                  uint64_t raw_bytes_claimed = 0, uint64_t chunks_claimed = 0) {
   const auto text_of = [](const auto& value) {
     return absl::string_view(reinterpret_cast<const char*>(&value), sizeof value);
   };
@@ -108,6 +108,7 @@ inline std::string SnapshotAround(Bytes bytes, const SnapshotType& type, uint32_
     trailer.chunks += 1;
   }
   if (raw_bytes_claimed != 0) trailer.raw_bytes = raw_bytes_claimed;
+  if (chunks_claimed != 0) trailer.chunks = chunks_claimed;
   trailer.file_bytes = file.size() + sizeof trailer;
   trailer.chunk.crc32c = TrailerChecksum(crc, trailer);
   absl::StrAppend(&file, text_of(trailer));
