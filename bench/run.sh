@@ -14,7 +14,7 @@ bazel=${BAZEL:-bazel}
 out=${KEKBIT_BENCH_OUT:-${TMPDIR:-/tmp}/kekbit_bench.out}
 topics=("$@")
 if [ ${#topics[@]} -eq 0 ]; then
-  topics=(channel_write channel_read channel_concurrent round_trip wake handlers crc32c codec replica)
+  topics=(channel_write channel_read channel_concurrent round_trip wake handlers crc32c codec replica snapshot)
 fi
 
 mkdir -p "$out"
