@@ -153,7 +153,7 @@ bool KvRequestParser::CheckPending() {
   // hiredis stands behind the byte that tells what begins here, which it has kept as the task's type.
   const redisReadTask& task = reader_->rstack[std::max(reader_->ridx, 0)];
   const absl::string_view pending(reader_->buf + reader_->pos, reader_->len - reader_->pos);
-  const size_t end = pending.substr(0, limits_.line_bytes_max).find('\n');
+  const size_t end = pending.substr(0, limits_.line_bytes_max).find("\r\n");
   if (end == absl::string_view::npos) {
     if (pending.size() + 1 < limits_.line_bytes_max) return true;
     Fail(task.parent == nullptr ? "too big mbulk count string" : "too big bulk count string");

@@ -126,6 +126,13 @@ TEST(KvRequestParserTest, LimitsHoldBeforeTheBytesAreThere) {
   }
 }
 
+TEST(KvRequestParserTest, ALineFeedAloneEndsNoLength) {
+  // It once kept the limit from being looked at, and everything behind it was kept.
+  for (const char* begin : {"*1\n", "*1\r\n$1\n"}) {
+    EXPECT_THAT(Parse(begin + std::string(1 << 20, 'x'), 1000).error, HasSubstr("too big")) << begin;
+  }
+}
+
 TEST(KvRequestParserTest, LinesAreForgottenWhenTheyAreRead) {
   KvRequestParser parser;
   KvArguments request;
