@@ -1,6 +1,16 @@
 #include "kekbit/page_toucher.h"
 
+#include <pthread.h>
+
 #include <algorithm>
+#include <atomic>
+#include <memory>
+#include <utility>
+
+#include "absl/base/optimization.h"
+#include "absl/status/statusor.h"
+#include "kekbit/check.h"
+#include "kekbit/start_thread.h"
 
 namespace kekbit {
 namespace {
@@ -10,23 +20,33 @@ constexpr uint64_t kStepBytes = 512 * 1024;
 
 }  // namespace
 
-PageToucher::PageToucher() : thread_([this] { Run(); }) {}
+// Without a thread it touches nothing.
+PageToucher::PageToucher() {
+  if (absl::StatusOr<std::thread> thread = StartThread([this] { Run(); }); thread.ok()) thread_ = *std::move(thread);
+}
 
 PageToucher::~PageToucher() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 PageToucher& PageToucher::Shared() {
-  // Never destroyed: writers with static lifetime may outlive any order of destruction.
-  static PageToucher& toucher = *new PageToucher;
-  return toucher;
+  // Never destroyed: writers with static lifetime may outlive any order of destruction. A forked child has no thread of
+  // its parent's, and maybe a mutex that stays locked: it gets a toucher of its own.
+  static std::atomic<PageToucher*> shared = nullptr;
+  static const bool registered = ::pthread_atfork(nullptr, nullptr, [] { shared = nullptr; }) == 0;
+  KB_CHECK(registered);
+  if (PageToucher* const toucher = shared; ABSL_PREDICT_TRUE(toucher != nullptr)) return *toucher;
+  auto made = std::make_unique<PageToucher>();
+  PageToucher* first = nullptr;
+  return shared.compare_exchange_strong(first, made.get()) ? *made.release() : *first;
 }
 
 void PageToucher::Request(const std::shared_ptr<MappedFile>& mapping, uint64_t begin, uint64_t end) {
+  if (!thread_.joinable()) return;
   absl::MutexLock lock(&mutex_);
   ranges_.push_back({.mapping = mapping, .begin = begin, .end = end});
 }

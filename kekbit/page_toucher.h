@@ -2,7 +2,8 @@
 //
 // A store to a page of a mapping that was not stored to before is a page fault, which costs more than all the rest of
 // writing the page full. MappedFile::Touch pays many of them in one system call, here beside the writer instead of in
-// its way. A writer that gets ahead of the toucher takes the faults itself: nothing depends on it but speed.
+// its way. Without a thread, where the machine has none to give, it touches nothing. A writer that gets ahead of the
+// toucher takes the faults itself: nothing depends on it but speed.
 //
 // Thread safety: any thread.
 
@@ -28,7 +29,7 @@ class PageToucher final {
   // Leaves what is not touched yet untouched.
   ~PageToucher();
 
-  // One for the whole process; its thread starts with the first use.
+  // One for the whole process, a forked child having its own; its thread starts with the first use.
   static PageToucher& Shared();
 
   // Will touch [begin, end) of the mapping, after what was requested before. Returns at once. Whoever requests calls

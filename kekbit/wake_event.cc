@@ -8,6 +8,7 @@
 #include <climits>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "kekbit/asymmetric_fence.h"
 #include "kekbit/status_macros.h"
 
@@ -15,14 +16,27 @@ namespace kekbit {
 namespace {
 
 constexpr uint64_t kFileBytes = 64;
+// Behind the word, so that no other file is taken for an event.
+constexpr uint64_t kMagic = 0x3145'4B41'5742'4B4B;  // "KKBWAKE1" as bytes
+constexpr uint64_t kMagicOffset = 8;
 // How long a sleep may last where a waking can be missed.
 constexpr absl::Duration kUnfencedSleep = absl::Milliseconds(1);
 
 absl::StatusOr<std::unique_ptr<MappedFile>> MapWord(File& file) {
   KB_RETURN_IF_ERROR(file.CheckSupported());
+  KB_ASSIGN_OR_RETURN(const FileInfo info, file.Info());
+  if (info.size != 0 && info.size != kFileBytes) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(file.path(), ": has ", info.size, " bytes, not ", kFileBytes, ": no event of kekbit's"));
+  }
   // Also where it is long enough: it may be a hole, and then a full disk would be SIGBUS.
   KB_RETURN_IF_ERROR(file.Allocate(kFileBytes));
-  return file.Map(Access::kReadWrite, kFileBytes);
+  KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, file.Map(Access::kReadWrite, kFileBytes));
+  // Whoever comes first writes it; until then it is 0.
+  uint8_t* const magic = mapping->data() + kMagicOffset;
+  if (PeekWord(magic) == 0) PublishWord(magic, kMagic);
+  if (PeekWord(magic) == kMagic) return mapping;
+  return absl::FailedPreconditionError(absl::StrCat(file.path(), ": is no event of kekbit's"));
 }
 
 long Futex(uint32_t* word, int operation, uint32_t value, const timespec* timeout) {

@@ -34,6 +34,7 @@ namespace kekbit {
 class WakeEvent final {
  public:
   // The event in the file `path`, which is made if it is not there. The writer's call: it joins the asymmetric fence.
+  // FailedPrecondition if the file is something else.
   static absl::StatusOr<WakeEvent> OpenForWriter(FileSystem& fs, const std::string& path);
   // NotFound if the file is not there, PermissionDenied if it can't be written to; a reader then has to poll.
   static absl::StatusOr<WakeEvent> OpenForReader(FileSystem& fs, const std::string& path);

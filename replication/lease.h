@@ -32,6 +32,8 @@ class Lease final {
 
   // Shows that the holder is alive and makes progress: others see another number with each call. Best effort.
   void Beat();
+  // Whether the file's name still leads to it: not if somebody moved, replaced or deleted it.
+  absl::StatusOr<bool> IsNamed(FileSystem& fs) const;
   // The number that the holder showed last; nothing if that can't be read.
   static std::optional<uint64_t> LastBeat(FileSystem& fs, const std::string& path);
 

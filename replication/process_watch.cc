@@ -63,8 +63,17 @@ ProcessId ProcessId::Self(FileSystem& fs) {
   return {.pid = pid, .start_time = StartTime(fs, pid), .pid_namespace = PidNamespace(fs)};
 }
 
-StopEvent::StopEvent() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { KB_CHECK(fd_ >= 0); }
-StopEvent::~StopEvent() { ::close(fd_); }
+absl::StatusOr<StopEvent> StopEvent::Create() {
+  const int fd = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (fd < 0) return absl::ErrnoToStatus(errno, "eventfd");
+  return StopEvent(fd);
+}
+
+StopEvent::StopEvent(StopEvent&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+
+StopEvent::~StopEvent() {
+  if (fd_ >= 0) ::close(fd_);
+}
 
 void StopEvent::Signal() { KB_CHECK(::eventfd_write(fd_, 1) == 0); }
 

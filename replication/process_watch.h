@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "kekbit/file_system.h"
 
@@ -26,9 +27,10 @@ struct ProcessId {
 // An event by which one thread ends another's wait. Thread safety: any thread.
 class StopEvent final {
  public:
-  StopEvent();
-  StopEvent(const StopEvent&) = delete;
-  StopEvent& operator=(const StopEvent&) = delete;
+  // ResourceExhausted if the process has no descriptor left.
+  static absl::StatusOr<StopEvent> Create();
+  StopEvent(StopEvent&& other) noexcept;
+  StopEvent& operator=(StopEvent&&) = delete;
   ~StopEvent();
 
   // Ends the current wait, or the next one.
@@ -38,6 +40,7 @@ class StopEvent final {
 
  private:
   friend class ProcessWatch;
+  explicit StopEvent(int fd) : fd_(fd) {}
   int fd_;
 };
 

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/header.h"
+#include "kekbit/start_thread.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
@@ -31,6 +32,7 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   KB_RETURN_IF_ERROR(fs.CreateDirectories(options.directory));
   KB_ASSIGN_OR_RETURN(EpochStore epochs, EpochStore::Open(fs, layout.epoch()));
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
+  KB_ASSIGN_OR_RETURN(StopEvent stop_watch, StopEvent::Create());
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
   SnapshotStore::Found found;
@@ -42,11 +44,13 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
                           ? JournalReader::Open(fs, layout, data_format)
                           : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last));
   return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
-                                          std::move(mark), std::move(wake), std::move(reader), std::move(found)));
+                                          std::move(mark), std::move(wake), std::move(reader), std::move(found),
+                                          std::move(stop_watch)));
 }
 
 ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs,
-                         SyncMark mark, WakeEvent wake, JournalReader reader, SnapshotStore::Found found)
+                         SyncMark mark, WakeEvent wake, JournalReader reader, SnapshotStore::Found found,
+                         StopEvent stop_watch)
     : options_(std::move(options)),
       data_format_(data_format),
       layout_(options_.directory),
@@ -59,7 +63,8 @@ ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHook
       wake_(std::move(wake)),
       reader_(std::move(reader)),
       found_(std::move(found)),
-      poisoned_(mark_.poisoned()) {
+      poisoned_(mark_.poisoned()),
+      stop_watch_(std::move(stop_watch)) {
   snapshot_ns_ = options_.clock->MonotonicNanos();
 }
 
@@ -98,8 +103,7 @@ absl::Status ReplicaCore::Start() {
     Log(options_.logger, recovery_.bytes_cut == 0 ? LogSeverity::kInfo : LogSeverity::kWarning,
         absl::StrCat(options_.directory, ": ", recovery_.ToString()));
   }
-  if (options_.threads) StartThreads();
-  return absl::OkStatus();
+  return options_.threads ? StartThreads() : absl::OkStatus();
 }
 
 absl::Status ReplicaCore::MendAtStart() {
@@ -110,19 +114,20 @@ absl::Status ReplicaCore::MendAtStart() {
   return Recover().status();
 }
 
-void ReplicaCore::StartThreads() {
+absl::Status ReplicaCore::StartThreads() {
   if (options_.may_lead) {
     // Ready for a takeover from the beginning on.
     preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, options_.segment_bytes,
                                                   kSegmentTouchBytes);
     preparer_->Prepare();
+    KB_ASSIGN_OR_RETURN(lease_watch_, StartThread([this] { RunLeaseWatch(); }));
   }
-  loop_ = std::thread([this] { RunLoop(); });
-  if (options_.may_lead) lease_watch_ = std::thread([this] { RunLeaseWatch(); });
   const SnapshotOptions& snapshots = options_.snapshots;
   if ((snapshots.frames | snapshots.bytes) != 0 || snapshots.time > absl::ZeroDuration()) {
-    snapshots_ = std::thread([this] { RunSnapshots(); });
+    KB_ASSIGN_OR_RETURN(snapshots_, StartThread([this] { RunSnapshots(); }));
   }
+  KB_ASSIGN_OR_RETURN(loop_, StartThread([this] { RunLoop(); }));
+  return absl::OkStatus();
 }
 
 absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {

@@ -135,11 +135,11 @@ class ReplicaCore final {
   };
 
   ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
-              WakeEvent wake, JournalReader reader, SnapshotStore::Found found);
+              WakeEvent wake, JournalReader reader, SnapshotStore::Found found, StopEvent stop_watch);
 
   // If the journal's end does not fit, and there is no primary: recovers it.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  void StartThreads();
+  absl::Status StartThreads();
 
   FrameHeader Appended(Position last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     applied_ = last;
@@ -200,8 +200,10 @@ class ReplicaCore final {
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Shows those who watch that this replica is alive.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
-  // What a primary does now and then: looks for room on the disk, and has closed segments synced.
+  // What a primary does now and then: sees that its journal is still there, looks for room on the disk, and has closed
+  // segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
+  void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunLeaseWatch();
   // Watches the holder of the lease until it is dead, or there is something else to do.
   void WatchHolder();
@@ -255,6 +257,7 @@ class ReplicaCore final {
   Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one
   uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // as followed_bytes_ was then
   int64_t snapshot_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when, on the monotonic clock
+  int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when it was seen last that the journal is in its place
   int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
   bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;                 // reader_ stands where a reign began

@@ -5,6 +5,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/backoff.h"
 #include "kekbit/status_macros.h"
@@ -31,6 +32,8 @@ constexpr absl::Duration kSleepWatched = absl::Seconds(1);
 // How often a primary shows that it is alive, and how many of these signs a watcher wants to miss before it kills.
 constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
 constexpr int kMissedBeats = 4;
+// How often it looks whether its journal is still in its place.
+constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
 }  // namespace
 
@@ -62,6 +65,7 @@ bool ReplicaCore::Follow() {
     stats_->SetApplied(applied_, time_ns, reader_.segment(), reader_.offset());
   }
   const absl::Status& status = reader_.status();
+  if (status.ok() && MayPass(status_)) status_ = absl::OkStatus();  // it has passed
   if (status.ok()) return true;
   if (MayPass(status)) {
     status_ = status;
@@ -162,10 +166,23 @@ void ReplicaCore::Beat() {
   if (lease_) lease_->Beat();
 }
 
+void ReplicaCore::StopIfMoved() {
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (now < named_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
+  named_looked_ns_ = now;
+  const absl::StatusOr<bool> epochs_named = epochs_.IsNamed(*options_.file_system);
+  const absl::StatusOr<bool> lease_named = lease_->IsNamed(*options_.file_system);
+  // Who can't look does not know.
+  if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
+  Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+}
+
 void ReplicaCore::Tick() {
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
+    if (role_ != Role::kPrimary) return;
+    StopIfMoved();
     if (role_ != Role::kPrimary) return;
     commit = commit_;
   }

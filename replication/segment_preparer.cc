@@ -5,18 +5,21 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kekbit/start_thread.h"
 
 namespace kekbit {
 
 SegmentPreparer::SegmentPreparer(FileSystem& fs, const std::string& directory, uint32_t capacity, uint64_t touch_bytes)
-    : fs_(fs), directory_(directory), capacity_(capacity), touch_bytes_(touch_bytes), thread_([this] { Run(); }) {}
+    : fs_(fs), directory_(directory), capacity_(capacity), touch_bytes_(touch_bytes) {
+  if (absl::StatusOr<std::thread> thread = StartThread([this] { Run(); }); thread.ok()) thread_ = *std::move(thread);
+}
 
 SegmentPreparer::~SegmentPreparer() {
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;
   }
-  thread_.join();
+  if (thread_.joinable()) thread_.join();
 }
 
 void SegmentPreparer::Prepare() {
@@ -31,6 +34,7 @@ std::optional<PreparedChannelFile> SegmentPreparer::Take() {
 }
 
 void SegmentPreparer::Retire(ShmWriter closed) {
+  if (!thread_.joinable()) return;
   absl::MutexLock lock(&mutex_);
   retired_.push_back(std::move(closed));
 }

@@ -2,8 +2,8 @@
 //
 // To reserve the space of a segment, touch its first pages, and unmap an old one takes milliseconds; on a thread of its
 // own that is in nobody's way. A prepared segment has no name, so that nothing is left of it if the process dies. Where
-// none is ready (the writer was faster, or the disk is full) the writer makes one itself, and meets the error if there
-// is one.
+// none is ready (the writer was faster, the machine has no thread to give, or the disk is full) the writer makes one
+// itself, and meets the error if there is one.
 //
 // Thread safety: any thread.
 

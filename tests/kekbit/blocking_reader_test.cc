@@ -219,6 +219,16 @@ class WakeEventTest : public BlockingReaderTest {
   FileSystem& fs_ = FileSystem::Posix();
 };
 
+TEST_F(WakeEventTest, AnotherFileIsRefusedAndLeftAsItIs) {
+  for (const std::string& text : {std::string("somebody's notes"), std::string(64, 'x'), std::string(100, '\0')}) {
+    WriteFileBytes(wake_path_, text);
+    EXPECT_THAT(WakeEvent::OpenForWriter(fs_, wake_path_), StatusIs(StatusCode::kFailedPrecondition));
+    EXPECT_THAT(WakeEvent::OpenForReader(fs_, wake_path_), StatusIs(StatusCode::kFailedPrecondition));
+    EXPECT_EQ(ReadFileBytes(wake_path_), text);
+    ::unlink(wake_path_.c_str());
+  }
+}
+
 TEST_F(WakeEventTest, OpenForReaderWantsTheFile) {
   EXPECT_THAT(WakeEvent::OpenForReader(fs_, wake_path_), StatusIs(StatusCode::kNotFound));
   ASSERT_THAT(WakeEvent::OpenForWriter(fs_, wake_path_), IsOk());

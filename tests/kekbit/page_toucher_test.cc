@@ -1,6 +1,10 @@
 #include "kekbit/page_toucher.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <cstdint>
+#include <fstream>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -9,6 +13,8 @@
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/start_thread.h"
+#include "tests/support/child_process.h"
 
 namespace kekbit {
 namespace {
@@ -103,6 +109,66 @@ TEST(PageToucherTest, EndsWithoutFinishing) {
   }
   // 2 million steps; it had no time for them, if it began at all.
   EXPECT_TRUE(notes.touched.empty() || notes.touched.back().second < 1ull << 40);
+}
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define KEKBIT_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define KEKBIT_SANITIZED 1
+#endif
+#endif
+
+// Where the machine has no thread to give, writers take their page faults themselves.
+TEST(PageToucherTest, WithoutAThreadNothingIsTouchedAndNothingFails) {
+#ifdef KEKBIT_SANITIZED
+  GTEST_SKIP() << "a sanitizer does not live within a limit of memory";
+#endif
+  ChildProcess child([] {
+    // Room for small things, none for a thread's stack.
+    uint64_t pages = 0;
+    std::ifstream("/proc/self/statm") >> pages;
+    const rlimit little = {.rlim_cur = pages * 4096 + (4 << 20), .rlim_max = RLIM_INFINITY};
+    if (pages == 0 || ::setrlimit(RLIMIT_AS, &little) != 0) return 2;
+    auto& taken = *new std::vector<std::thread>;  // stacks that are there to be used again
+    for (;;) {
+      absl::StatusOr<std::thread> thread = StartThread([] {
+        for (;;) ::pause();
+      });
+      if (!thread.ok()) break;
+      taken.push_back(*std::move(thread));
+    }
+    PageToucher toucher;
+    NotingMapping::Notes notes;
+    const auto mapping = std::make_shared<NotingMapping>(notes);
+    toucher.Request(mapping, 0, 100);
+    toucher.Forget(mapping);
+    return notes.touched.empty() ? 0 : 4;
+  });
+  EXPECT_EQ(child.Wait(), 0);
+}
+
+// A forked child has no thread of its parent's: it used to wait for one, or to find a mutex locked for ever.
+TEST(PageToucherTest, AForkedChildHasOneOfItsOwn) {
+  NotingMapping::Notes notes;
+  notes.held = true;
+  const auto mapping = std::make_shared<NotingMapping>(notes);
+  PageToucher::Shared().Request(mapping, 0, 100);
+  ChildProcess child([] {
+    NotingMapping::Notes own;
+    const auto other = std::make_shared<NotingMapping>(own);
+    PageToucher::Shared().Request(other, 0, 100);
+    absl::MutexLock lock(&own.mutex);
+    const auto touched = [&] { return !own.touched.empty(); };
+    own.mutex.Await(absl::Condition(&touched));
+    return 0;
+  });
+  EXPECT_EQ(child.Wait(), 0);
+  {
+    absl::MutexLock lock(&notes.mutex);
+    notes.held = false;
+  }
+  PageToucher::Shared().Forget(mapping);
 }
 
 }  // namespace

@@ -53,7 +53,7 @@ TEST(ProcessWatchTest, SeesADeathBySigkill) {
   ChildProcess child = Sleeper(words);
   std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
   ASSERT_TRUE(watch.has_value());
-  StopEvent stop;
+  StopEvent stop = StopEvent::Create().value();
   child.Signal(SIGKILL);
   watch->Wait(stop, kLong);  // ends, or the test does not
   EXPECT_EQ(child.Wait(), -SIGKILL);
@@ -65,7 +65,7 @@ TEST(ProcessWatchTest, ADeathThatWasBeforeTheWaitEndsItAtOnce) {
   std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
   ASSERT_TRUE(watch.has_value());
   child.Kill();
-  StopEvent stop;
+  StopEvent stop = StopEvent::Create().value();
   watch->Wait(stop, kLong);
 }
 
@@ -75,7 +75,7 @@ TEST(ProcessWatchTest, AStoppedProcessIsNotDead) {
   std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
   ASSERT_TRUE(watch.has_value());
   child.Signal(SIGSTOP);
-  StopEvent stop;
+  StopEvent stop = StopEvent::Create().value();
   const absl::Time begin = absl::Now();
   watch->Wait(stop, absl::Milliseconds(50));
   EXPECT_GE(absl::Now() - begin, absl::Milliseconds(45));
@@ -111,7 +111,7 @@ TEST(ProcessWatchTest, StopEndsTheWait) {
   ChildProcess child = Sleeper(words);
   std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
   ASSERT_TRUE(watch.has_value());
-  StopEvent stop;
+  StopEvent stop = StopEvent::Create().value();
   std::thread stopper([&stop] { stop.Signal(); });
   watch->Wait(stop, kLong);
   stopper.join();
@@ -120,7 +120,7 @@ TEST(ProcessWatchTest, StopEndsTheWait) {
 }
 
 TEST(StopEventTest, IsSignalledOnce) {
-  StopEvent stop;
+  StopEvent stop = StopEvent::Create().value();
   EXPECT_FALSE(stop.Wait(absl::ZeroDuration()));
   stop.Signal();
   stop.Signal();

@@ -63,6 +63,18 @@ TEST_F(ReplicaTest, AFencedPrimaryWithoutItsJournalStops) {
   EXPECT_THAT(primary->Execute("three"), StatusIs(absl::StatusCode::kAborted));
 }
 
+// An idle primary used to find out at its next roll.
+TEST_F(ReplicaTest, APrimaryNoticesThatItsJournalIsGone) {
+  const auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  clock_.Advance(2 * kSecondNs);
+  ASSERT_THAT(primary->Poll(), IsOk());
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).lease()), IsOk());
+  clock_.Advance(2 * kSecondNs);
+  EXPECT_THAT(primary->Poll(), StatusIs(absl::StatusCode::kAborted, HasSubstr("moved, replaced or deleted")));
+  EXPECT_EQ(primary->role(), Role::kStopped);
+}
+
 TEST_F(ReplicaTest, StepDownHandsOverAndFollows) {
   const auto primary = Open(Polled());
   const auto standby = Open(Polled());
