@@ -12,6 +12,9 @@
 namespace kekbit {
 namespace {
 
+// How often, a millisecond apart, a replica that starts looks whether another one has recovered the journal's end.
+constexpr int kLooksAtRecovery = 2'000;
+
 uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
 }  // namespace
@@ -107,11 +110,16 @@ absl::Status ReplicaCore::Start() {
 }
 
 absl::Status ReplicaCore::MendAtStart() {
-  const absl::Status& status = reader_.status();
-  if (status.ok() || MayPass(status)) return absl::OkStatus();
-  // What does not fit is torn, or damage. While a primary lives that is not for this replica to tell.
-  if (!absl::IsDataLoss(status) || !options_.may_lead || !AcquireLease()) return status;
-  return Recover().status();
+  // What does not fit is torn, or damage. Who holds the lease tells; it may be about to, and then there is more to
+  // read.
+  for (int looks = 0; absl::IsDataLoss(reader_.status()) && options_.may_lead && looks < kLooksAtRecovery; ++looks) {
+    if (AcquireLease()) return Recover().status();
+    absl::SleepFor(absl::Milliseconds(1));
+    KB_RETURN_IF_ERROR(reader_.LookAgain());
+    while (Follow()) {
+    }
+  }
+  return MayPass(reader_.status()) ? absl::OkStatus() : reader_.status();
 }
 
 absl::Status ReplicaCore::StartThreads() {
