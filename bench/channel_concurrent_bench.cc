@@ -4,8 +4,15 @@
 //   backoff     the reader waits with kekbit::Backoff, the default
 //   spin        the reader asks again at once
 //   spin_pause  the reader asks again after one pause of the processor
+//
+// What the machine alone costs is measured in the same run: transfer_ns, a bare scan by the second process of records
+// that the first wrote before, when neither waits for the other: what it takes to bring the bytes from one processor's
+// cache to the other's. And bare_ns: a bare writer and a bare scanning reader at once, with the same waiting. of_bare
+// is the ratio to the greater of both limits.
 
+#include <algorithm>
 #include <cstdint>
+#include <cstring>
 #include <memory>
 #include <vector>
 
@@ -83,6 +90,64 @@ void ReadKinds(const std::string& path, uint64_t payload_bytes, uint64_t records
   shared.done.Set(static_cast<uint64_t>(NowNanos()));
 }
 
+// The same without any of our code: records of length, payload and WATERMARK in memory that both map.
+struct BareShared {
+  LoneWord ready;
+  LoneWord go;
+  LoneWord done;
+  alignas(4096) uint8_t data[kBytes + kLengthBytes] = {};
+};
+
+template <typename Waiting>
+void ScanKinds(uint64_t payload_bytes, uint64_t records, BareShared& shared) {
+  for (uint64_t at = 0; at < kBytes; at += 4096) benchmark::DoNotOptimize(PeekWord(shared.data + at));
+  const Payloads payloads(payload_bytes);
+  Waiting waiting;
+  shared.ready.Set(1);
+  shared.go.Await(1);
+  const int64_t begin = NowNanos();
+  const uint8_t* at = shared.data;
+  for (uint64_t seen = 0; seen < records;) {
+    const uint64_t length = AcquireWord(at);
+    if (length == kWatermark) {
+      waiting.Wait();
+      continue;
+    }
+    waiting.Found();
+    const Bytes wanted = payloads.Of(seen);
+    KB_CHECK(length == wanted.size() && at[kLengthBytes] == wanted.front() &&
+             at[kLengthBytes + length - 1] == wanted.back());
+    at += RecordBytes(length);
+    ++seen;
+  }
+  shared.done.Set(static_cast<uint64_t>(NowNanos() - begin));
+}
+
+void WriteBare(uint8_t* at, uint64_t payload_bytes, uint64_t records) {
+  const Payloads payloads(payload_bytes);
+  for (uint64_t i = 0; i < records; ++i) {
+    const Bytes payload = payloads.Of(i);
+    std::memcpy(at + kLengthBytes, payload.data(), payload.size());
+    PrepareWord(at + RecordBytes(payload.size()), kWatermark);
+    PublishWord(at, payload.size());
+    at += RecordBytes(payload.size());
+  }
+}
+
+// Nanoseconds a record: of a scan behind a writer that is done, or at once with it.
+template <typename Waiting>
+double ScanBare(uint64_t payload_bytes, uint64_t records, bool at_once) {
+  Partner<BareShared> reader([&](BareShared& shared) { ScanKinds<Waiting>(payload_bytes, records, shared); });
+  BareShared& shared = reader.shared();
+  shared.ready.Await(1);
+  PrepareWord(shared.data, kWatermark);
+  if (at_once) shared.go.Set(1);
+  WriteBare(shared.data, payload_bytes, records);
+  shared.go.Set(1);
+  reader.Join();
+  return static_cast<double>(shared.done.Get()) / static_cast<double>(records);
+}
+
 double WriteAlone(uint64_t payload_bytes, uint64_t records) {
   const Payloads payloads(payload_bytes);
   BenchChannel channel(Medium::kMemory, kBytes, {.touch_ahead_bytes = 0});
@@ -107,9 +172,24 @@ template <typename Waiting>
 void BM_Concurrent(benchmark::State& state) {
   const auto payload_bytes = static_cast<uint64_t>(state.range(0));
   const uint64_t records = RecordsIn(kBytes, payload_bytes);
+  Figures transfer;
+  Figures bare;
+  Figures of_bare;
   Compare(
-      state, [&] { return WriteWithReader<Waiting>(payload_bytes, records); },
+      state,
+      [&] {
+        const double ours = WriteWithReader<Waiting>(payload_bytes, records);
+        const double alone = ScanBare<WithSpin>(payload_bytes, records, false);
+        const double at_once = ScanBare<Waiting>(payload_bytes, records, true);
+        transfer.Add(alone);
+        bare.Add(at_once);
+        of_bare.Add(ours / std::max(alone, at_once));
+        return ours;
+      },
       [&] { return WriteAlone(payload_bytes, records); });
+  state.counters["transfer_ns"] = transfer.Median();
+  state.counters["bare_ns"] = bare.Median();
+  state.counters["of_bare"] = of_bare.Median();
 }
 
 void Sizes(benchmark::internal::Benchmark* benchmark) {
