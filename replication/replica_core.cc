@@ -35,7 +35,11 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   KB_RETURN_IF_ERROR(fs.CreateDirectories(options.directory));
   KB_ASSIGN_OR_RETURN(EpochStore epochs, EpochStore::Open(fs, layout.epoch()));
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
-  KB_ASSIGN_OR_RETURN(StopEvent stop_watch, StopEvent::Create());
+  KB_ASSIGN_OR_RETURN(StopEvent loop, StopEvent::Create());
+  KB_ASSIGN_OR_RETURN(StopEvent lease_watch, StopEvent::Create());
+  KB_ASSIGN_OR_RETURN(StopEvent snapshots_event, StopEvent::Create());
+  Events events = {
+      .loop = std::move(loop), .lease_watch = std::move(lease_watch), .snapshots = std::move(snapshots_event)};
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
   SnapshotStore::Found found;
@@ -48,12 +52,11 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
                           : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last));
   return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
                                           std::move(mark), std::move(wake), std::move(reader), std::move(found),
-                                          std::move(stop_watch)));
+                                          std::move(events)));
 }
 
 ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs,
-                         SyncMark mark, WakeEvent wake, JournalReader reader, SnapshotStore::Found found,
-                         StopEvent stop_watch)
+                         SyncMark mark, WakeEvent wake, JournalReader reader, SnapshotStore::Found found, Events events)
     : options_(std::move(options)),
       data_format_(data_format),
       layout_(options_.directory),
@@ -67,7 +70,7 @@ ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHook
       reader_(std::move(reader)),
       found_(std::move(found)),
       poisoned_(mark_.poisoned()),
-      stop_watch_(std::move(stop_watch)) {
+      events_(std::move(events)) {
   snapshot_ns_ = options_.clock->MonotonicNanos();
 }
 
@@ -77,7 +80,9 @@ ReplicaCore::~ReplicaCore() {
     stopping_ = true;
     if (saver_ != nullptr) saver_->Cancel();
   }
-  stop_watch_.Signal();
+  events_.loop.Signal();
+  events_.lease_watch.Signal();
+  events_.snapshots.Signal();
   wake_.Notify();
   if (snapshots_.joinable()) snapshots_.join();
   if (lease_watch_.joinable()) lease_watch_.join();
@@ -270,6 +275,7 @@ void ReplicaCore::Stop(const absl::Status& why) {
   writer_.reset();
   lease_.reset();
   lease_held_ = false;
+  events_.loop.Signal();
 }
 
 void ReplicaCore::EndReign() {
@@ -278,7 +284,8 @@ void ReplicaCore::EndReign() {
   writer_.reset();
   lease_.reset();
   lease_held_ = false;
-  stop_watch_.Signal();
+  events_.loop.Signal();
+  events_.lease_watch.Signal();
 }
 
 void ReplicaCore::Complain(const absl::Status& error, absl::string_view what) {

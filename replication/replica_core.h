@@ -128,6 +128,12 @@ class ReplicaCore final {
   RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // By which a thread's wait is ended; on descriptors.
+  struct Events {
+    StopEvent loop;
+    StopEvent lease_watch;
+    StopEvent snapshots;
+  };
   struct Change {
     Role role;
     Epoch epoch;
@@ -135,7 +141,7 @@ class ReplicaCore final {
   };
 
   ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
-              WakeEvent wake, JournalReader reader, SnapshotStore::Found found, StopEvent stop_watch);
+              WakeEvent wake, JournalReader reader, SnapshotStore::Found found, Events events);
 
   // If the journal's end does not fit, and there is no primary: recovers it.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -272,7 +278,7 @@ class ReplicaCore final {
 
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> lease_held_ = false;  // the loop's sign that lease_ is there
-  StopEvent stop_watch_;
+  Events events_;
   std::thread loop_;
   std::thread lease_watch_;
   std::thread snapshots_;

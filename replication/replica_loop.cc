@@ -109,14 +109,11 @@ void ReplicaCore::RunLoop() {
         RunFollower();
         break;
       }
-      case Role::kPrimary: {
+      case Role::kPrimary:
         Tick();
-        absl::MutexLock lock(&mutex_);
-        const auto changed = [this]()
-                                 ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return role_ != Role::kPrimary || stopping_; };
-        mutex_.AwaitWithTimeout(absl::Condition(&changed), kTickEvery);
+        // Not a condition of mutex_: each command would have to look at that.
+        events_.loop.Wait(kTickEvery);
         break;
-      }
       case Role::kStopped:
         ReportRole();
         return;
@@ -203,7 +200,7 @@ void ReplicaCore::RunLeaseWatch() {
     if (now == Role::kStopped) return;
     if (now == Role::kPrimary || lease_held_) {
       Beat();
-      stop_watch_.Wait(kTickEvery);
+      events_.lease_watch.Wait(kTickEvery);
     } else if (AcquireLease()) {
       wake_.Notify();
     } else {
@@ -217,16 +214,16 @@ void ReplicaCore::WatchHolder() {
   const std::optional<ProcessId> holder = Lease::Holder(fs, layout_.lease());
   std::optional<ProcessWatch> watch = holder ? ProcessWatch::Open(fs, *holder) : std::nullopt;
   if (!watch) {
-    stop_watch_.Wait(kAskEvery);
+    events_.lease_watch.Wait(kAskEvery);
     return;
   }
   if (options_.kill_hung_primary_after == absl::InfiniteDuration() || *holder == ProcessId::Self(fs)) {
-    watch->Wait(stop_watch_, kSleepWatched);
+    watch->Wait(events_.lease_watch, kSleepWatched);
   } else {
     // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
     const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
     for (int missed = 0; missed < kMissedBeats; ++missed) {
-      if (watch->Wait(stop_watch_, options_.kill_hung_primary_after / kMissedBeats)) break;
+      if (watch->Wait(events_.lease_watch, options_.kill_hung_primary_after / kMissedBeats)) break;
       if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return;
       if (missed + 1 < kMissedBeats) continue;
       if (absl::Status killed = watch->Kill(); !killed.ok()) {
@@ -235,7 +232,7 @@ void ReplicaCore::WatchHolder() {
                                                            ", hangs and can't be killed: ", killed.message()));
         return;
       }
-      watch->Wait(stop_watch_, kSleepWatched);
+      watch->Wait(events_.lease_watch, kSleepWatched);
     }
   }
   absl::MutexLock lock(&mutex_);

@@ -181,11 +181,9 @@ void ReplicaCore::TakeDueSnapshot() {
 }
 
 void ReplicaCore::RunSnapshots() {
-  while (!stopping_) {
+  while (!stopping_ && role() != Role::kStopped) {
     TakeDueSnapshot();
-    absl::MutexLock lock(&mutex_);
-    const auto over = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || role_ == Role::kStopped; };
-    if (mutex_.AwaitWithTimeout(absl::Condition(&over), kLookEvery)) return;
+    events_.snapshots.Wait(kLookEvery);
   }
 }
 
