@@ -69,7 +69,7 @@ bool ReplicaCore::Follow() {
   if (status.ok()) return true;
   if (MayPass(status)) {
     status_ = status;
-  } else if (!starting_ && !absl::IsOutOfRange(status)) {
+  } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status)) {  // who holds the lease may yet mend it
     Stop(status);
   }
   return false;

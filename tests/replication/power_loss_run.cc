@@ -141,7 +141,7 @@ void PowerLossRun::Crash(Life& life, absl::string_view tag) {
     CheckImage(life, *after, true);
     if (Done()) return;
   }
-  if (!random_.OneIn(4)) return;
+  if (!life.disk.failed() && !random_.OneIn(4)) return;
   ++report_.deaths;
   CheckImage(life, *life.disk.AfterDeath(), false);
 }
@@ -151,7 +151,9 @@ void PowerLossRun::CheckImage(Life& life, SimulatedDisk& after, bool power_loss)
   if (power_loss) report_.distinct += seen_.insert(hash).second;
   const uint64_t wanted = MixHash(life.history.submitted.size() * 2 + power_loss, life.history.synced);
   if (!checked_.insert(MixHash(hash, wanted + life.recovering)).second) return;
-  if (life.depth + 1 < options_.depth_max && random_.OneIn(kLiveOnOneIn[life.depth])) {
+  // Rare, and worth a look: memory is ahead of the disk.
+  const bool doubtful = !power_loss && life.disk.failed();
+  if (life.depth + 1 < options_.depth_max && random_.OneIn(doubtful ? 2 : kLiveOnOneIn[life.depth])) {
     History history = life.history;
     history.doubtful = !power_loss && (history.doubtful || life.disk.failed());
     Live(after, history, life.depth + 1, power_loss);
