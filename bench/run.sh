@@ -3,6 +3,7 @@
 #
 #   bench/run.sh                      all of them, from the repository's root; some minutes on a quiet machine
 #   bench/run.sh channel_write wake   some
+#   bench/run.sh replication          those of journals and replicas
 #   KEKBIT_BENCH_DIRECTORY=/mnt/ssd bench/run.sh channel_write     where the rows "on disk" lie
 #
 # BAZEL names another bazel, BAZEL_FLAGS are its startup flags (--output_base=...), KEKBIT_BENCH_FLAGS go to each
@@ -12,10 +13,13 @@ cd "$(dirname "$0")/.."
 
 bazel=${BAZEL:-bazel}
 out=${KEKBIT_BENCH_OUT:-${TMPDIR:-/tmp}/kekbit_bench.out}
-topics=("$@")
-if [ ${#topics[@]} -eq 0 ]; then
-  topics=(channel_write channel_read channel_concurrent round_trip wake handlers crc32c codec replica snapshot)
-fi
+channels=(channel_write channel_read channel_concurrent round_trip wake handlers crc32c codec)
+replication=(replica journal segment group_commit replay snapshot)
+topics=()
+for topic in "$@"; do
+  if [ "$topic" = replication ]; then topics+=("${replication[@]}"); else topics+=("$topic"); fi
+done
+if [ ${#topics[@]} -eq 0 ]; then topics=("${channels[@]}" "${replication[@]}"); fi
 
 mkdir -p "$out"
 targets=("${topics[@]/#///bench:}")

@@ -26,7 +26,7 @@ MAY_INCLUDE = {
     "replication/bridge": ["kekbit", "replication"],
     "examples": EVERYTHING_BUT_TESTS,
     "tools": EVERYTHING_BUT_TESTS,
-    "bench": EVERYTHING_BUT_TESTS + ["tests/support"],
+    "bench": EVERYTHING_BUT_TESTS + ["tests/support", "examples"],
     "tests": EVERYTHING_BUT_TESTS + ["tests", "tests/support", "examples", "tools", "bench"],
     "tests/support": EVERYTHING_BUT_TESTS,
     "third_party": [],

@@ -1,0 +1,89 @@
+// Journals to measure, on the disk or in memory; the directory goes with them. Whatever fails ends the process.
+
+#ifndef KEKBIT_BENCH_JOURNALS_H_
+#define KEKBIT_BENCH_JOURNALS_H_
+
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <string>
+
+#include "absl/base/optimization.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "bench/channels.h"
+#include "kekbit/bytes.h"
+#include "kekbit/check.h"
+#include "kekbit/clock.h"
+#include "replication/epoch_store.h"
+#include "replication/group_commit.h"
+#include "replication/journal_layout.h"
+#include "replication/journal_writer.h"
+#include "replication/segment_preparer.h"
+#include "replication/sync_mark.h"
+
+namespace kekbit::bench {
+
+// A directory that is not there yet, and goes with this.
+class BenchDirectory final {
+ public:
+  explicit BenchDirectory(Medium medium) : path_(FreshPath(medium) + ".journal") { std::filesystem::remove_all(path_); }
+  BenchDirectory(const BenchDirectory&) = delete;
+  BenchDirectory& operator=(const BenchDirectory&) = delete;
+  ~BenchDirectory() { std::filesystem::remove_all(path_); }
+
+  const std::string& path() const { return path_; }
+
+ private:
+  const std::string path_;
+};
+
+// A new journal and its writer, with everything that a primary gives it.
+class BenchJournal final {
+ public:
+  BenchJournal(Medium medium, uint32_t segment_bytes)
+      : directory_(medium),
+        layout_(MadeDirectory(directory_.path())),
+        epochs_(EpochStore::Open(FileSystem::Posix(), layout_.epoch()).value()),
+        mark_(SyncMark::Open(FileSystem::Posix(), layout_.synced()).value()),
+        preparer_(FileSystem::Posix(), layout_.directory(), segment_bytes, kSegmentTouchBytes),
+        commit_({.layout = layout_, .mark = &mark_, .epoch = 1}),
+        writer_(JournalWriter::Begin(
+                    {.layout = layout_, .segment_bytes = segment_bytes, .preparer = &preparer_, .commit = &commit_},
+                    epochs_, epochs_.Grant(0).value(), {}, 1, Clock::System().RealtimeNanos())
+                    .value()) {}
+  BenchJournal(const BenchJournal&) = delete;
+  BenchJournal& operator=(const BenchJournal&) = delete;
+
+  // A command of these bytes, at the time it is now.
+  void Append(Bytes command) {
+    const auto encode = [command](MutableBytes to) -> absl::StatusOr<size_t> {
+      if (ABSL_PREDICT_FALSE(command.size() > to.size())) return absl::ResourceExhaustedError("");
+      std::memcpy(to.data(), command.data(), command.size());
+      return command.size();
+    };
+    KB_CHECK(writer_.Append(encode, Clock::System().RealtimeNanos()).ok());
+  }
+
+  const JournalLayout& layout() const { return layout_; }
+  JournalWriter& writer() { return writer_; }
+  GroupCommit& commit() { return commit_; }
+
+ private:
+  static const std::string& MadeDirectory(const std::string& path) {
+    KB_CHECK(FileSystem::Posix().CreateDirectories(path).ok());
+    return path;
+  }
+
+  const BenchDirectory directory_;
+  const JournalLayout layout_;
+  EpochStore epochs_;
+  SyncMark mark_;
+  SegmentPreparer preparer_;
+  GroupCommit commit_;
+  JournalWriter writer_;
+};
+
+}  // namespace kekbit::bench
+
+#endif  // KEKBIT_BENCH_JOURNALS_H_
