@@ -37,6 +37,7 @@ struct DemoOptions {
   int kills = 2;
   std::string directory;
   std::string ledger;
+  std::string ack = "published";
 };
 
 class Demo {
@@ -68,7 +69,8 @@ class Demo {
 
   absl::StatusOr<std::unique_ptr<LedgerProcess>> StartProcess(absl::string_view role) {
     KB_ASSIGN_OR_RETURN(auto process, LedgerProcess::Start(options_.ledger, options_.directory,
-                                                           JoinPath(options_.directory, "ledger.log"), {"--spin"}));
+                                                           JoinPath(options_.directory, "ledger.log"),
+                                                           {"--spin", "--ack", options_.ack}));
     Say(absl::StrFormat("started the %s, process %d", role, process->pid()));
     return process;
   }
@@ -183,6 +185,9 @@ int Main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--kills", options.kills, "How often to kill the primary")
       ->check(CLI::Range(1, 100))
+      ->capture_default_str();
+  app.add_option("--ack", options.ack, "When a command is acknowledged: published or synced")
+      ->check(CLI::IsMember({"published", "synced"}))
       ->capture_default_str();
   app.add_option("-d,--directory", options.directory,
                  "An empty or new one for the journal, kept; without: a temporary one, removed at the end");

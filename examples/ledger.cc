@@ -2,8 +2,12 @@
 //
 //   ledger serve --directory /tmp/bank     # first: the primary; reads commands from its input, answers on its output
 //   ledger serve --directory /tmp/bank     # again, elsewhere: the standby; takes over when the primary dies
+//
+// The primary hands over to the standby when it reads step-down, or gets SIGUSR1.
 
 #include <fcntl.h>
+#include <poll.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -12,6 +16,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,16 +24,16 @@
 #include "absl/strings/str_cat.h"
 #include "examples/ledger_protocol.h"
 #include "examples/ledger_state.h"
+#include "kekbit/status_macros.h"
 #include "replication/replica.h"
 
 namespace kekbit::examples {
 namespace {
 
 struct ServeOptions {
-  std::string directory;
   std::string input = "-";
-  uint32_t segment_bytes = 64u << 20;
   bool spin = false;
+  ReplicaOptions replica;
 };
 
 int Fail(const std::string& message) {
@@ -50,25 +55,30 @@ bool WriteAll(absl::string_view text) {
 // Cuts the input into lines, and answers them. Of a line longer than any command needs, only that it is bad is kept.
 class Session {
  public:
-  explicit Session(Replica<Ledger>& replica) : replica_(replica) {}
+  Session(Replica<Ledger>& replica, Ack ack) : replica_(replica), ack_(ack) {}
 
-  // Submits all whole lines, and answers them together when the last of them is acknowledged.
+  // Submits all whole lines, and answers them together when the last of them is acknowledged. Behind a step-down it
+  // takes no more: steps_down().
   absl::Status Take(absl::string_view input, std::string* answers) {
     pending_.append(input.data(), input.size());
+    steps_down_ = false;
     absl::Status status;
     size_t begin = 0;
-    for (size_t end; status.ok() && (end = pending_.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    for (size_t end; status.ok() && !steps_down_ && (end = pending_.find('\n', begin)) != std::string::npos;
+         begin = end + 1) {
       ++number_;
       if (std::exchange(too_long_, false)) continue;
-      status = Answer(replica_, absl::string_view(pending_).substr(begin, end - begin), number_, answers);
+      const auto request = ParseRequest(absl::string_view(pending_).substr(begin, end - begin));
+      steps_down_ = request.ok() && std::holds_alternative<StepDown>(*request);
+      status = Answer(replica_, request, number_, answers);
     }
     pending_.erase(0, begin);
-    if (pending_.size() > kLineBytesMax) {
+    if (pending_.size() > kLineBytesMax && !steps_down_) {
       if (!std::exchange(too_long_, true)) absl::StrAppend(answers, "error line ", number_ + 1, ": too long\n");
       pending_.clear();
     }
     if (!status.ok()) return status;
-    return replica_.WaitFor(replica_.applied(), Ack::kPublished, absl::InfiniteDuration());
+    return replica_.WaitFor(replica_.applied(), ack_, absl::InfiniteDuration());
   }
 
   // The input's end ends its last line, too.
@@ -76,59 +86,160 @@ class Session {
     return pending_.empty() && !too_long_ ? absl::OkStatus() : Take("\n", answers);
   }
 
+  // Whether what was taken last ends with a step-down: everything before it is acknowledged.
+  bool steps_down() const { return steps_down_; }
+
  private:
   static constexpr size_t kLineBytesMax = 1 << 20;
 
   Replica<Ledger>& replica_;
-  std::string pending_;    // the beginning of a line whose end has not come yet
-  bool too_long_ = false;  // that line is being skipped
+  const Ack ack_;
+  std::string pending_;      // the beginning of a line whose end has not come yet
+  bool too_long_ = false;    // that line is being skipped
+  bool steps_down_ = false;  // behind it whole lines may be pending, too
   uint64_t number_ = 0;
 };
 
-int Serve(Replica<Ledger>& replica, int input) {
-  Session session(replica);
-  char buffer[64 * 1024];
-  for (bool more = true; more;) {
-    const ssize_t n = ::read(input, buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return Fail(absl::StrCat("can't read the input: ", std::strerror(errno)));
-    more = n > 0;
-    std::string answers;
-    const absl::Status status =
-        more ? session.Take(absl::string_view(buffer, static_cast<size_t>(n)), &answers) : session.TakeEnd(&answers);
-    if (!status.ok()) return Fail(std::string(status.message()));
-    if (!WriteAll(answers)) return Fail(absl::StrCat("can't write the answers: ", std::strerror(errno)));
-  }
-  return 0;
+// A file descriptor that can be read when SIGUSR1 came. To be made before there are other threads.
+int MakeHandOverSignal() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  ::sigaddset(&signals, SIGUSR1);
+  ::sigprocmask(SIG_BLOCK, &signals, nullptr);
+  return ::signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
-int RunServe(const ServeOptions& options) {
+class Server {
+ public:
+  Server(Replica<Ledger>& replica, const ReplicaOptions& options, int input, int hand_over)
+      : replica_(replica),
+        session_(replica, options.ack),
+        directory_(options.directory),
+        input_(input),
+        hand_over_(hand_over) {}
+
+  // Stands by until it is primary, serves the input until it hands over, and so on until the input ends.
+  absl::Status Run() {
+    KB_RETURN_IF_ERROR(AwaitPrimary());
+    for (bool more = true; more;) {
+      KB_ASSIGN_OR_RETURN(const bool asked, AwaitInput());
+      std::string answers;
+      bool steps_down = asked;
+      if (!asked) {
+        const ssize_t n = ::read(input_, buffer_, sizeof buffer_);
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) return absl::InternalError(absl::StrCat("can't read the input: ", std::strerror(errno)));
+        more = n > 0;
+        KB_RETURN_IF_ERROR(more ? session_.Take(absl::string_view(buffer_, static_cast<size_t>(n)), &answers)
+                                : session_.TakeEnd(&answers));
+        steps_down = session_.steps_down();
+      }
+      while (steps_down) {
+        KB_RETURN_IF_ERROR(HandOver(std::exchange(answers, {})));
+        KB_RETURN_IF_ERROR(session_.Take("", &answers));  // lines that came with the step-down
+        steps_down = session_.steps_down();
+      }
+      KB_RETURN_IF_ERROR(Say(answers));
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  static absl::Status Say(absl::string_view answers) {
+    if (WriteAll(answers)) return absl::OkStatus();
+    return absl::InternalError(absl::StrCat("can't write the answers: ", std::strerror(errno)));
+  }
+
+  // Until there is input, or its end; true if there is a SIGUSR1 first.
+  absl::StatusOr<bool> AwaitInput() {
+    pollfd polls[] = {{.fd = input_, .events = POLLIN, .revents = 0},
+                      {.fd = hand_over_, .events = POLLIN, .revents = 0}};
+    while (::poll(polls, 2, -1) < 0) {
+      if (errno != EINTR) return absl::InternalError(absl::StrCat("poll: ", std::strerror(errno)));
+    }
+    return TakeSignal();
+  }
+
+  bool TakeSignal() {
+    signalfd_siginfo signal = {};
+    return ::read(hand_over_, &signal, sizeof signal) == static_cast<ssize_t>(sizeof signal);
+  }
+
+  // Gives the answers, the last of which says that it is done, then stands by.
+  absl::Status HandOver(absl::string_view answers) {
+    std::fprintf(stderr, "ledger: steps down on %s\n", directory_.c_str());
+    KB_RETURN_IF_ERROR(replica_.StepDown());
+    KB_RETURN_IF_ERROR(Say(answers));
+    return AwaitPrimary();
+  }
+
+  absl::Status AwaitPrimary() {
+    // A moment for a replica that finds the journal free; then it is worth a word.
+    if (!replica_.WaitForRole(Role::kPrimary, absl::Milliseconds(200)) && replica_.role() == Role::kFollower) {
+      const absl::Status status = replica_.status();
+      std::fprintf(stderr, "ledger: standby on %s at seq %llu; %s\n", directory_.c_str(),
+                   static_cast<unsigned long long>(replica_.applied().seq),
+                   status.ok() ? "takes over when the primary is gone"
+                               : absl::StrCat("can't become primary, trying again: ", status.message()).c_str());
+    }
+    if (!replica_.WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return replica_.status();
+    const Position position = replica_.applied();
+    std::fprintf(stderr, "ledger: primary on %s in epoch %llu, at seq %llu\n", directory_.c_str(),
+                 static_cast<unsigned long long>(position.epoch), static_cast<unsigned long long>(position.seq));
+    static_cast<void>(TakeSignal());  // it was for the standby, which has nothing to hand over
+    return absl::OkStatus();
+  }
+
+  Replica<Ledger>& replica_;
+  Session session_;
+  const std::string directory_;
+  const int input_;
+  const int hand_over_;
+  char buffer_[64 * 1024] = {};
+};
+
+int RunServe(ServeOptions options) {
   int input = STDIN_FILENO;
   if (options.input != "-") {
     input = ::open(options.input.c_str(), O_RDONLY | O_CLOEXEC);
     if (input < 0) return Fail(absl::StrCat(options.input, ": ", std::strerror(errno)));
   }
-  ReplicaOptions replica_options;
-  replica_options.directory = options.directory;
-  replica_options.segment_bytes = options.segment_bytes;
-  replica_options.wait = options.spin ? Wait::kSpin : Wait::kSleep;
-  auto replica = Replica<Ledger>::Open(std::move(replica_options));
+  const int hand_over = MakeHandOverSignal();
+  options.replica.wait = options.spin ? Wait::kSpin : Wait::kSleep;
+  options.replica.on_takeover = [](const TakeoverReport& report) {
+    std::fprintf(stderr, "ledger: takeover: %s\n", report.ToString().c_str());
+  };
+  auto replica = Replica<Ledger>::Open(options.replica);
   if (!replica.ok()) return Fail(std::string(replica.status().message()));
-  // A moment for a replica that finds the journal free; then it is worth a word.
-  if (!(*replica)->WaitForRole(Role::kPrimary, absl::Milliseconds(200)) && (*replica)->role() == Role::kFollower) {
-    const absl::Status status = (*replica)->status();
-    std::fprintf(stderr, "ledger: standby on %s at seq %llu; %s\n", options.directory.c_str(),
-                 static_cast<unsigned long long>((*replica)->applied().seq),
-                 status.ok() ? "takes over when the primary is gone"
-                             : absl::StrCat("can't become primary, trying again: ", status.message()).c_str());
-  }
-  if (!(*replica)->WaitForRole(Role::kPrimary, absl::InfiniteDuration())) {
-    return Fail(std::string((*replica)->status().message()));
-  }
-  const Position position = (*replica)->applied();
-  std::fprintf(stderr, "ledger: primary on %s in epoch %llu, at seq %llu\n", options.directory.c_str(),
-               static_cast<unsigned long long>(position.epoch), static_cast<unsigned long long>(position.seq));
-  return Serve(**replica, input);
+  std::fprintf(stderr, "ledger: opened %s: %s\n", options.replica.directory.c_str(),
+               (*replica)->recovery().ToString().c_str());
+  const absl::Status status = Server(**replica, options.replica, input, hand_over).Run();
+  return status.ok() ? 0 : Fail(std::string(status.message()));
+}
+
+void AddOptions(CLI::App& serve, ServeOptions& options) {
+  static const std::map<std::string, Ack> kAcks = {{"published", Ack::kPublished}, {"synced", Ack::kSynced}};
+  ReplicaOptions& replica = options.replica;
+  serve.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
+  serve.add_option("-i,--input", options.input, "File to read commands from; - is standard input")
+      ->capture_default_str();
+  serve
+      .add_option("--ack", replica.ack,
+                  "When a command is acknowledged: published survives the death of the process, "
+                  "synced a power loss")
+      ->transform(CLI::CheckedTransformer(kAcks))
+      ->default_str("published");
+  serve
+      .add_option(
+          "--snapshot-every", replica.snapshots.frames,
+          "As standby, take a snapshot every so many frames, and cut the journal behind the one before; 0: never")
+      ->capture_default_str();
+  serve.add_flag("--snapshot-on-primary", replica.snapshots.on_primary, "As primary, too: it pauses meanwhile");
+  serve.add_flag("--compress-snapshots", replica.snapshots.compressed, "By zstd");
+  serve.add_option("--segment-bytes", replica.segment_bytes, "Size of each file of the journal")
+      ->check(CLI::Range(64u << 10, 4'000'000'000u))
+      ->capture_default_str();
+  serve.add_flag("--spin", options.spin, "As standby, use a whole processor for the least lag");
 }
 
 int Main(int argc, char** argv) {
@@ -140,20 +251,15 @@ int Main(int argc, char** argv) {
       "serve",
       "Answers commands, one a line: open NAME AMOUNT, transfer FROM TO AMOUNT, balance NAME, digest.\n"
       "Each is answered in order by one line, once it is acknowledged: ok SEQ [VALUE], or error REASON.\n"
-      "Started again on the same directory it is the standby, and takes over when the primary dies.");
-  serve->add_option("-d,--directory", options.directory, "Of the journal; made if it is not there")->required();
-  serve->add_option("-i,--input", options.input, "File to read commands from; - is standard input")
-      ->capture_default_str();
-  serve->add_option("--segment-bytes", options.segment_bytes, "Size of each file of the journal")
-      ->check(CLI::Range(64u << 10, 4'000'000'000u))
-      ->capture_default_str();
-  serve->add_flag("--spin", options.spin, "As standby, use a whole processor for the least lag");
+      "Started again on the same directory it is the standby, and takes over when the primary dies,\n"
+      "or when it hands over: by the command step-down, or on SIGUSR1.");
+  AddOptions(*serve, options);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   }
-  return RunServe(options);
+  return RunServe(std::move(options));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <optional>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -44,6 +45,10 @@ absl::Status LedgerClient::TakeAnswers() {
   for (size_t end; (end = answers_.find('\n', begin)) != std::string::npos; begin = end + 1) {
     absl::string_view answer = absl::string_view(answers_).substr(begin, end - begin);
     Seq seq = 0;
+    if (sent_.empty() && stepping_down_ && absl::StartsWith(answer, "ok ")) {
+      stepping_down_ = false;
+      continue;
+    }
     if (sent_.empty()) return absl::DataLossError(absl::StrCat("an answer to nothing: ", answer));
     if (!absl::ConsumePrefix(&answer, "ok ") || !absl::SimpleAtoi(answer, &seq)) {
       return absl::DataLossError(absl::StrCat("answer to '", ToLine(sent_.front()), "': ", answer));
@@ -89,8 +94,16 @@ absl::Status LedgerClient::Drain(LedgerProcess& primary) {
   return absl::OkStatus();
 }
 
+absl::Status LedgerClient::StepDown(LedgerProcess& primary) {
+  absl::StrAppend(&to_send_, "step-down\n");
+  stepping_down_ = true;
+  while (stepping_down_) KB_RETURN_IF_ERROR(Step(primary, /*send=*/false));
+  return absl::OkStatus();
+}
+
 absl::StatusOr<size_t> LedgerClient::FailOver(LedgerProcess& standby, const Ledger::Command& first) {
   unsure_.push_back(std::exchange(sent_, {}));
+  stepping_down_ = false;
   to_send_.clear();
   answers_.clear();
   const Seq acknowledged = done_.empty() ? 0 : done_.back().seq;
@@ -130,10 +143,14 @@ void LedgerClient::LoseFirst(std::deque<Ledger::Command>* lost) {
   unsure_.pop_front();
 }
 
-absl::StatusOr<LedgerAudit> LedgerAudit::Open(const std::string& directory) {
+absl::StatusOr<LedgerAudit> LedgerAudit::Open(const std::string& directory, const std::string& name) {
+  std::optional<ReaderCursor> cursor;
+  if (!name.empty()) {
+    KB_ASSIGN_OR_RETURN(cursor, ReaderCursor::Register(FileSystem::Posix(), JournalLayout(directory), name));
+  }
   KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), JournalLayout(directory),
                                                                 CerealBinaryCodec::kDataFormat));
-  return LedgerAudit(std::move(reader));
+  return LedgerAudit(std::move(cursor), std::move(reader));
 }
 
 absl::Status LedgerAudit::Check(const std::vector<LedgerClient::Done>& done) {
@@ -154,7 +171,7 @@ absl::Status LedgerAudit::Check(const std::vector<LedgerClient::Done>& done) {
     ledger_.Apply(command, ApplyContext(frame->header)).status().IgnoreError();
   }
   KB_RETURN_IF_ERROR(reader_.status());
-  if (commands_ == done.size()) return absl::OkStatus();
+  if (commands_ == done.size()) return cursor_ ? cursor_->Advance(last()) : absl::OkStatus();
   return absl::DataLossError(absl::StrCat("'", ToLine(done[commands_].command), "' was acknowledged as seq ",
                                           done[commands_].seq, ", but the journal ends at ", last().ToString()));
 }

@@ -8,7 +8,9 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -17,6 +19,7 @@
 #include "examples/ledger_state.h"
 #include "replication/journal_reader.h"
 #include "replication/position.h"
+#include "replication/reader_cursor.h"
 
 namespace kekbit::examples {
 
@@ -38,6 +41,10 @@ class LedgerClient final {
 
   // Takes every answer that is still to come, until all that was sent is answered. Unavailable if the primary died.
   absl::Status Drain(LedgerProcess& primary);
+
+  // Has the primary step down behind all that was sent, and takes every answer. The next commands are for the standby.
+  // Unavailable if the primary died.
+  absl::Status StepDown(LedgerProcess& primary);
 
   // After the death of the primary: has `standby` do the command `first`, and waits for the answer. Then the journal
   // says which of the unanswered commands the dead one had published; the others will be sent again. Returns how many
@@ -61,6 +68,7 @@ class LedgerClient final {
   std::deque<Ledger::Command> resend_;  // to be sent before new ones
   // Sent to primaries that died since the last acknowledgement, and not answered: one entry for each of them.
   std::deque<std::deque<Ledger::Command>> unsure_;
+  bool stepping_down_ = false;  // the answer to that comes behind those to sent_
   std::string to_send_;
   std::string answers_;
   std::vector<Done> done_;
@@ -69,7 +77,8 @@ class LedgerClient final {
 // Reads the journal and compares it with what a client knows.
 class LedgerAudit final {
  public:
-  static absl::StatusOr<LedgerAudit> Open(const std::string& directory);
+  // From the journal's beginning on. With a name it registers as a reader: what it has not read is not cut.
+  static absl::StatusOr<LedgerAudit> Open(const std::string& directory, const std::string& name = "");
 
   // Reads on to the end of the journal. Its commands must be those that are done, each once, in this order, at the seq
   // that was acknowledged, and nothing else. REQUIRES: the client has no command on the way. DataLoss with the first
@@ -83,8 +92,10 @@ class LedgerAudit final {
   Position last() const { return reader_.last().position; }
 
  private:
-  explicit LedgerAudit(JournalReader reader) : reader_(std::move(reader)) {}
+  LedgerAudit(std::optional<ReaderCursor> cursor, JournalReader reader)
+      : cursor_(std::move(cursor)), reader_(std::move(reader)) {}
 
+  std::optional<ReaderCursor> cursor_;
   JournalReader reader_;
   Ledger ledger_;
   size_t commands_ = 0;

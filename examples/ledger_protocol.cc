@@ -46,7 +46,8 @@ absl::Status Execute(Replica<Ledger>& replica, const Ledger::Command& command, s
 
 absl::StatusOr<Request> ParseRequest(absl::string_view line) {
   const std::vector<absl::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
-  if (words.empty()) return absl::InvalidArgumentError("an empty line; want open, transfer, balance or digest");
+  if (words.empty())
+    return absl::InvalidArgumentError("an empty line; want open, transfer, balance, digest or step-down");
   if (words[0] == "open" && words.size() == 3) {
     const absl::StatusOr<int64_t> amount = ParseAmount(words[2]);
     if (!amount.ok()) return amount.status();
@@ -59,11 +60,13 @@ absl::StatusOr<Request> ParseRequest(absl::string_view line) {
   }
   if (words[0] == "balance" && words.size() == 2) return AskBalance{std::string(words[1])};
   if (words[0] == "digest" && words.size() == 1) return AskDigest{};
-  return absl::InvalidArgumentError("want: open NAME AMOUNT, transfer FROM TO AMOUNT, balance NAME, or digest");
+  if (words[0] == "step-down" && words.size() == 1) return StepDown{};
+  return absl::InvalidArgumentError(
+      "want: open NAME AMOUNT, transfer FROM TO AMOUNT, balance NAME, digest, or step-down");
 }
 
-absl::Status Answer(Replica<Ledger>& replica, absl::string_view line, uint64_t number, std::string* answers) {
-  const absl::StatusOr<Request> request = ParseRequest(line);
+absl::Status Answer(Replica<Ledger>& replica, const absl::StatusOr<Request>& request, uint64_t number,
+                    std::string* answers) {
   if (!request.ok()) {
     AppendError(absl::InvalidArgumentError(absl::StrCat("line ", number, ": ", request.status().message())), answers);
     return absl::OkStatus();
@@ -77,6 +80,10 @@ absl::Status Answer(Replica<Ledger>& replica, absl::string_view line, uint64_t n
     } else {
       AppendError(balance.status(), answers);
     }
+    return absl::OkStatus();
+  }
+  if (std::holds_alternative<StepDown>(*request)) {
+    absl::StrAppend(answers, "ok ", seq, "\n");
     return absl::OkStatus();
   }
   const uint64_t digest = replica.Read([](const Ledger& ledger) { return ledger.digest(); });

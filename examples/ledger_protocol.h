@@ -4,6 +4,7 @@
 //   transfer FROM TO AMOUNT  ok SEQ
 //   balance NAME             ok SEQ VALUE
 //   digest                   ok SEQ HEX
+//   step-down                ok SEQ; then a standby takes over, and what follows waits until this process leads again
 //
 // or error REASON. A name is any word; an amount is a whole number of the smallest unit of money. SEQ is that of the
 // command in the journal; for a question, that of the newest command that the answer knows of.
@@ -26,16 +27,19 @@ struct AskBalance {
   std::string name;
 };
 struct AskDigest {};
+struct StepDown {};
 
-using Request = std::variant<Ledger::Command, AskBalance, AskDigest>;
+using Request = std::variant<Ledger::Command, AskBalance, AskDigest, StepDown>;
 
 // InvalidArgument, with what is wrong, if the line is none of the requests.
 absl::StatusOr<Request> ParseRequest(absl::string_view line);
 
-// Does what the line, number `number` of the input, asks for, and appends the answer to `answers`. The answer must not
-// be shown before what was submitted is acknowledged. An error of the replica (not of the line, nor of the ledger) is
-// returned: nothing more can be answered.
-absl::Status Answer(Replica<Ledger>& replica, absl::string_view line, uint64_t number, std::string* answers);
+// Does what the request, of line `number` of the input, asks for, and appends the answer to `answers`; of a line that
+// is none, what is wrong with it. The answer must not be shown before what was submitted is acknowledged. An error of
+// the replica (not of the line, nor of the ledger) is returned: nothing more can be answered. For a StepDown, which is
+// its caller's to do, the answer is that it may be done.
+absl::Status Answer(Replica<Ledger>& replica, const absl::StatusOr<Request>& request, uint64_t number,
+                    std::string* answers);
 
 }  // namespace kekbit::examples
 

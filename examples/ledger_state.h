@@ -3,6 +3,7 @@
 #ifndef KEKBIT_EXAMPLES_LEDGER_STATE_H_
 #define KEKBIT_EXAMPLES_LEDGER_STATE_H_
 
+#include <cereal/cereal.hpp>
 #include <cereal/types/map.hpp>
 #include <cereal/types/string.hpp>
 #include <cereal/types/variant.hpp>
@@ -77,8 +78,9 @@ class Ledger {
     return digest;
   }
 
+  // For snapshots.
   template <class Archive>
-  void serialize(Archive& archive) {
+  void serialize(Archive& archive, uint32_t /*version*/) {
     archive(balances_);
   }
 
@@ -117,5 +119,9 @@ class Ledger {
 };
 
 }  // namespace kekbit::examples
+
+// To be raised when what serialize() saves changes: then an older program refuses the snapshot instead of misreading
+// it.
+CEREAL_CLASS_VERSION(kekbit::examples::Ledger, 1)
 
 #endif  // KEKBIT_EXAMPLES_LEDGER_STATE_H_

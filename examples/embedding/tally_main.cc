@@ -4,6 +4,7 @@
 
 #include <iostream>
 #include <memory>
+#include <sstream>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -28,8 +29,14 @@ int main(int argc, char** argv) {
     return 1;
   }
   std::cerr << "primary\n";
-  tally::Add add;
-  while (std::cin >> add.name >> add.amount) {
+  std::string line;
+  for (int number = 1; std::getline(std::cin, line); ++number) {
+    tally::Add add;
+    std::istringstream words(line);
+    if (!(words >> add.name >> add.amount) || !(words >> std::ws).eof()) {
+      std::cerr << "line " << number << ": want NAME AMOUNT, got '" << line << "'\n";
+      continue;
+    }
     absl::StatusOr<Replica::Executed> done = (*replica)->Execute(add);
     if (!done.ok()) {
       std::cerr << done.status() << "\n";

@@ -20,6 +20,8 @@ expect_equal "an account that is there" "error account ada exists" "$(sed -n 8p 
 expect_equal "after refused commands" "ok 7" "$(sed -n 9p <<<"$answers")"
 expect_match "digest" '^ok 7 [0-9a-f]{16}$' "$(sed -n 10p <<<"$answers")"
 expect_match "standard error" "primary on .*bank in epoch 1, at seq 1" "$(cat "$errors")"
+expect_match "standard error" "opened .*bank: no snapshot, 0 frame" "$(cat "$errors")"
+expect_match "standard error" "takeover: epoch 1 behind seq 0: " "$(cat "$errors")"
 digest=$(sed -n 10p <<<"$answers")
 
 # Restarted it has replayed everything; the new epoch took seq 8.
@@ -63,7 +65,7 @@ expect_equal "answers" 5 "$(wc -l <<<"$answers")"
 } >"$TMPDIR/commands"
 expect_exit 0 "$ledger" serve --directory "$TMPDIR/file" --segment-bytes 65536 --input "$TMPDIR/commands"
 expect_match "the last answer" $'\nok 20003 60000$' "$output"
-expect_equal "answers, and a word on standard error" 20004 "$(wc -l <<<"$output")"
+expect_equal "answers, and three lines on standard error" 20006 "$(wc -l <<<"$output")"
 segments=("$TMPDIR"/file/segments/*/*)
 ((${#segments[@]} > 10)) || fail "only ${#segments[@]} segments"
 
@@ -91,6 +93,56 @@ exec 4>&-
 wait $second || fail "the second one exits with $?"
 expect_equal "all that it answered" $'ok 5 60\nok 6\nok 6 41' "$(cat "$TMPDIR/second_out")"
 exec 3>&-
+
+# The primary hands over when it is told to, and has answered everything by then; what it is sent afterwards waits until it
+# leads again. So does a signal.
+mkfifo "$TMPDIR/third" "$TMPDIR/fourth"
+"$ledger" serve --directory "$TMPDIR/hand" --ack synced <"$TMPDIR/third" >"$TMPDIR/third_out" 2>"$TMPDIR/third_errors" &
+third=$!
+exec 3>"$TMPDIR/third"
+printf 'open ada 100\n' >&3
+await "the first answer" grep -qs "ok 2" "$TMPDIR/third_out"
+"$ledger" serve --directory "$TMPDIR/hand" --ack synced <"$TMPDIR/fourth" >"$TMPDIR/fourth_out" \
+  2>"$TMPDIR/fourth_errors" 3>&- &
+fourth=$!
+exec 4>"$TMPDIR/fourth"
+await "the standby's word" grep -qs "standby on .*hand at seq 2" "$TMPDIR/fourth_errors"
+printf 'open bob 0\nstep-down\ntransfer ada bob 1\n' >&3
+await "the takeover" grep -qs "primary on .*hand in epoch 2, at seq 4" "$TMPDIR/fourth_errors"
+await "the word of the one before" grep -qs "steps down on .*hand" "$TMPDIR/third_errors"
+expect_equal "its answers" $'ok 2\nok 3\nok 3' "$(cat "$TMPDIR/third_out")"
+printf 'transfer ada bob 10\n' >&4
+await "the answer" grep -qs "ok 5" "$TMPDIR/fourth_out"
+kill -USR1 $fourth
+await "the answer of who leads again" grep -qs "ok 7" "$TMPDIR/third_out"
+exec 3>&-
+wait $third || fail "the third one exits with $?"
+exec 4>&-
+wait $fourth || fail "the fourth one exits with $?"
+expect_equal "what it answered" "ok 5" "$(cat "$TMPDIR/fourth_out")"
+expect_match "the balance" "^ok 9 89$" "$(echo 'balance ada' | serve hand)"
+
+# With snapshots the journal is cut, and a start takes the newest one and what is behind it. Without a standby that takes
+# them, the primary does, if it may.
+{
+  echo 'open ada 1000000'
+  for _ in {1..3000}; do echo 'open ada 0'; done
+} >"$TMPDIR/more"
+mkfifo "$TMPDIR/snapping"
+"$ledger" serve --directory "$TMPDIR/snap" --segment-bytes 65536 --snapshot-every 1000 --snapshot-on-primary \
+  --compress-snapshots <"$TMPDIR/snapping" >"$TMPDIR/snap_out" 2>"$TMPDIR/snap_errors" &
+snapping=$!
+exec 3>"$TMPDIR/snapping"
+cat "$TMPDIR/more" >&3
+snapshots() { [[ $(find "$TMPDIR/snap/snapshots" -type f | wc -l) == "$1" ]]; }
+await "the first snapshot" snapshots 1
+cat "$TMPDIR/more" >&3
+await "the second one" snapshots 2
+exec 3>&-
+wait $snapping || fail "it exits with $?: $(cat "$TMPDIR/snap_errors")"
+expect_match "a start" "opened .*snap: snapshot .* of seq [0-9]+, [0-9]+ frame" \
+  "$(serve snap </dev/null && tail -n 3 "$errors")"
+expect_exit 2 "$ledger" serve --directory "$TMPDIR/snap" --ack maybe
 
 # A damaged journal is refused, with the file's name.
 printf 'x' | dd of="$TMPDIR/file/segments/0000_0000/0000_0003.kekbit" bs=1 seek=2000 conv=notrunc status=none
