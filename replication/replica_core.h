@@ -149,6 +149,7 @@ class ReplicaCore final {
 
   FrameHeader Appended(Position last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     applied_ = last;
+    if (ABSL_PREDICT_FALSE(beat_waits_)) BeatNow();
     FrameHeader header;
     header.epoch = last.epoch;
     header.seq = last.seq;
@@ -206,6 +207,7 @@ class ReplicaCore final {
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Shows those who watch that this replica is alive.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
+  void BeatNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What a primary does now and then: sees that its journal is still there, looks for room on the disk, and has closed
   // segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -272,11 +274,13 @@ class ReplicaCore final {
   int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // when the lease was seen to come free
   absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);          // from then to having it
   std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);           // released last
+  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;                  // when that was shown last to be alive
   std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
   std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
   std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);
 
   std::atomic<bool> stopping_ = false;
+  std::atomic<bool> beat_waits_ = false;  // somebody who would Beat() waits for mutex_
   std::atomic<bool> lease_held_ = false;  // the loop's sign that lease_ is there
   Events events_;
   std::thread loop_;

@@ -158,9 +158,17 @@ void ReplicaCore::Sleep() {
 }
 
 void ReplicaCore::Beat() {
-  // With the lock that every command takes: if that is never free, there is no progress.
+  // With the lock that every command takes: if that is never free, and no command is done, there is no progress.
   absl::MutexLock lock(&mutex_);
-  if (lease_) lease_->Beat();
+  BeatNow();
+  beat_waits_ = false;
+}
+
+void ReplicaCore::BeatNow() {
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (!lease_ || now - beat_ns_ < absl::ToInt64Nanoseconds(kTickEvery / 2)) return;
+  beat_ns_ = now;
+  lease_->Beat();
 }
 
 void ReplicaCore::StopIfMoved() {
@@ -196,6 +204,8 @@ void ReplicaCore::Tick() {
 
 void ReplicaCore::RunLeaseWatch() {
   while (!stopping_) {
+    // Commands may follow each other so closely that this thread does not get the lock: then they beat for it.
+    beat_waits_ = lease_held_.load();
     const Role now = role();
     if (now == Role::kStopped) return;
     if (now == Role::kPrimary || lease_held_) {

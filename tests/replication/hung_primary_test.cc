@@ -1,0 +1,144 @@
+// A primary that hangs keeps its lease, so by option a follower kills it: ReplicaOptions::kill_hung_primary_after. By
+// real processes. That without the option it stays as it is, P1 in promises_test.cc shows.
+
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+#include "replication/epoch_store.h"
+#include "tests/replication/writer_process.h"
+#include "tests/support/status_matchers.h"
+
+namespace kekbit {
+namespace {
+
+using testing::AllOf;
+using testing::HasSubstr;
+
+ReplicaOptions Watching(const WriterJournal& journal, absl::Duration kill_after) {
+  ReplicaOptions options = journal.options();
+  options.kill_hung_primary_after = kill_after;
+  return options;
+}
+
+class HungPrimaryTest : public testing::TestWithParam<Ack> {};
+
+TEST_P(HungPrimaryTest, IsKilledAndItsStandbyLosesNothing) {
+  WriterJournal journal;
+  ReplicaOptions options = Watching(journal, absl::Milliseconds(200));
+  options.ack = GetParam();
+  for (int round = 0; round < 3; ++round) {
+    WriterProcess primary(options, nullptr);
+    ASSERT_TRUE(primary.AwaitAcks(1000));
+    WriterProcess standby(options, nullptr);
+    ASSERT_TRUE(primary.AwaitAcks(3000));
+    primary.Stop();  // under load
+    ASSERT_TRUE(standby.AwaitAcks(1000));
+    EXPECT_GT(standby.epoch(), primary.epoch());
+    // Not by this test: it is dead already.
+    EXPECT_EQ(primary.Wait(), -SIGKILL);
+    primary.AwaitError();  // takes what it had reported
+    ASSERT_NO_FATAL_FAILURE(journal.Check({&primary, &standby}));
+    standby.Kill();
+    ASSERT_NO_FATAL_FAILURE(journal.Check({&primary, &standby}));
+  }
+}
+
+// P6, at either stage: it was stopped, and a newer epoch has begun meanwhile. That takes somebody who replaces the
+// lease's file, since the lease itself it keeps.
+TEST_P(HungPrimaryTest, AcknowledgesNothingWhenItGoesOnAfterItsReign) {
+  WriterJournal journal;
+  ReplicaOptions options = journal.options();
+  options.ack = GetParam();
+  WriterProcess primary(options, nullptr);
+  ASSERT_TRUE(primary.AwaitAcks(1000));
+  primary.Stop();
+  primary.TakeAll();
+  const size_t before = primary.acks().size();
+  // As a successor does: from now on the old one is fenced.
+  auto epochs = EpochStore::Open(FileSystem::Posix(), journal.layout().epoch());
+  ASSERT_THAT(epochs, IsOk());
+  ASSERT_THAT(epochs->Grant(1), IsOkAndHolds(2u));
+  primary.Continue();
+  EXPECT_THAT(primary.AwaitError(before + 1), AllOf(HasSubstr("ABORTED"), HasSubstr("epoch 1 is over")));
+  // One that it had acknowledged, and not reported, when it was stopped.
+  EXPECT_LE(primary.acks().size(), before + 1);
+  journal.Check({&primary});
+}
+
+INSTANTIATE_TEST_SUITE_P(Stages, HungPrimaryTest, testing::Values(Ack::kPublished, Ack::kSynced),
+                         [](const auto& stage) { return std::string(AckName(stage.param)); });
+
+// Each command takes long, and the next one comes at once.
+struct SlowTape : Tape {
+  static constexpr absl::Duration kApply = absl::Milliseconds(500);
+
+  Result Apply(const Command& command, const ApplyContext& context) {
+    absl::SleepFor(kApply);
+    return Tape::Apply(command, context);
+  }
+};
+
+TEST(SlowPrimaryTest, IsNotKilled) {
+  WriterJournal journal;
+  SharedWords words(2);  // whether the one leads, and the other watches
+  const ReplicaOptions options = Watching(journal, 2 * SlowTape::kApply);
+  ChildProcess primary([&] {
+    auto replica = Replica<SlowTape, TextCodec>::Open(options);
+    if (!replica.ok() || !(*replica)->WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return 1;
+    words.Set(0, 1);
+    words.AwaitAtLeast(1, 1);
+    for (int i = 0; i < 8; ++i) {
+      if (!(*replica)->Execute(absl::StrCat(i)).ok()) return 2;
+    }
+    return 0;
+  });
+  ChildProcess watcher([&] {
+    words.AwaitAtLeast(0, 1);
+    auto replica = Replica<SlowTape, TextCodec>::Open(options);
+    if (!replica.ok()) return 1;
+    words.Set(1, 1);
+    if (!(*replica)->WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return 2;
+    return (*replica)->Read([](const SlowTape& tape) { return tape.commands.size(); }) == 8 ? 0 : 3;
+  });
+  EXPECT_EQ(primary.Wait(), 0);
+  EXPECT_EQ(watcher.Wait(), 0);
+}
+
+// As when the whole machine was suspended: the time that it missed says nothing of the primary.
+TEST(StoppedWatcherTest, DoesNotKillWhenItGoesOn) {
+  constexpr absl::Duration kKillAfter = absl::Seconds(2);
+  WriterJournal journal;
+  WriterProcess primary(journal.options(), nullptr);
+  ASSERT_TRUE(primary.AwaitAcks(1000));
+  WriterProcess watcher(Watching(journal, kKillAfter), nullptr);
+  ASSERT_FALSE(watcher.SaysAnything(200));  // it follows, and watches
+  primary.Stop();
+  watcher.Stop();
+  primary.TakeAll();
+  const size_t before = primary.acks().size();
+  absl::SleepFor(kKillAfter * 1.5);
+  watcher.Continue();
+  absl::SleepFor(kKillAfter / 10);  // the watcher is the first to run
+  primary.Continue();
+  ASSERT_TRUE(primary.AwaitAcks(before + 1000));
+  EXPECT_FALSE(watcher.SaysAnything(0));
+  // And it still watches.
+  primary.Stop();
+  ASSERT_TRUE(watcher.AwaitAcks(1));
+  EXPECT_EQ(primary.Wait(), -SIGKILL);
+  primary.AwaitError();
+  watcher.Kill();
+  journal.Check({&primary, &watcher});
+}
+
+}  // namespace
+}  // namespace kekbit
