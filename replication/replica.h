@@ -65,8 +65,8 @@ class Replica final {
   };
 
   // Opens the journal, which is made if it is not there. The state is that of the newest good snapshot, or else
-  // `initial`, which must be the same on every replica; all of the journal behind that is applied. Then the replica
-  // follows, and becomes primary as soon as it may. recovery() says what was found.
+  // `initial`, which must be the same on every replica; all of the journal behind that, as it was when this was called,
+  // is applied. Then the replica follows, and becomes primary as soon as it may. recovery() says what was found.
   //
   // Errors: the file system can't hold a journal; the journal was written with another codec (FailedPrecondition), is
   // damaged (DataLoss), or lacks its beginning (OutOfRange).

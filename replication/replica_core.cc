@@ -1,6 +1,7 @@
 #include "replication/replica_core.h"
 
 #include <utility>
+#include <vector>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
@@ -98,8 +99,7 @@ absl::Status ReplicaCore::Start() {
     absl::MutexLock drive(&drive_mutex_);
     KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_)).status());
     starting_ = true;
-    while (Follow()) {
-    }
+    KB_RETURN_IF_ERROR(CatchUp());
     KB_RETURN_IF_ERROR(MendAtStart());
     starting_ = false;
   }
@@ -112,6 +112,14 @@ absl::Status ReplicaCore::Start() {
         absl::StrCat(options_.directory, ": ", recovery_.ToString()));
   }
   return options_.threads ? StartThreads() : absl::OkStatus();
+}
+
+absl::Status ReplicaCore::CatchUp() {
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(*options_.file_system));
+  const SegmentNumber last = segments.empty() ? 0 : segments.back();
+  while (Follow() && reader_.segment() <= last) {
+  }
+  return absl::OkStatus();
 }
 
 absl::Status ReplicaCore::MendAtStart() {

@@ -73,7 +73,7 @@ class ReplicaCore final {
   // Stops the threads, closes the segment, releases the lease.
   ~ReplicaCore();
 
-  // Loads the newest snapshot, applies what is published already, then starts the threads, if the options want them.
+  // Loads the newest snapshot, applies what was published before, then starts the threads, if the options want them.
   // Once, when everything that the hooks use is there. The error of a journal that can't be read.
   absl::Status Start() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -143,6 +143,9 @@ class ReplicaCore final {
   ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
               WakeEvent wake, JournalReader reader, SnapshotStore::Found found, Events events);
 
+  // Applies what is there, up to the end of the segment that is the last one now: a busy primary may publish as fast as
+  // it is applied.
+  absl::Status CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // If the journal's end does not fit, and there is no primary: recovers it.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
