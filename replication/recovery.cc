@@ -13,6 +13,7 @@
 #include "kekbit/file_lock.h"
 #include "kekbit/status_macros.h"
 #include "replication/aside.h"
+#include "replication/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -41,14 +42,14 @@ class TailRecovery {
     outcome_.next_segment = tail_.segment + 1;
     const bool cut = tail_.verdict == TailVerdict::kTorn || (tail_.continues && tail_.facts.misfit);
     if (cut) KB_RETURN_IF_ERROR(KeepAside());
-    if (tail_.segment_open) {
+    if (tail_.segment_open && !(cut && Planted(PlantedBug::kTailNotCut))) {
       const std::string path = layout_.segment(tail_.segment);
       const absl::Status sealed =
           cut ? CutAbandonedChannel(fs_, path, tail_.offset) : SealAbandonedChannel(fs_, path, tail_.offset);
       KB_RETURN_IF_ERROR(absl::IsFailedPrecondition(sealed) ? NotYet(sealed) : sealed);
     }
     const SegmentNumber poisoned = mark_.poisoned();
-    if (poisoned != 0) KB_RETURN_IF_ERROR(Rewrite(poisoned));
+    if (poisoned != 0 && !Planted(PlantedBug::kPoisonForgotten)) KB_RETURN_IF_ERROR(Rewrite(poisoned));
     if (options_.sync || cut || poisoned != 0) {
       KB_RETURN_IF_ERROR(SyncJournal(fs_, layout_, mark_, tail_.segment, reader_.last().position.seq));
       outcome_.synced = true;
@@ -144,7 +145,7 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
 
 absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark) {
   const SegmentNumber poisoned = mark.poisoned();
-  if (poisoned == 0) return absl::OkStatus();
+  if (poisoned == 0 || Planted(PlantedBug::kPoisonForgotten)) return absl::OkStatus();
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout.ListSegments(fs));
   for (const SegmentNumber number : segments) {
     if (number < poisoned) continue;
@@ -156,6 +157,10 @@ absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const 
 }
 
 absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last, Seq seq) {
+  if (Planted(PlantedBug::kSealNotSynced)) {
+    mark.Advance(seq);
+    return absl::OkStatus();
+  }
   KB_ASSIGN_OR_RETURN(std::vector<SegmentNumber> segments, layout.ListSegments(fs));
   segments.erase(std::upper_bound(segments.begin(), segments.end(), last), segments.end());
   // The last one that begins at or before what is synced, and all behind it.

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/status_macros.h"
 #include "replication/apply_retention.h"
+#include "replication/planted_bugs.h"
 #include "replication/replica_core.h"
 #include "replication/snapshot_policy.h"
 
@@ -98,9 +99,13 @@ absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last, bool& saving) {
   EndSaving();
   saving = false;
   KB_RETURN_IF_ERROR(saved);
+  if (Planted(PlantedBug::kSnapshotNotVerified)) {
+    const Seq seq = last.position.seq;
+    ApplyRetention(fs, layout_, {.older_snapshot = seq, .synced = seq}).IgnoreError();
+  }
   KB_RETURN_IF_ERROR(writer->Complete());
   // A snapshot is never ahead of what the disk has of the journal.
-  KB_RETURN_IF_ERROR(SyncThrough(last.position.seq));
+  if (!Planted(PlantedBug::kSnapshotAheadOfSync)) KB_RETURN_IF_ERROR(SyncThrough(last.position.seq));
   KB_RETURN_IF_ERROR(writer->Publish());
   stats_->AddSnapshot({.position = last.position,
                        .bytes = writer->progress().file_bytes,
