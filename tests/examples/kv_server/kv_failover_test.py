@@ -16,7 +16,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from kv_redis import Client, KvTest, ReplyError, encode, main, needs
 
-KILLS = int(os.environ.get("KV_KILLS", "4"))
+KILLS = int(os.environ.get("KV_KILLS", "2"))
 WRITERS = 3
 BATCH = 16
 # Acknowledged batches of each writer between two kills.
