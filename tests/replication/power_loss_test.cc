@@ -201,6 +201,12 @@ TEST(PowerLossTest, P3_ReplicaBySectors) {
   RunAndReport({.seed = 4, .unit_bytes = 512, .scratch = "replicas"}, Service::Start);
 }
 
+// The checker can fail: nothing holds on a disk that says yes and keeps nothing.
+TEST(PowerLossTest, ADiskThatLiesIsFoundOut) {
+  PowerLossRun run({.seed = 5, .images = 2'000, .lying = true, .stop_at_violation = true}, Primary::Start);
+  EXPECT_EQ(run.Run().violations, 1u) << run.report().ToString();
+}
+
 // Where the last record of the segment begins, and where the one after it would, in its file.
 std::pair<uint64_t, uint64_t> LastRecord(SimulatedDisk& disk, const std::string& path) {
   ShmReader reader = ValueOrDie(ShmReader::OpenAt(path, {.file_system = &disk, .heartbeats = false}));
