@@ -84,6 +84,7 @@ class ReplicaCore final {
   // while the disk is nearly full.
   template <typename Encode>
   absl::StatusOr<FrameHeader> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
     if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
     absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), options_.clock->RealtimeNanos());
@@ -95,6 +96,7 @@ class ReplicaCore final {
   // the others differ in seq alone.
   template <typename Encode>
   absl::StatusOr<FrameHeader> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
     if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
     absl::StatusOr<Position> first =
@@ -192,6 +194,8 @@ class ReplicaCore final {
   // From when it returns OK until EndSaving() the state does not change: it is as it was behind that frame.
   absl::StatusOr<ChainLink> BeginSaving() ABSL_LOCKS_EXCLUDED(mutex_);
   void EndSaving() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns once this replica is no primary whose state is being saved.
+  void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Everything of TakeSnapshot() but the turn-taking; `saving` is made false when the state is no longer needed.
   absl::Status WriteSnapshot(const ChainLink& last, bool& saving) ABSL_LOCKS_EXCLUDED(mutex_);
   // The last frame that the state holds.
@@ -262,7 +266,7 @@ class ReplicaCore final {
   ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
   uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments
   RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
-  bool saving_ ABSL_GUARDED_BY(mutex_) = false;              // a follower's state is being saved: it must not change
+  bool saving_ ABSL_GUARDED_BY(mutex_) = false;              // the state is being saved: it must not change
   bool taking_ ABSL_GUARDED_BY(mutex_) = false;              // a snapshot is being taken
   SnapshotWriter* saver_ ABSL_GUARDED_BY(mutex_) = nullptr;  // to cancel it
   Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one

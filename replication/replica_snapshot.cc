@@ -75,6 +75,12 @@ void ReplicaCore::EndSaving() {
   wake_.Notify();
 }
 
+void ReplicaCore::AwaitSaved() {
+  const auto may_change = [this]()
+                              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !saving_ || role_ != Role::kPrimary; };
+  mutex_.Await(absl::Condition(&may_change));
+}
+
 absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last, bool& saving) {
   FileSystem& fs = *options_.file_system;
   const SnapshotHeader header = {

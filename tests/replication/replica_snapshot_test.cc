@@ -3,6 +3,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -82,6 +83,39 @@ TEST_F(ReplicaSnapshotTest, APrimaryAloneTakesThemByPolicyAndCutsTheJournal) {
   }
   const auto next = Open(options);
   EXPECT_EQ(next->recovery().snapshot_seq, 3'001u);
+  EXPECT_EQ(CommandsOf(*next), commands_);
+}
+
+// Its state must not change while it is saved.
+TEST_F(ReplicaSnapshotTest, APrimaryTakesNoCommandsWhileItSaves) {
+  TapeReplica* replica = nullptr;
+  std::thread client;
+  uint64_t changes = 0;
+  ReplicaOptions options = Options();
+  options.snapshots.on_primary = true;
+  options.snapshots.on_progress = [&](uint64_t) {
+    if (client.joinable()) return;
+    const Position before = replica->applied();
+    client = std::thread([&] { EXPECT_THAT(replica->Execute("late"), IsOk()); });
+    // It has time enough.
+    for (int looks = 0; looks < 200 && changes == 0; ++looks) {
+      absl::SleepFor(absl::Milliseconds(1));
+      if (replica->applied() != before) ++changes;
+    }
+  };
+  {
+    const auto primary = Open(options);
+    replica = primary.get();
+    ASSERT_TRUE(primary->WaitForRole(Role::kPrimary, kLong));
+    ExecuteMany(*primary, 20'000);  // more than a mebibyte
+    ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+    ASSERT_TRUE(client.joinable());
+    client.join();
+    commands_.push_back("late");
+  }
+  EXPECT_EQ(changes, 0u);
+  const auto next = Open(Polled());
+  EXPECT_EQ(next->recovery().snapshot_seq, 20'001u);
   EXPECT_EQ(CommandsOf(*next), commands_);
 }
 
