@@ -1,0 +1,5 @@
+#include "examples/rolling_upgrade/inventory_v2.h"
+
+#include "examples/rolling_upgrade/inventory_service.h"
+
+int main(int argc, char** argv) { return kekbit::examples::RunInventory<kekbit::examples::v2::Inventory>(argc, argv); }
