@@ -43,6 +43,7 @@ bool ReplicaCore::Follow() {
   absl::MutexLock lock(&mutex_);
   // What this replica appends itself, it applies itself: it may have become primary, or ceased to be, just now.
   if (role_ != Role::kFollower || rejoins_ || saving_) return false;
+  const Epoch epoch_before = applied_.epoch;
   std::optional<Frame> frame = std::exchange(pending_, std::nullopt);
   int64_t time_ns = 0;
   for (int applied = 0; frame && applied < kBatch; ++applied) {
@@ -59,6 +60,8 @@ bool ReplicaCore::Follow() {
     time_ns = frame->header.time_ns;
     if (applied + 1 < kBatch) frame = reader_.Next();
   }
+  // Another one leads: the one that was watched may have stepped down, and live on.
+  if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
   if (time_ns != 0) {
     followed_ = reader_.last();
     followed_bytes_ = reader_.segment() * options_.segment_bytes + reader_.offset();
@@ -232,9 +235,10 @@ void ReplicaCore::WatchHolder() {
   } else {
     // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
     const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
+    const Epoch epoch = epochs_.current();
     for (int missed = 0; missed < kMissedBeats; ++missed) {
       if (watch->Wait(events_.lease_watch, options_.kill_hung_primary_after / kMissedBeats)) break;
-      if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return;
+      if (stopping_ || epochs_.current() != epoch || Lease::LastBeat(fs, layout_.lease()) != beat) return;
       if (missed + 1 < kMissedBeats) continue;
       if (absl::Status killed = watch->Kill(); !killed.ok()) {
         absl::MutexLock lock(&mutex_);
