@@ -4,6 +4,7 @@
 #   bench/run.sh                      all of them, from the repository's root; some minutes on a quiet machine
 #   bench/run.sh channel_write wake   some
 #   bench/run.sh replication          those of journals and replicas
+#   bench/run.sh peers                next to other stores; takes `./bazelw --install tools/packages-bench.txt`
 #   KEKBIT_BENCH_DIRECTORY=/mnt/ssd bench/run.sh channel_write     where the rows "on disk" lie
 #
 # BAZEL names another bazel, BAZEL_FLAGS are its startup flags (--output_base=...), KEKBIT_BENCH_FLAGS go to each
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/.."
 bazel=${BAZEL:-bazel}
 out=${KEKBIT_BENCH_OUT:-${TMPDIR:-/tmp}/kekbit_bench.out}
 channels=(channel_write channel_read channel_concurrent round_trip wake handlers crc32c codec)
-replication=(replica journal segment group_commit replay snapshot)
+replication=(replica journal segment group_commit replay takeover beside snapshot)
 topics=()
 for topic in "$@"; do
   if [ "$topic" = replication ]; then topics+=("${replication[@]}"); else topics+=("$topic"); fi
@@ -22,17 +23,20 @@ done
 if [ ${#topics[@]} -eq 0 ]; then topics=("${channels[@]}" "${replication[@]}"); fi
 
 mkdir -p "$out"
-targets=("${topics[@]/#///bench:}")
+target_of() { [ "$1" = peers ] && echo "//bench/peers:peers_bench" || echo "//bench:$1_bench"; }
+targets=()
+for topic in "${topics[@]}"; do targets+=("$(target_of "$topic")"); done
 # shellcheck disable=SC2086
-$bazel ${BAZEL_FLAGS:-} build -c opt --symlink_prefix=/ "${targets[@]/%/_bench}"
+$bazel ${BAZEL_FLAGS:-} build -c opt --symlink_prefix=/ "${targets[@]}"
 # shellcheck disable=SC2086
 bin=$($bazel ${BAZEL_FLAGS:-} info -c opt bazel-bin 2>/dev/null)
 
 echo "machine: $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1), $(nproc) processors, kernel $(uname -r)"
 for topic in "${topics[@]}"; do
   echo "load before $topic: $(cut -d' ' -f1-3 /proc/loadavg)"
+  target=$(target_of "$topic")
   # shellcheck disable=SC2086
-  "$bin/bench/${topic}_bench" --benchmark_format=json ${KEKBIT_BENCH_FLAGS:-} >"$out/$topic.json" 2>"$out/$topic.err" ||
+  "$bin/$(tr : / <<<"${target#//}")" --benchmark_format=json ${KEKBIT_BENCH_FLAGS:-} >"$out/$topic.json" 2>"$out/$topic.err" ||
     { echo "$topic failed:"; tail -5 "$out/$topic.err"; continue; }
   python3 bench/table.py "$out/$topic.json"
 done
