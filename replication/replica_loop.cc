@@ -235,10 +235,13 @@ void ReplicaCore::WatchHolder() {
   } else {
     // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
     const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
-    const Epoch epoch = epochs_.current();
+    const absl::Duration look = options_.kill_hung_primary_after / kMissedBeats;
     for (int missed = 0; missed < kMissedBeats; ++missed) {
-      if (watch->Wait(events_.lease_watch, options_.kill_hung_primary_after / kMissedBeats)) break;
-      if (stopping_ || epochs_.current() != epoch || Lease::LastBeat(fs, layout_.lease()) != beat) return;
+      const int64_t begin = options_.clock->MonotonicNanos();
+      if (watch->Wait(events_.lease_watch, look)) break;
+      if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return;
+      // Told to look anew, not to count that as a look.
+      if (options_.clock->MonotonicNanos() - begin < absl::ToInt64Nanoseconds(look)) return;
       if (missed + 1 < kMissedBeats) continue;
       if (absl::Status killed = watch->Kill(); !killed.ok()) {
         absl::MutexLock lock(&mutex_);

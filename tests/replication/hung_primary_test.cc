@@ -120,8 +120,11 @@ TEST(StoppedWatcherTest, DoesNotKillWhenItGoesOn) {
   WriterProcess primary(journal.options(), nullptr);
   ASSERT_TRUE(primary.AwaitAcks(1000));
   WriterProcess watcher(Watching(journal, kKillAfter), nullptr);
-  ASSERT_FALSE(watcher.SaysAnything(200));  // it follows, and watches
+  // It follows, and watches. Then half of its time goes by: were its time one look, that would begin when the primary
+  // is stopped already, and end while the watcher is.
+  ASSERT_FALSE(watcher.SaysAnything(static_cast<int>(absl::ToInt64Milliseconds(kKillAfter / 2))));
   primary.Stop();
+  absl::SleepFor(kKillAfter * 0.6);  // the watcher has begun to count
   watcher.Stop();
   primary.TakeAll();
   const size_t before = primary.acks().size();
