@@ -32,6 +32,22 @@ absl::Status CheckNoWriter(FileSystem& fs, const std::string& path) {
                 : NotYet(absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock")));
 }
 
+// The same for the segment where the frames end and those behind it. What a living writer is just doing there looks
+// like anything: it must not be examined. A writer goes on to the next segment before it lets go of one: so in this
+// order.
+absl::Status CheckNoWriters(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader) {
+  for (SegmentNumber number = std::max<SegmentNumber>(reader.segment(), 1);; ++number) {
+    const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(layout.segment(number), Access::kReadWrite);
+    if (absl::IsNotFound(file.status())) return absl::OkStatus();
+    KB_RETURN_IF_ERROR(file.status());
+    KB_ASSIGN_OR_RETURN(const bool locked, (*file)->LockedByOther());
+    if (locked) {
+      return NotYet(
+          absl::FailedPreconditionError(absl::StrCat(layout.segment(number), ": a living writer holds the lock")));
+    }
+  }
+}
+
 class TailRecovery {
  public:
   TailRecovery(FileSystem& fs, const JournalLayout& layout, JournalReader& reader, SyncMark& mark,
@@ -133,6 +149,7 @@ Seq FollowedSeq(FileSystem& fs, const std::string& path) {
 
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options) {
+  KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, reader));
   KB_ASSIGN_OR_RETURN(JournalTail tail, ExamineTail(fs, layout, reader, &mark, options.known));
   if (tail.verdict == TailVerdict::kDamaged) {
     if (options.lose_from != tail.facts.bad_seq) return tail.Error(layout);

@@ -199,8 +199,7 @@ absl::Status ReplicaCore::StepDown() {
   {
     absl::MutexLock lock(&mutex_);
     if (role_ != Role::kPrimary) return NotPrimary();
-    left_epoch_ = writer_->epoch();
-    leave_until_ns_ = options_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(options_.step_down_for);
+    LeaveLease();
     EndReign();
   }
   wake_.Notify();
@@ -284,6 +283,11 @@ void ReplicaCore::Stop(const absl::Status& why) {
   lease_.reset();
   lease_held_ = false;
   events_.loop.Signal();
+}
+
+void ReplicaCore::LeaveLease() {
+  left_epoch_ = writer_->epoch();
+  leave_until_ns_ = options_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(options_.step_down_for);
 }
 
 void ReplicaCore::EndReign() {

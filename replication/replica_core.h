@@ -218,6 +218,7 @@ class ReplicaCore final {
   // What a primary does now and then: sees that its journal is still there, looks for room on the disk, and has closed
   // segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
+  // A primary whose lease file was replaced follows; one whose journal is gone stops.
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunLeaseWatch();
   // Watches the holder of the lease until it is dead, or there is something else to do.
@@ -229,6 +230,8 @@ class ReplicaCore final {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends this replica: it takes no commands and applies none.
   void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // For some time the lease is for others, unless one of them has had it.
+  void LeaveLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
   void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Notes an error, and logs it.

@@ -182,7 +182,14 @@ void ReplicaCore::StopIfMoved() {
   const absl::StatusOr<bool> lease_named = lease_->IsNamed(*options_.file_system);
   // Who can't look does not know.
   if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
-  Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+  if (*epochs_named) {
+    // The lock of a file that nobody else can find keeps nobody away.
+    Complain(absl::AbortedError(absl::StrCat(layout_.lease(), ": was replaced or deleted")), "no longer primary");
+    LeaveLease();
+    EndReign();
+  } else {
+    Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+  }
 }
 
 void ReplicaCore::Tick() {

@@ -69,10 +69,23 @@ TEST_F(ReplicaTest, APrimaryNoticesThatItsJournalIsGone) {
   ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
   clock_.Advance(2 * kSecondNs);
   ASSERT_THAT(primary->Poll(), IsOk());
-  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).lease()), IsOk());
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).epoch()), IsOk());
   clock_.Advance(2 * kSecondNs);
   EXPECT_THAT(primary->Poll(), StatusIs(absl::StatusCode::kAborted, HasSubstr("moved, replaced or deleted")));
   EXPECT_EQ(primary->role(), Role::kStopped);
+}
+
+TEST_F(ReplicaTest, APrimaryNoticesThatItsLeaseIsWorthNothing) {
+  const auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).lease()), IsOk());
+  clock_.Advance(2 * kSecondNs);
+  ASSERT_THAT(primary->Poll(), IsOk());
+  EXPECT_EQ(primary->role(), Role::kFollower);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  EXPECT_EQ(primary->applied().epoch, 2u);
+  EXPECT_THAT(CommandsOf(*primary), ElementsAre("one"));
 }
 
 TEST_F(ReplicaTest, StepDownHandsOverAndFollows) {
