@@ -45,6 +45,7 @@ struct PreparedChannelFile {
   std::unique_ptr<File> file;
   std::shared_ptr<MappedFile> mapping;
   uint32_t capacity = 0;
+  uint64_t touched_bytes = 0;  // from the file's beginning: ready to be stored to (see MappedFile::Touch)
 };
 
 // Does what takes long in making a channel, before it is known what it will hold. `path`, for messages, is in a

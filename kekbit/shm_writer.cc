@@ -32,16 +32,18 @@ absl::StatusOr<ShmWriter> ShmWriter::CreateFrom(PreparedChannelFile prepared, co
     KB_RETURN_IF_ERROR(shared.status());
     wake = *std::move(shared);
   }
+  const uint64_t touched = prepared.touched_bytes;
   absl::StatusOr<ChannelFile> channel = NameChannelFile(std::move(prepared), path, header, options.extension);
   // Where a channel is already, the event is its.
   if (!channel.ok() && own && !absl::IsAlreadyExists(channel.status())) fs.Unlink(wake_path).IgnoreError();
   KB_RETURN_IF_ERROR(channel.status());
-  ShmWriter writer(*std::move(channel), path, std::move(wake), std::move(options));
+  ShmWriter writer(*std::move(channel), path, std::move(wake), touched, std::move(options));
   if (writer.options_.first_heartbeat) KB_RETURN_IF_ERROR(writer.Heartbeat().status());
   return writer;
 }
 
-ShmWriter::ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, WriterOptions options)
+ShmWriter::ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, uint64_t touched_bytes,
+                     WriterOptions options)
     : head_(channel.mapping->data() + kDataOffset),
       easy_end_(head_),
       max_payload_(channel.header.max_msg_len()),
@@ -56,7 +58,10 @@ ShmWriter::ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wak
   if (options_.touch_ahead_bytes != 0 && options_.page_toucher == nullptr) {
     options_.page_toucher = &PageToucher::Shared();
   }
-  TouchAhead();
+  touched_ = std::min<uint64_t>(touched_bytes - std::min(touched_bytes, kDataOffset), header_.capacity());
+  // Enough of it may be ready: then the toucher's thread has nothing to do just now.
+  if (touched_ < options_.touch_ahead_bytes / 2) TouchAhead();
+  SetEasyEnd();
 }
 
 ShmWriter::ShmWriter(ShmWriter&& other) noexcept = default;
@@ -117,24 +122,24 @@ absl::Status ShmWriter::ReserveSlowly(uint64_t size) {
                                                      RecordBytes(size), " bytes, ", available(), " are left"));
   }
   TouchAhead();
+  SetEasyEnd();
   return absl::OkStatus();
 }
 
 // Requests whole windows of half the distance: the writer comes by once a window, with at least one window ready.
 void ShmWriter::TouchAhead() {
-  const uint8_t* const end = data_ + header_.capacity();
-  if (options_.touch_ahead_bytes == 0) {
-    easy_end_ = end;
-    return;
-  }
+  if (options_.touch_ahead_bytes == 0) return;
   const uint64_t goal = std::min<uint64_t>(write_offset() + options_.touch_ahead_bytes, header_.capacity());
   if (goal > touched_) {
     const uint64_t file_end = goal == header_.capacity() ? goal + kFooterBytes : goal;
     options_.page_toucher->Request(mapping_, kDataOffset + touched_, kDataOffset + file_end);
     touched_ = goal;
   }
-  if (touched_ == header_.capacity()) {
-    easy_end_ = end;
+}
+
+void ShmWriter::SetEasyEnd() {
+  if (options_.touch_ahead_bytes == 0 || touched_ == header_.capacity()) {
+    easy_end_ = data_ + header_.capacity();
     return;
   }
   const uint64_t easy = std::max(write_offset() + RecordBytes(max_payload_), touched_ - options_.touch_ahead_bytes / 2);

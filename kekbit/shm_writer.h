@@ -171,7 +171,9 @@ class ShmWriter final {
   const std::shared_ptr<MappedFile>& mapping() const { return mapping_; }
 
  private:
-  ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, WriterOptions options);
+  // `touched_bytes`: see PreparedChannelFile.
+  ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, uint64_t touched_bytes,
+            WriterOptions options);
 
   // Whether a payload of `size` bytes may be written now. One comparison tells in most cases: up to easy_end_ there is
   // neither the end of the channel nor a page that no one touched.
@@ -195,6 +197,7 @@ class ShmWriter final {
   }
 
   void TouchAhead();
+  void SetEasyEnd();
 
   // The hot path's first: one cache line.
   uint8_t* head_;            // where the next record will stand

@@ -139,7 +139,7 @@ absl::Status ReplicaCore::StartThreads() {
   if (options_.may_lead) {
     // Ready for a takeover from the beginning on.
     preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, options_.segment_bytes,
-                                                  kSegmentTouchBytes);
+                                                  kSegmentTouchBytes, options_.ack == Ack::kSynced);
     preparer_->Prepare();
     KB_ASSIGN_OR_RETURN(lease_watch_, StartThread([this] { RunLeaseWatch(); }));
   }

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/file_system.h"
@@ -27,8 +28,10 @@ namespace kekbit {
 class SegmentPreparer final {
  public:
   // Segments of this capacity, to be named somewhere below `directory`, which is there. The first `touch_bytes` of each
-  // are touched. `fs` outlives the preparer.
-  SegmentPreparer(FileSystem& fs, const std::string& directory, uint32_t capacity, uint64_t touch_bytes);
+  // are touched. With `synced`, all of each is touched and synced, so that to sync a frame takes no more than writing
+  // its pages: the file system has noted already that they hold something. `fs` outlives the preparer.
+  SegmentPreparer(FileSystem& fs, const std::string& directory, uint32_t capacity, uint64_t touch_bytes,
+                  bool synced = false);
   SegmentPreparer(const SegmentPreparer&) = delete;
   SegmentPreparer& operator=(const SegmentPreparer&) = delete;
   // Ends what was begun.
@@ -44,7 +47,12 @@ class SegmentPreparer final {
   void Retire(ShmWriter closed);
 
  private:
-  void Run();
+  void Run() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<PreparedChannelFile> Make() ABSL_LOCKS_EXCLUDED(mutex_);
+  bool stopping() ABSL_LOCKS_EXCLUDED(mutex_) {
+    absl::MutexLock lock(&mutex_);
+    return stopping_;
+  }
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return stopping_ || (wanted_ && !ready_) || !retired_.empty();
   }
@@ -53,6 +61,7 @@ class SegmentPreparer final {
   const std::string directory_;
   const uint32_t capacity_;
   const uint64_t touch_bytes_;
+  const bool synced_;
 
   absl::Mutex mutex_;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;

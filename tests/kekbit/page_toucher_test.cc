@@ -13,8 +13,12 @@
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/channel_file.h"
+#include "kekbit/header.h"
+#include "kekbit/shm_writer.h"
 #include "kekbit/start_thread.h"
 #include "tests/support/child_process.h"
+#include "tests/support/temp_dir.h"
 
 namespace kekbit {
 namespace {
@@ -73,6 +77,45 @@ TEST(PageToucherTest, TouchesAllThatIsRequestedOnceAndInOrder) {
 }
 
 // Whoever forgets a mapping may take away what it stands on as soon as Forget() returns.
+// Passes on to a real mapping, and notes what is touched.
+class NotingFileMapping final : public MappedFile {
+ public:
+  NotingFileMapping(std::shared_ptr<MappedFile> file, Notes& notes)
+      : MappedFile(file->data(), file->size()), file_(std::move(file)), notes_(notes) {}
+
+  absl::Status Sync(uint64_t offset, uint64_t size) override { return file_->Sync(offset, size); }
+  absl::Status Touch(uint64_t offset, uint64_t size) override {
+    absl::MutexLock lock(&notes_.mutex);
+    notes_.touched.emplace_back(offset, offset + size);
+    return absl::OkStatus();
+  }
+
+ private:
+  const std::shared_ptr<MappedFile> file_;
+  Notes& notes_;
+};
+
+TEST(PageToucherTest, AWriterAsksForNothingThatWasTouchedBefore) {
+  constexpr uint64_t kAhead = 256 << 10;
+  const TempDir dir;
+  const Header header = Header::Make({.channel_id = 1, .capacity = 1 << 20}).value();
+  PreparedChannelFile prepared =
+      PrepareChannelFile(FileSystem::Posix(), dir.File("prepared"), header.capacity()).value();
+  Notes notes;
+  prepared.mapping = std::make_shared<NotingFileMapping>(prepared.mapping, notes);
+  prepared.touched_bytes = kAhead;
+  PageToucher toucher;
+  const WriterOptions options = {.wakes_readers = false, .touch_ahead_bytes = kAhead, .page_toucher = &toucher};
+  ShmWriter writer = ShmWriter::CreateFrom(std::move(prepared), dir.File("channel"), header, options).value();
+  const std::vector<uint8_t> payload(4096);
+  while (writer.write_offset() < kAhead) ASSERT_TRUE(writer.Write(payload).ok());
+  // By now it has asked, with half of that still before it, for what lies behind.
+  absl::MutexLock lock(&notes.mutex);
+  const auto touched = [&] { return !notes.touched.empty(); };
+  notes.mutex.Await(absl::Condition(&touched));
+  EXPECT_EQ(notes.touched.front().first, kAhead);
+}
+
 TEST(PageToucherTest, ForgetWaitsForTheTouchAndLeavesTheRest) {
   auto notes = std::make_unique<Notes>();
   notes->held = true;
