@@ -2,11 +2,16 @@
 //
 //   if (Planted(PlantedBug::kAckBeforeSync)) return absl::OkStatus();
 //
-// Compiled with -DKEKBIT_PLANT=kAckBeforeSync, that is so; without, Planted() is a constant false, and no code is left
-// of it. Included by .cc files only, and never by a header: a build with another plant compiles few files anew.
+// Compiled with -DKEKBIT_PLANTABLE, that is so if the environment variable KEKBIT_PLANT is the bug's place in the list
+// below: one build can have any of them. Without, Planted() is a constant false, and no code is left of it. Included by
+// .cc files only, and never by a header.
 
 #ifndef KEKBIT_REPLICATION_PLANTED_BUGS_H_
 #define KEKBIT_REPLICATION_PLANTED_BUGS_H_
+
+#ifdef KEKBIT_PLANTABLE
+#include <cstdlib>
+#endif
 
 namespace kekbit {
 
@@ -26,13 +31,14 @@ enum class PlantedBug {
   kNoChain,              // a frame proves nothing about the one before: no chained checksum, seq and epoch not checked
 };
 
-#ifdef KEKBIT_PLANT
-inline constexpr PlantedBug kPlantedBug = PlantedBug::KEKBIT_PLANT;
+#ifdef KEKBIT_PLANTABLE
+inline bool Planted(PlantedBug bug) {
+  static const char* const chosen = std::getenv("KEKBIT_PLANT");
+  return chosen != nullptr && std::atoi(chosen) == static_cast<int>(bug);
+}
 #else
-inline constexpr PlantedBug kPlantedBug = PlantedBug::kNone;
+constexpr bool Planted(PlantedBug) { return false; }
 #endif
-
-constexpr bool Planted(PlantedBug bug) { return bug == kPlantedBug; }
 
 }  // namespace kekbit
 

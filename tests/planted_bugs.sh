@@ -3,7 +3,7 @@
 # tests/planted_bugs.sh, or tests/planted_bugs.sh BUG... for some of them.
 #
 # One line for each bug, with what was found first; the last line is `caught N/N`. Exits with 0 only if each was caught,
-# and nothing was found where none is planted. A build with another bug compiles only the files that can have one.
+# and nothing was found where none is planted.
 #   BAZEL        what builds: ./bazelw
 #   BAZEL_FLAGS  for it, before its command
 set -euo pipefail
@@ -12,42 +12,53 @@ bazel=${BAZEL:-./bazelw}
 read -ra bazel_flags <<<"${BAZEL_FLAGS:-}"
 header=replication/planted_bugs.h
 target=//tests/replication:power_loss_test
-binary='bazel-bin/tests/replication/power_loss_test'
-export KEKBIT_POWER_LOSS_IMAGES=60000 KEKBIT_POWER_LOSS_STOP=1
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export work
 
-mapfile -t all < <(sed -nE '/^enum class PlantedBug/,/^};/s/^ +(k[A-Za-z]+),.*/\1/p' "$header" | grep -vx kNone)
+# All of them, in the order of their numbers; kNone is 0.
+mapfile -t all < <(sed -nE '/^enum class PlantedBug/,/^};/s/^ +(k[A-Za-z]+),.*/\1/p' "$header")
 files=$(grep -lF "$header" replication/*.cc | sed -E 's/.*\/(.*)\.cc/\1/' | paste -sd '|')
+"$bazel" "${bazel_flags[@]}" build --config=quiet -c opt "--per_file_copt=replication/($files)\\.cc@-DKEKBIT_PLANTABLE" \
+  "$target" >"$work/build" 2>&1 || { cat "$work/build"; exit 1; }
+export binary=bazel-bin/tests/replication/power_loss_test  # dynamically linked: not to be copied
 
-# build BUG: the test with that bug in it.
-build() {
-  "$bazel" "${bazel_flags[@]}" build --config=quiet -c opt "--per_file_copt=replication/($files)\\.cc@-DKEKBIT_PLANT=$1" \
-    "$target" >"$work/build" 2>&1 || { cat "$work/build"; echo "$1: DOES NOT BUILD"; exit 1; }
-}
+[[ $# -gt 0 ]] || set -- "${all[@]}"
 
-[[ $# -gt 0 ]] || set -- kNone "${all[@]}"
-wanted=0
-caught=0
-status=0
-for bug in "$@"; do
-  build "$bug"
-  started=$SECONDS
-  if [[ $bug == kNone ]]; then
-    KEKBIT_POWER_LOSS_IMAGES=5000 "$binary" >"$work/log" || { cat "$work/log"; echo "found a bug where none is planted"; status=1; }
-    continue
-  fi
-  wanted=$((wanted + 1))
-  if "$binary" --gtest_fail_fast >"$work/log" 2>&1; then
-    echo "$bug: NOT CAUGHT in $((SECONDS - started)) s"
-  elif violation=$(grep -m 1 '^  violation: ' "$work/log"); then
-    caught=$((caught + 1))
-    echo "$bug: caught in $((SECONDS - started)) s:${violation#  violation:}" | cut -c 1-240
+# try NUMBER NAME: one line about it, and a file of its name if it was caught.
+try() {
+  local started=$SECONDS violation
+  if [[ $1 == 0 ]]; then
+    if KEKBIT_PLANT=0 KEKBIT_POWER_LOSS_IMAGES=5000 "$binary" >"$work/$2.log" 2>&1; then
+      echo "$2: nothing found, as it should be"
+    else
+      cat "$work/$2.log"
+      touch "$work/found_without"
+    fi
+  elif KEKBIT_PLANT=$1 KEKBIT_POWER_LOSS_IMAGES=60000 KEKBIT_POWER_LOSS_STOP=1 \
+    "$binary" --gtest_fail_fast >"$work/$2.log" 2>&1; then
+    echo "$2: NOT CAUGHT in $((SECONDS - started)) s"
+  elif violation=$(grep -m 1 '^  violation: ' "$work/$2.log"); then
+    touch "$work/$2.caught"
+    echo "$2: caught in $((SECONDS - started)) s:${violation#  violation:}" | cut -c 1-240
   else
-    cat "$work/log"
-    echo "$bug: the test ended in another way"
+    cat "$work/$2.log"
+    echo "$2: the test ended in another way"
   fi
-done
+}
+export -f try
+
+for bug in "$@"; do
+  for number in "${!all[@]}"; do
+    [[ ${all[number]} != "$bug" ]] || printf '%s %s\n' "$number" "$bug"
+  done
+done >"$work/tries"
+[[ $(wc -l <"$work/tries") == "$#" ]] || { echo "no such bug among: $*"; exit 2; }
+wanted=$(grep -vc '^0 ' "$work/tries" || true)
+# shellcheck disable=SC2016  # $0 and $1 are the inner shell's
+xargs --max-args=2 --max-procs="$(nproc)" bash -c 'try "$0" "$1"' <"$work/tries"
+
+caught=$(find "$work" -name '*.caught' | wc -l)
 echo "caught $caught/$wanted"
-[[ $status == 0 && $caught == "$wanted" && $wanted != 0 ]]
+[[ ! -e $work/found_without && $caught == "$wanted" && $wanted != 0 ]]
