@@ -35,7 +35,7 @@ namespace {
 
 constexpr uint64_t kStateWords = (256u << 20) / sizeof(uint64_t);
 constexpr uint64_t kCommands = 2'000;  // before the primary may be killed
-constexpr int kRounds = 60;
+constexpr int kRounds = 50;
 
 struct Command {
   uint64_t words[8];
