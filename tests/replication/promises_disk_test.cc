@@ -52,8 +52,9 @@ int OnSmallDisk(const std::string& path, const char* size, Body&& body) {
   return child.Wait();
 }
 
-absl::StatusOr<std::unique_ptr<TapeReplica>> OpenPrimary(const std::string& directory) {
+absl::StatusOr<std::unique_ptr<TapeReplica>> OpenPrimary(const std::string& directory, uint64_t free_bytes_min = 0) {
   ReplicaOptions options;
+  options.free_bytes_min = free_bytes_min;
   options.directory = directory;
   options.segment_bytes = 64 << 10;
   KB_ASSIGN_OR_RETURN(auto replica, TapeReplica::Open(options));
@@ -104,6 +105,28 @@ TEST_F(PromiseP10Test, AFullDiskIsAnErrorAndWorkGoesOnWhenThereIsRoom) {
     options.may_lead = false;
     KB_ASSERT_OK_AND_ASSIGN(const auto follower, TapeReplica::Open(options));
     EXPECT_EQ(follower->Read([](const Tape& tape) { return tape.commands; }), acknowledged);
+  });
+  if (ended == kSkipped) GTEST_SKIP() << "this user may not mount a tmpfs";
+  EXPECT_EQ(ended, 0);
+}
+
+TEST_F(PromiseP10Test, AtTheFloorCommandsAreRefusedUntilThereIsRoom) {
+  const std::string disk = dir_.path();
+  const int ended = OnSmallDisk(disk, "2m", [&disk] {
+    const std::string ballast = disk + "/ballast";
+    KB_ASSERT_OK_AND_ASSIGN(const auto primary, OpenPrimary(disk + "/journal", 1u << 20));
+    ASSERT_THAT(primary->Execute("one"), IsOk());
+    WriteFileBytes(ballast, std::string(1u << 20, 'b'));
+    // It looks now and then.
+    absl::Status status;
+    while (status.ok()) {
+      ::usleep(1000);
+      status = primary->Execute("two").status();
+    }
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("fewer than the floor of 1048576")));
+    EXPECT_EQ(primary->role(), Role::kPrimary);
+    ASSERT_EQ(::unlink(ballast.c_str()), 0);
+    while (!primary->Execute("three").ok()) ::usleep(1000);
   });
   if (ended == kSkipped) GTEST_SKIP() << "this user may not mount a tmpfs";
   EXPECT_EQ(ended, 0);
