@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Runs clang-tidy (.clang-tidy has the checks) over every .cc file of the repository but the tests, which take it most of
-# an hour, or over those given.
+# an hour, and the benchmarks, or over those given.
 #
-#   tools/clang_tidy.sh                    all but tests/
+#   tools/clang_tidy.sh                    all but tests/ and bench/
 #   tools/clang_tidy.sh kekbit/header.cc   these
 #
 # All libraries are on the compiler's own path, so fixed flags do: there is no compilation database to make first.
@@ -12,7 +12,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 if [[ $# == 0 ]]; then
   # The embedding example is a workspace of its own.
-  mapfile -t files < <(git ls-files --cached --others --exclude-standard -- '*.cc' ':!examples/embedding' ':!tests' | sort)
+  mapfile -t files < <(git ls-files --cached --others --exclude-standard -- '*.cc' ':!examples/embedding' ':!tests' ':!bench' | sort)
   set -- "${files[@]}"
 fi
 
