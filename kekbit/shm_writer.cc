@@ -108,6 +108,14 @@ absl::Status ShmWriter::Flush() {
   return absl::OkStatus();
 }
 
+absl::StatusOr<bool> ShmWriter::IsNamed() const {
+  KB_ASSIGN_OR_RETURN(const FileInfo held, file_->Info());
+  const absl::StatusOr<FileInfo> named = options_.file_system->Info(path());
+  if (absl::IsNotFound(named.status())) return false;
+  KB_RETURN_IF_ERROR(named.status());
+  return held.SameFile(*named);
+}
+
 absl::Status ShmWriter::ReserveSlowly(uint64_t size) {
   KB_CHECK(!closed_);
   if (size == 0) {

@@ -158,6 +158,9 @@ class ShmWriter final {
   // can know what reached the disk, and a second try may claim success wrongly.
   absl::Status Flush();
 
+  // Whether the path still leads to this channel: not if somebody moved, replaced or deleted its file.
+  absl::StatusOr<bool> IsNamed() const;
+
   // Bytes of the data area not yet used. A record takes RecordBytes(its payload's length) of them.
   uint64_t available() const { return header_.capacity() - write_offset(); }
   // Where the next record will stand in the data area.

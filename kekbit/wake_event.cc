@@ -36,7 +36,8 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MapWord(File& file) {
   uint8_t* const magic = mapping->data() + kMagicOffset;
   if (PeekWord(magic) == 0) PublishWord(magic, kMagic);
   if (PeekWord(magic) == kMagic) return mapping;
-  return absl::FailedPreconditionError(absl::StrCat(file.path(), ": is no event of kekbit's"));
+  return absl::FailedPreconditionError(
+      absl::StrCat(file.path(), ": is no event of kekbit's; if it was one, it can be deleted"));
 }
 
 long Futex(uint32_t* word, int operation, uint32_t value, const timespec* timeout) {

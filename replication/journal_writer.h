@@ -112,6 +112,9 @@ class JournalWriter final {
     }
   }
 
+  // Whether the segment is still where it belongs: frames in one that was moved or deleted nobody would find.
+  absl::StatusOr<bool> IsNamed() const { return segment_.IsNamed(); }
+
   // Closes the segment: nothing can be appended any more.
   void Close() { segment_.Close(); }
 

@@ -43,21 +43,13 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
       .loop = std::move(loop), .lease_watch = std::move(lease_watch), .snapshots = std::move(snapshots_event)};
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
-  SnapshotStore::Found found;
-  if (hooks.load != nullptr) {
-    KB_ASSIGN_OR_RETURN(found, SnapshotStore(fs, layout.snapshots()).FindNewest(hooks.snapshot_type));
-  }
-  KB_ASSIGN_OR_RETURN(JournalReader reader,
-                      found.snapshot == nullptr
-                          ? JournalReader::Open(fs, layout, data_format)
-                          : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last));
+  KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, data_format, hooks));
   return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
-                                          std::move(mark), std::move(wake), std::move(reader), std::move(found),
-                                          std::move(events)));
+                                          std::move(mark), std::move(wake), std::move(source), std::move(events)));
 }
 
 ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs,
-                         SyncMark mark, WakeEvent wake, JournalReader reader, SnapshotStore::Found found, Events events)
+                         SyncMark mark, WakeEvent wake, Source source, Events events)
     : options_(std::move(options)),
       data_format_(data_format),
       layout_(options_.directory),
@@ -68,8 +60,8 @@ ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHook
               .resume_bytes = ResumeBytes(options_.free_bytes_min.value_or(options_.segment_bytes))}),
       stats_(ReplicaStats::Create(*options_.file_system, layout_, options_.may_lead, *options_.clock)),
       wake_(std::move(wake)),
-      reader_(std::move(reader)),
-      found_(std::move(found)),
+      reader_(std::move(source.reader)),
+      found_(std::move(source.found)),
       poisoned_(mark_.poisoned()),
       events_(std::move(events)) {
   snapshot_ns_ = options_.clock->MonotonicNanos();
@@ -97,9 +89,14 @@ absl::Status ReplicaCore::Start() {
   const int64_t begin = options_.clock->MonotonicNanos();
   {
     absl::MutexLock drive(&drive_mutex_);
-    KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_)).status());
+    KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_), std::move(reader_)).status());
     starting_ = true;
     KB_RETURN_IF_ERROR(CatchUp());
+    // Cut meanwhile, behind a newer snapshot.
+    while (PlaceIsGone() && role() == Role::kFollower) {
+      StartOver();
+      KB_RETURN_IF_ERROR(CatchUp());
+    }
     KB_RETURN_IF_ERROR(MendAtStart());
     starting_ = false;
   }

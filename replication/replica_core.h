@@ -136,6 +136,11 @@ class ReplicaCore final {
     StopEvent lease_watch;
     StopEvent snapshots;
   };
+  // Where a state comes from: the newest good snapshot, if there is one, and the journal behind it.
+  struct Source {
+    SnapshotStore::Found found;
+    JournalReader reader;
+  };
   struct Change {
     Role role;
     Epoch epoch;
@@ -143,7 +148,7 @@ class ReplicaCore final {
   };
 
   ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
-              WakeEvent wake, JournalReader reader, SnapshotStore::Found found, Events events);
+              WakeEvent wake, Source source, Events events);
 
   // Applies what is there, up to the end of the segment that is the last one now: a busy primary may publish as fast as
   // it is applied.
@@ -174,9 +179,14 @@ class ReplicaCore final {
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is left, and makes the journal's end one to go on behind, torn or not.
   absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Makes that snapshot the state, and reads on behind it. False if there is none, or it is no newer than the state.
-  absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  static absl::StatusOr<Source> FindSource(FileSystem& fs, const JournalLayout& layout, uint64_t data_format,
+                                           const StateHooks& hooks);
+  // Makes that snapshot the state, and reads on by `reader`, which stands behind it. False if there is none, or it is
+  // no newer than the state.
+  absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether the journal no longer holds what the reader wants next.
+  bool PlaceIsGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
   // The reader's place is gone: starts over from a snapshot, or stops.
   void StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Segments that hold frames behind `synced`, oldest first, and the one before if that ends there.
@@ -270,6 +280,7 @@ class ReplicaCore final {
   uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments
   RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
   bool saving_ ABSL_GUARDED_BY(mutex_) = false;              // the state is being saved: it must not change
+  bool starting_over_ ABSL_GUARDED_BY(mutex_) = false;       // the state is being replaced: it must not be saved
   bool taking_ ABSL_GUARDED_BY(mutex_) = false;              // a snapshot is being taken
   SnapshotWriter* saver_ ABSL_GUARDED_BY(mutex_) = nullptr;  // to cancel it
   Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one

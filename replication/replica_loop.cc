@@ -72,10 +72,18 @@ bool ReplicaCore::Follow() {
   if (status.ok()) return true;
   if (MayPass(status)) {
     status_ = status;
-  } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status)) {  // who holds the lease may yet mend it
+  } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
+    // Who holds the lease may yet mend it.
     Stop(status);
   }
   return false;
+}
+
+bool ReplicaCore::PlaceIsGone() {
+  const absl::Status& status = reader_.status();
+  if (absl::IsOutOfRange(status)) return true;
+  // A segment was cut between two looks: the next ones tell.
+  return absl::IsNotFound(status) && !reader_.LookAgain().ok();
 }
 
 bool ReplicaCore::Rejoin() {
@@ -138,7 +146,7 @@ void ReplicaCore::RunFollower() {
       sleep_ = kSleepMin;
       continue;
     }
-    if (absl::IsOutOfRange(reader_.status())) StartOver();
+    if (PlaceIsGone()) StartOver();
     if (StopIfPoisoned()) return;
     if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
     if (options_.wait == Wait::kSpin) {
@@ -180,6 +188,11 @@ void ReplicaCore::StopIfMoved() {
   named_looked_ns_ = now;
   const absl::StatusOr<bool> epochs_named = epochs_.IsNamed(*options_.file_system);
   const absl::StatusOr<bool> lease_named = lease_->IsNamed(*options_.file_system);
+  if (const absl::StatusOr<bool> named = writer_->IsNamed(); named.ok() && !*named) {
+    Stop(absl::AbortedError(
+        absl::StrCat(layout_.segment(writer_->segment()), ": the segment was moved, replaced or deleted")));
+    return;
+  }
   // Who can't look does not know.
   if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
   if (*epochs_named) {
@@ -238,7 +251,7 @@ void ReplicaCore::WatchHolder() {
     return;
   }
   if (options_.kill_hung_primary_after == absl::InfiniteDuration() || *holder == ProcessId::Self(fs)) {
-    watch->Wait(events_.lease_watch, kSleepWatched);
+    if (!watch->Wait(events_.lease_watch, kSleepWatched)) return;
   } else {
     // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
     const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
@@ -256,6 +269,9 @@ void ReplicaCore::WatchHolder() {
                                                            ", hangs and can't be killed: ", killed.message()));
         return;
       }
+      Log(options_.logger, LogSeverity::kWarning,
+          absl::StrCat(options_.directory, ": killed the primary, process ", holder->pid, ", which showed no sign of ",
+                       "life for ", absl::FormatDuration(options_.kill_hung_primary_after)));
       watch->Wait(events_.lease_watch, kSleepWatched);
     }
   }
@@ -270,7 +286,7 @@ absl::Status ReplicaCore::Poll() {
     if (role() == Role::kFollower && Rejoin()) {
       while (Follow()) {
       }
-      if (absl::IsOutOfRange(reader_.status())) StartOver();
+      if (PlaceIsGone()) StartOver();
       if (!StopIfPoisoned()) TryTakeOver();
     }
   }

@@ -57,8 +57,9 @@ absl::StatusOr<ChainLink> ReplicaCore::BeginSaving() {
     return absl::FailedPreconditionError(absl::StrCat(
         options_.directory, ": a snapshot would stop the primary; let a follower take it, or set on_primary"));
   }
-  if (role_ == Role::kFollower && (lease_ || rejoins_)) {
-    return absl::UnavailableError(absl::StrCat(options_.directory, ": no snapshot while the role changes"));
+  if (role_ == Role::kFollower && (lease_ || rejoins_ || starting_over_)) {
+    return absl::UnavailableError(
+        absl::StrCat(options_.directory, ": no snapshot while the role or the state changes"));
   }
   taking_ = saving_ = true;
   snapshot_seq_ = LastApplied().position.seq;
@@ -198,7 +199,30 @@ void ReplicaCore::RunSnapshots() {
   }
 }
 
-absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found) {
+absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, const JournalLayout& layout,
+                                                            uint64_t data_format, const StateHooks& hooks) {
+  SnapshotStore store(fs, layout.snapshots());
+  for (;;) {
+    SnapshotStore::Found found;
+    Seq seq = 0;
+    if (hooks.load != nullptr) {
+      KB_ASSIGN_OR_RETURN(found, store.FindNewest(hooks.snapshot_type));
+      if (found.snapshot != nullptr) seq = found.snapshot->header().last.position.seq;
+    }
+    absl::StatusOr<JournalReader> reader =
+        found.snapshot == nullptr ? JournalReader::Open(fs, layout, data_format)
+                                  : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last);
+    if (reader.ok()) return Source{.found = std::move(found), .reader = *std::move(reader)};
+    // Two newer snapshots may have been taken meanwhile, and the journal been cut behind them.
+    if (hooks.load == nullptr) return reader.status();
+    KB_ASSIGN_OR_RETURN(const std::vector<Seq> snapshots, store.List());
+    if (snapshots.empty() || snapshots.back() <= seq || !found.passed_over.empty()) return reader.status();
+  }
+}
+
+absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, JournalReader reader) {
+  reader_ = std::move(reader);
+  pending_.reset();
   for (const absl::Status& skipped : found.passed_over) {
     Complain(skipped, "a snapshot is passed over");
     absl::MutexLock lock(&mutex_);
@@ -210,12 +234,8 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found) {
     absl::MutexLock lock(&mutex_);
     if (last.position.seq <= applied_.seq && applied_.seq != 0) return false;
   }
-  KB_ASSIGN_OR_RETURN(JournalReader reader,
-                      JournalReader::OpenBehind(*options_.file_system, layout_, data_format_, last));
   absl::MutexLock lock(&mutex_);
   KB_RETURN_IF_ERROR(hooks_.load(*found.snapshot));
-  reader_ = std::move(reader);
-  pending_.reset();
   applied_ = last.position;
   followed_ = last;
   snapshot_seq_ = last.position.seq;
@@ -226,13 +246,21 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found) {
 
 void ReplicaCore::StartOver() {
   const absl::Status gone = reader_.status();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (saver_ != nullptr) saver_->Cancel();
+    if (saving_) return;  // again later: whoever saves the state reads it without a lock
+    starting_over_ = true;
+  }
   absl::StatusOr<bool> loaded = false;
   if (hooks_.load != nullptr) {
-    absl::StatusOr<SnapshotStore::Found> found =
-        SnapshotStore(*options_.file_system, layout_.snapshots()).FindNewest(hooks_.snapshot_type);
-    loaded = found.ok() ? LoadSnapshot(*std::move(found)) : found.status();
+    absl::StatusOr<Source> source = FindSource(*options_.file_system, layout_, data_format_, hooks_);
+    loaded = source.ok() ? LoadSnapshot(std::move(source->found), std::move(source->reader)) : source.status();
   }
   absl::MutexLock lock(&mutex_);
+  starting_over_ = false;
+  // Cut once more since then: again.
+  if (absl::IsOutOfRange(loaded.status()) || absl::IsNotFound(loaded.status())) return;
   if (!loaded.ok()) {
     Stop(loaded.status());
   } else if (!*loaded) {

@@ -65,6 +65,12 @@ void ReplicaCore::TryTakeOver() {
     next_try_ns_ = 0;
   }
   if (now < next_try_ns_ || StopIfPoisoned()) return;
+  // The lease may be that of another journal, which somebody put into the place of ours.
+  if (const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system); named.ok() && !*named) {
+    absl::MutexLock lock(&mutex_);
+    Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+    return;
+  }
   {
     // Whoever saves the state looks for this, and ends within moments.
     absl::MutexLock lock(&mutex_);
@@ -75,7 +81,8 @@ void ReplicaCore::TryTakeOver() {
   if (!status.ok()) {
     next_try_ns_ = now + absl::ToInt64Nanoseconds(kRetryEvery);
     absl::MutexLock lock(&mutex_);
-    if (MayPass(status)) {
+    // NotFound: somebody cut the journal's beginning meanwhile.
+    if (MayPass(status) || absl::IsNotFound(status)) {
       status_ = status;
     } else if (role_ != Role::kStopped) {
       Stop(status);
@@ -155,9 +162,12 @@ absl::StatusOr<std::vector<ChannelFile>> ReplicaCore::UnsyncedSegments(Seq synce
   // From the newest back, to the one that begins at or before the first frame that is not synced.
   std::vector<ChannelFile> segments;
   for (size_t i = numbers.size(); i-- > 0;) {
-    KB_ASSIGN_OR_RETURN(ChannelFile channel, OpenChannelFile(fs, layout_.segment(numbers[i])));
-    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel.extension));
-    segments.push_back(std::move(channel));
+    absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs, layout_.segment(numbers[i]));
+    // Cut just now, as all before it: only what is synced is cut.
+    if (absl::IsNotFound(channel.status())) break;
+    KB_RETURN_IF_ERROR(channel.status());
+    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel->extension));
+    segments.push_back(*std::move(channel));
     if (follows.position.seq <= synced) break;
   }
   std::reverse(segments.begin(), segments.end());

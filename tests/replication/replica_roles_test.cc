@@ -75,6 +75,17 @@ TEST_F(ReplicaTest, APrimaryNoticesThatItsJournalIsGone) {
   EXPECT_EQ(primary->role(), Role::kStopped);
 }
 
+// It would go on acknowledging what nobody can find.
+TEST_F(ReplicaTest, APrimaryNoticesThatItsSegmentIsGone) {
+  const auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  const std::string segment = JournalLayout(dir_.path()).segment(1);
+  ASSERT_THAT(fs_.Rename(segment, segment + "~"), IsOk());
+  clock_.Advance(2 * kSecondNs);
+  EXPECT_THAT(primary->Poll(), StatusIs(absl::StatusCode::kAborted, HasSubstr("segment was moved")));
+  EXPECT_EQ(primary->role(), Role::kStopped);
+}
+
 TEST_F(ReplicaTest, APrimaryNoticesThatItsLeaseIsWorthNothing) {
   const auto primary = Open(Polled());
   ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
