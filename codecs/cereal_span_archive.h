@@ -104,6 +104,7 @@ template <bool kPortable, typename Sink>
 class BasicOutputArchive final : public SpanOutputBase<BasicOutputArchive<kPortable, Sink>> {
  public:
   template <typename To>
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): an archive is never copied
   explicit BasicOutputArchive(To&& to) : sink_(std::forward<To>(to)) {
     if constexpr (kPortable) Save<1>("\1");  // little endian
   }
@@ -134,6 +135,7 @@ class BasicInputArchive final : public SpanInputBase<BasicInputArchive<kPortable
   static constexpr bool kRefusesNewerVersions = Source::kRefusesNewerVersions;
 
   template <typename From>
+  // NOLINTNEXTLINE(bugprone-forwarding-reference-overload): as above
   explicit BasicInputArchive(From&& from) : source_(std::forward<From>(from)), elements_(source_.left()) {
     if constexpr (kPortable) {
       uint8_t little_endian = 0;

@@ -218,7 +218,7 @@ int RunServe(ServeOptions options) {
 }
 
 void AddOptions(CLI::App& serve, ServeOptions& options) {
-  static const std::map<std::string, Ack> kAcks = {{"published", Ack::kPublished}, {"synced", Ack::kSynced}};
+  static const std::map<std::string, Ack> acks = {{"published", Ack::kPublished}, {"synced", Ack::kSynced}};
   ReplicaOptions& replica = options.replica;
   serve.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
   serve.add_option("-i,--input", options.input, "File to read commands from; - is standard input")
@@ -227,7 +227,7 @@ void AddOptions(CLI::App& serve, ServeOptions& options) {
       .add_option("--ack", replica.ack,
                   "When a command is acknowledged: published survives the death of the process, "
                   "synced a power loss")
-      ->transform(CLI::CheckedTransformer(kAcks))
+      ->transform(CLI::CheckedTransformer(acks))
       ->default_str("published");
   serve
       .add_option(

@@ -46,8 +46,9 @@ absl::Status Execute(Replica<Ledger>& replica, const Ledger::Command& command, s
 
 absl::StatusOr<Request> ParseRequest(absl::string_view line) {
   const std::vector<absl::string_view> words = absl::StrSplit(line, absl::ByAnyChar(" \t\r"), absl::SkipEmpty());
-  if (words.empty())
+  if (words.empty()) {
     return absl::InvalidArgumentError("an empty line; want open, transfer, balance, digest or step-down");
+  }
   if (words[0] == "open" && words.size() == 3) {
     const absl::StatusOr<int64_t> amount = ParseAmount(words[2]);
     if (!amount.ok()) return amount.status();

@@ -12,6 +12,7 @@ namespace {
 
 std::vector<ReaderPlace> PlacesOf(const std::vector<CursorView>& cursors) {
   std::vector<ReaderPlace> places;
+  places.reserve(cursors.size());
   for (const CursorView& cursor : cursors) {
     places.push_back(
         {.name = cursor.name, .done = cursor.done.seq, .lost = cursor.lost(), .unknown = !cursor.status.ok()});

@@ -69,7 +69,7 @@ class Examiner {
     if (tail_.beyond.empty()) return absl::OkStatus();
     if (!tail_.segment_open) tail_.path = layout_.segment(tail_.beyond.front());
     if (tail_.beyond.front() == tail_.segment + 1) {
-      const absl::Status follows = reader_.CheckFollows(tail_.segment + 1);
+      absl::Status follows = reader_.CheckFollows(tail_.segment + 1);
       if (!follows.ok() && !absl::IsDataLoss(follows) && !absl::IsNotFound(follows)) return follows;
       tail_.continues = follows.ok();
     }

@@ -23,6 +23,7 @@ struct Position {
 
   std::string ToString() const { return absl::StrCat("{epoch ", epoch, ", seq ", seq, "}"); }
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): of what the compiler makes of it
   friend constexpr auto operator<=>(const Position&, const Position&) = default;
 };
 

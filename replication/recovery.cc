@@ -95,8 +95,8 @@ class TailRecovery {
       outcome_.bytes_cut = cut.size();
     }
     // From the end: whoever comes again after a crash finds the same place, and the same first segment behind it.
-    for (auto number = tail_.beyond.rbegin(); number != tail_.beyond.rend(); ++number) {
-      KB_ASSIGN_OR_RETURN(std::string path, aside.Move(layout_.segment(*number)));
+    for (size_t i = tail_.beyond.size(); i-- > 0;) {
+      KB_ASSIGN_OR_RETURN(std::string path, aside.Move(layout_.segment(tail_.beyond[i])));
       outcome_.aside.push_back(std::move(path));
     }
     return absl::OkStatus();

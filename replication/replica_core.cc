@@ -268,7 +268,7 @@ void ReplicaCore::SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> 
         absl::StrCat(options_.directory, ": a follower again, behind ", applied_.ToString()));
   }
   role_ = role;
-  changes_.push_back({.role = role, .epoch = epoch, .takeover = std::move(takeover)});
+  changes_.push_back({.role = role, .epoch = epoch, .takeover = takeover});
 }
 
 void ReplicaCore::Stop(const absl::Status& why) {

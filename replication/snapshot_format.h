@@ -115,7 +115,7 @@ uint32_t TrailerChecksum(uint32_t crc, const SnapshotTrailer& trailer);
 // The header as it stands in a file, with its checksum.
 SnapshotFileHeader ToFile(const SnapshotHeader& header);
 // Back. DataLoss if it is none, or damaged; FailedPrecondition if a newer version of kekbit wrote it.
-absl::StatusOr<SnapshotHeader> FromFile(const SnapshotFileHeader& header);
+absl::StatusOr<SnapshotHeader> FromFile(const SnapshotFileHeader& file);
 
 // The name of a snapshot's file: the seq of the last frame applied, in 16 hexadecimal digits, and ".snapshot". Nothing
 // for any other name.

@@ -55,17 +55,18 @@ absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const SnapshotTyp
 absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewestOf(const std::vector<Seq>& seqs,
                                                                  const SnapshotType& known) {
   Found found;
-  for (auto seq = seqs.rbegin(); seq != seqs.rend(); ++seq) {
-    const absl::StatusOr<SnapshotHeader> header = Verify(*seq, /*trusting=*/false);
+  for (size_t i = seqs.size(); i-- > 0;) {
+    const Seq seq = seqs[i];
+    const absl::StatusOr<SnapshotHeader> header = Verify(seq, /*trusting=*/false);
     if (absl::IsDataLoss(header.status())) {
       found.passed_over.push_back(header.status());
       continue;
     }
     KB_RETURN_IF_ERROR(header.status());
     if (absl::Status fits = CheckSnapshotType(header->type, known); !fits.ok()) {
-      return absl::Status(fits.code(), absl::StrCat(PathOf(*seq), ": ", fits.message()));
+      return absl::Status(fits.code(), absl::StrCat(PathOf(seq), ": ", fits.message()));
     }
-    KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(fs_, PathOf(*seq)));
+    KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(fs_, PathOf(seq)));
     break;
   }
   return found;

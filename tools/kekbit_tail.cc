@@ -35,11 +35,12 @@ std::optional<std::pair<std::string, ChainLink>> NewestSnapshot(FileSystem& fs, 
   const SnapshotStore store(fs, layout.snapshots());
   const absl::StatusOr<std::vector<Seq>> seqs = store.List();
   if (!seqs.ok()) return std::nullopt;
-  for (auto seq = seqs->rbegin(); seq != seqs->rend(); ++seq) {
-    const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(store.PathOf(*seq), Access::kRead);
+  for (size_t i = seqs->size(); i-- > 0;) {
+    const Seq seq = (*seqs)[i];
+    const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(store.PathOf(seq), Access::kRead);
     if (!file.ok()) continue;
     const absl::StatusOr<SnapshotHeader> header = VerifySnapshot(**file);
-    if (header.ok()) return std::make_pair(store.PathOf(*seq), header->last);
+    if (header.ok()) return std::make_pair(store.PathOf(seq), header->last);
   }
   return std::nullopt;
 }

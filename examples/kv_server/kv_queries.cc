@@ -153,7 +153,7 @@ void Scan(const KvState& state, int64_t now_ms, const KvArguments& request, KvRe
   const uint64_t next = state.keys().Scan(cursor, static_cast<size_t>(count), [&](const Keyspace::Entry& entry) {
     if (pattern != nullptr && !MatchesKvPattern(*pattern, entry.key)) return;
     if (type != nullptr && !Is(*type, KvTypeName(entry.value))) return;
-    if (!Expired(entry, now_ms)) keys.push_back(entry.key);
+    if (!Expired(entry, now_ms)) keys.emplace_back(entry.key);
   });
   reply.Array(2);
   reply.Bulk(absl::StrCat(next));

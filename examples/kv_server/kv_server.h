@@ -81,7 +81,7 @@ class KvServer final {
   absl::Status TakePort();
   void LeavePort();
   void Accept();
-  void Handle(int socket, uint32_t events);
+  void Handle(int fd, uint32_t events);
   void Read(Client& client);
   // Acknowledges what was submitted, then sends.
   absl::Status Answer();
