@@ -115,7 +115,11 @@ class Upgrade {
   }
 
   static std::function<bool()> Said(const Service& service, const std::string& word) {
-    return [&service, word] { return absl::StrContains(service.words(), word); };
+    // A line may be written in parts: it counts once it is whole.
+    return [&service, word] {
+      const std::string words = service.words();
+      return absl::StrContains(words, word) && absl::EndsWith(words, "\n");
+    };
   }
 
   // Whether there is a snapshot behind that seq.
