@@ -19,6 +19,15 @@ namespace {
 // How often it is asked whether one is due.
 constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 
+// How often a segment that was cut while the journal was being opened is put down to that.
+constexpr int kLooksAtCut = 100;
+
+// Of the newest snapshot, good or not; 0: there is none.
+absl::StatusOr<Seq> NewestOf(const SnapshotStore& store) {
+  KB_ASSIGN_OR_RETURN(const std::vector<Seq> seqs, store.List());
+  return seqs.empty() ? 0 : seqs.back();
+}
+
 }  // namespace
 
 absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
@@ -202,21 +211,23 @@ void ReplicaCore::RunSnapshots() {
 absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, const JournalLayout& layout,
                                                             uint64_t data_format, const StateHooks& hooks) {
   SnapshotStore store(fs, layout.snapshots());
-  for (;;) {
+  for (int looks = 1;; ++looks) {
     SnapshotStore::Found found;
-    Seq seq = 0;
+    Seq newest = 0;
     if (hooks.load != nullptr) {
+      KB_ASSIGN_OR_RETURN(newest, NewestOf(store));
       KB_ASSIGN_OR_RETURN(found, store.FindNewest(hooks.snapshot_type));
-      if (found.snapshot != nullptr) seq = found.snapshot->header().last.position.seq;
     }
     absl::StatusOr<JournalReader> reader =
         found.snapshot == nullptr ? JournalReader::Open(fs, layout, data_format)
                                   : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last);
     if (reader.ok()) return Source{.found = std::move(found), .reader = *std::move(reader)};
-    // Two newer snapshots may have been taken meanwhile, and the journal been cut behind them.
+    // The journal may have been cut meanwhile: between two looks at a segment, or behind snapshots that are newer
+    // still.
+    if (absl::IsNotFound(reader.status()) && looks < kLooksAtCut) continue;
     if (hooks.load == nullptr) return reader.status();
-    KB_ASSIGN_OR_RETURN(const std::vector<Seq> snapshots, store.List());
-    if (snapshots.empty() || snapshots.back() <= seq || !found.passed_over.empty()) return reader.status();
+    KB_ASSIGN_OR_RETURN(const Seq newest_now, NewestOf(store));
+    if (newest_now == newest) return reader.status();
   }
 }
 
@@ -259,8 +270,6 @@ void ReplicaCore::StartOver() {
   }
   absl::MutexLock lock(&mutex_);
   starting_over_ = false;
-  // Cut once more since then: again.
-  if (absl::IsOutOfRange(loaded.status()) || absl::IsNotFound(loaded.status())) return;
   if (!loaded.ok()) {
     Stop(loaded.status());
   } else if (!*loaded) {

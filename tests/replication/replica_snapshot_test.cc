@@ -180,6 +180,23 @@ TEST_F(ReplicaSnapshotTest, AFollowerThatIsTooSlowStartsOver) {
   EXPECT_THAT(logged, testing::Contains(HasSubstr("started over from a snapshot")));
 }
 
+// P7. It is told, and does not wait for what never comes.
+TEST_F(ReplicaSnapshotTest, AFollowerWhosePlaceIsGoneWithoutASnapshotStops) {
+  const auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ExecuteMany(*primary, 10);
+  const auto follower = Open(Polled());
+  ExecuteMany(*primary, 3'000);
+  for (const SegmentNumber number : Segments()) {
+    if (number == 1 || number == Segments().back()) continue;
+    ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).segment(number)), IsOk());
+  }
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).segment(1)), IsOk());
+  for (int i = 0; i < 3; ++i) follower->Poll().IgnoreError();
+  EXPECT_THAT(follower->status(), StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("no longer kept")));
+  EXPECT_EQ(follower->role(), Role::kStopped);
+}
+
 // Takes as long to save as somebody lets it.
 struct SlowTape : Tape {
   static inline std::atomic<bool> saving = false;
