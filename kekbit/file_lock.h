@@ -1,4 +1,4 @@
-// LockNamedFile: the lock of a file that is still the one its name leads to.
+// Files that are still the ones their names lead to: LeadsTo, and LockNamedFile, the lock of such a file.
 
 #ifndef KEKBIT_FILE_LOCK_H_
 #define KEKBIT_FILE_LOCK_H_
@@ -11,6 +11,15 @@
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
+
+// Whether `path` leads to `file`: not if somebody moved, replaced or deleted it.
+inline absl::StatusOr<bool> LeadsTo(FileSystem& fs, const std::string& path, File& file) {
+  KB_ASSIGN_OR_RETURN(const FileInfo held, file.Info());
+  const absl::StatusOr<FileInfo> named = fs.Info(path);
+  if (absl::IsNotFound(named.status())) return false;
+  KB_RETURN_IF_ERROR(named.status());
+  return held.SameFile(*named);
+}
 
 // Takes the lock of `file`, which was opened by `path`; false if somebody else has it. A lock is on a file, not on a
 // name: had the name gone to another file since, somebody could hold the lock of that one. So then it is Unavailable:

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/file_lock.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
@@ -108,13 +109,7 @@ absl::Status ShmWriter::Flush() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ShmWriter::IsNamed() const {
-  KB_ASSIGN_OR_RETURN(const FileInfo held, file_->Info());
-  const absl::StatusOr<FileInfo> named = options_.file_system->Info(path());
-  if (absl::IsNotFound(named.status())) return false;
-  KB_RETURN_IF_ERROR(named.status());
-  return held.SameFile(*named);
-}
+absl::StatusOr<bool> ShmWriter::IsNamed() const { return LeadsTo(*options_.file_system, path(), *file_); }
 
 absl::Status ShmWriter::ReserveSlowly(uint64_t size) {
   KB_CHECK(!closed_);

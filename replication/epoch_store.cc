@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "kekbit/asymmetric_fence.h"
 #include "kekbit/bytes.h"
+#include "kekbit/file_lock.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
@@ -62,13 +63,7 @@ absl::StatusOr<Epoch> EpochStore::Read(FileSystem& fs, const std::string& path) 
   return LoadUnaligned<uint64_t>(bytes + sizeof(uint64_t));
 }
 
-absl::StatusOr<bool> EpochStore::IsNamed(FileSystem& fs) const {
-  KB_ASSIGN_OR_RETURN(const FileInfo held, file_->Info());
-  const absl::StatusOr<FileInfo> named = fs.Info(file_->path());
-  if (absl::IsNotFound(named.status())) return false;
-  KB_RETURN_IF_ERROR(named.status());
-  return held.SameFile(*named);
-}
+absl::StatusOr<bool> EpochStore::IsNamed(FileSystem& fs) const { return LeadsTo(fs, file_->path(), *file_); }
 
 absl::StatusOr<Epoch> EpochStore::Grant(Epoch seen) {
   const Epoch last = std::max(current(), seen);

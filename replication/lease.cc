@@ -48,13 +48,7 @@ void Lease::Beat() {
   file_->WriteAt(kBeatOffset, Bytes(reinterpret_cast<const uint8_t*>(&beats_), sizeof beats_)).IgnoreError();
 }
 
-absl::StatusOr<bool> Lease::IsNamed(FileSystem& fs) const {
-  KB_ASSIGN_OR_RETURN(const FileInfo held, file_->Info());
-  const absl::StatusOr<FileInfo> named = fs.Info(file_->path());
-  if (absl::IsNotFound(named.status())) return false;
-  KB_RETURN_IF_ERROR(named.status());
-  return held.SameFile(*named);
-}
+absl::StatusOr<bool> Lease::IsNamed(FileSystem& fs) const { return LeadsTo(fs, file_->path(), *file_); }
 
 std::optional<uint64_t> Lease::LastBeat(FileSystem& fs, const std::string& path) {
   auto file = fs.Open(path, Access::kRead);

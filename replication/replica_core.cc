@@ -275,6 +275,10 @@ void ReplicaCore::Stop(const absl::Status& why) {
   if (role_ != Role::kStopped) SetRole(Role::kStopped, applied_.epoch);
   status_ = why;
   Complain(why, "the replica stops");
+  LetGo();
+}
+
+void ReplicaCore::LetGo() {
   // The segment before the lease: whoever takes over finds it closed.
   writer_.reset();
   lease_.reset();
@@ -290,10 +294,7 @@ void ReplicaCore::LeaveLease() {
 void ReplicaCore::EndReign() {
   rejoins_ = true;
   SetRole(Role::kFollower, applied_.epoch);
-  writer_.reset();
-  lease_.reset();
-  lease_held_ = false;
-  events_.loop.Signal();
+  LetGo();
   events_.lease_watch.Signal();
 }
 

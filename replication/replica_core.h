@@ -206,8 +206,8 @@ class ReplicaCore final {
   void EndSaving() ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns once this replica is no primary whose state is being saved.
   void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Everything of TakeSnapshot() but the turn-taking; `saving` is made false when the state is no longer needed.
-  absl::Status WriteSnapshot(const ChainLink& last, bool& saving) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Everything of TakeSnapshot() but the turn-taking. Calls EndSaving() as soon as the state is no longer needed.
+  absl::Status WriteSnapshot(const ChainLink& last) ABSL_LOCKS_EXCLUDED(mutex_);
   // The last frame that the state holds.
   ChainLink LastApplied() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return writer_ ? writer_->last() : followed_; }
   uint64_t JournalBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
@@ -242,6 +242,8 @@ class ReplicaCore final {
   void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // For some time the lease is for others, unless one of them has had it.
   void LeaveLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Closes the segment and releases the lease, as far as there are any.
+  void LetGo() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
   void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Notes an error, and logs it.

@@ -35,10 +35,9 @@ absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
     return absl::FailedPreconditionError("there can be no snapshot of this state: see state_archive.h");
   }
   KB_ASSIGN_OR_RETURN(const ChainLink last, BeginSaving());
-  bool saving = true;
   const int64_t begin = options_.clock->MonotonicNanos();
-  const absl::Status written = WriteSnapshot(last, saving);
-  if (saving) EndSaving();
+  const absl::Status written = WriteSnapshot(last);
+  EndSaving();  // if it did not get that far
   const int64_t now = options_.clock->MonotonicNanos();
   {
     absl::MutexLock lock(&mutex_);
@@ -91,7 +90,7 @@ void ReplicaCore::AwaitSaved() {
   mutex_.Await(absl::Condition(&may_change));
 }
 
-absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last, bool& saving) {
+absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last) {
   FileSystem& fs = *options_.file_system;
   const SnapshotHeader header = {
       .last = last,
@@ -113,7 +112,6 @@ absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last, bool& saving) {
   }
   const absl::Status saved = hooks_.save(*writer);
   EndSaving();
-  saving = false;
   KB_RETURN_IF_ERROR(saved);
   if (Planted(PlantedBug::kSnapshotNotVerified)) {
     const Seq seq = last.position.seq;
@@ -241,11 +239,8 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, Journ
   }
   if (found.snapshot == nullptr) return false;
   const ChainLink last = found.snapshot->header().last;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (last.position.seq <= applied_.seq && applied_.seq != 0) return false;
-  }
   absl::MutexLock lock(&mutex_);
+  if (last.position.seq <= applied_.seq && applied_.seq != 0) return false;
   KB_RETURN_IF_ERROR(hooks_.load(*found.snapshot));
   applied_ = last.position;
   followed_ = last;
