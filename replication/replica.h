@@ -156,8 +156,9 @@ class Replica final {
 
   // Hands over: this replica becomes a follower, and leaves the lease to the others for ReplicaOptions::step_down_for,
   // or until one of them had it. A standby is primary within milliseconds. Everything acknowledged stays so; what was
-  // submitted can still be awaited. FailedPrecondition if it is not primary.
-  absl::Status StepDown() { return core_->StepDown(); }
+  // submitted can still be awaited. FailedPrecondition if it is not primary, or, unless told otherwise, sees no
+  // standby: then nothing is done. One is seen by its statistics (DIR/replicas).
+  absl::Status StepDown(Successor successor = Successor::kStandby) { return core_->StepDown(successor); }
 
   // Calls `use(const State&)` while no command is applied; returns what it returns. It must not call this replica.
   template <typename Use>
@@ -176,7 +177,8 @@ class Replica final {
     return std::forward<Use>(use)(static_cast<const State&>(state_));
   }
 
-  // Waits until the replica has this role; false if it did not get it in time, or has stopped.
+  // Waits until the replica has this role, and the callbacks of the options that tell of it have returned; in a
+  // callback it does not wait for that. False if it was not so in time, or the replica has stopped.
   bool WaitForRole(Role role, absl::Duration timeout) { return core_->WaitForRole(role, timeout); }
 
   // Takes a snapshot of the state as it is now, and keeps it and the one before; the journal is cut behind that one.

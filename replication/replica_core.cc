@@ -9,12 +9,16 @@
 #include "kekbit/header.h"
 #include "kekbit/start_thread.h"
 #include "kekbit/status_macros.h"
+#include "replication/replica_facts.h"
 
 namespace kekbit {
 namespace {
 
 // How often, a millisecond apart, a replica that starts looks whether another one has recovered the journal's end.
 constexpr int kLooksAtRecovery = 2'000;
+
+// How long an error that lasts is left out before it is noted again.
+constexpr absl::Duration kNoteAgainAfter = absl::Minutes(1);
 
 uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
@@ -86,6 +90,13 @@ ReplicaCore::~ReplicaCore() {
 }
 
 absl::Status ReplicaCore::Start() {
+  const absl::Status started = CatchUpAndStart();
+  // For those who ask why this replica ended.
+  if (!started.ok() && role() != Role::kStopped) stats_->SetError(started);
+  return started;
+}
+
+absl::Status ReplicaCore::CatchUpAndStart() {
   const int64_t begin = options_.clock->MonotonicNanos();
   {
     absl::MutexLock drive(&drive_mutex_);
@@ -184,15 +195,30 @@ void ReplicaCore::OnSyncError(Epoch epoch, const absl::Status& error) {
   Stop(error);
 }
 
-absl::Status ReplicaCore::StepDown() {
+absl::Status ReplicaCore::FindStandby() const {
+  for (const ReplicaFacts& other : ReadLivingReplicas(*options_.file_system, layout_)) {
+    if (other.stands_by()) return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(options_.directory, ": there is no standby, so nobody would lead: no other living replica that may ",
+                   "lead is seen in ", layout_.replicas()));
+}
+
+absl::Status ReplicaCore::StepDown(Successor successor) {
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
     if (role_ != Role::kPrimary) return NotPrimary();
     commit = commit_;
   }
+  if (successor == Successor::kStandby) KB_RETURN_IF_ERROR(FindStandby());
   // Most of what the successor would have to sync, while commands are still taken.
-  if (options_.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
+  if (options_.ack == Ack::kSynced) {
+    if (const absl::Status synced = commit->Sync(); !synced.ok()) {
+      ReportRole();
+      return synced;
+    }
+  }
   {
     absl::MutexLock lock(&mutex_);
     if (role_ != Role::kPrimary) return NotPrimary();
@@ -206,8 +232,8 @@ absl::Status ReplicaCore::StepDown() {
 
 void ReplicaCore::ReportRole() {
   absl::MutexLock lock(&mutex_);
-  if (reporting_) return;  // whoever reports goes on, in order
-  reporting_ = true;
+  if (reporter_ != std::thread::id()) return;  // whoever reports goes on, in order
+  reporter_ = std::this_thread::get_id();
   while (!changes_.empty()) {
     const Change change = changes_.front();
     changes_.pop_front();
@@ -216,15 +242,21 @@ void ReplicaCore::ReportRole() {
     if (options_.on_role_change) options_.on_role_change(change.role, change.epoch);
     mutex_.Lock();
   }
-  reporting_ = false;
+  reporter_ = std::thread::id();
 }
 
 bool ReplicaCore::WaitForRole(Role role, absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
-  const auto reached = [this, role]()
-                           ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return role_ == role || role_ == Role::kStopped; };
+  // A callback can't wait for itself.
+  const bool in_callback = reporter_ == std::this_thread::get_id();
+  const auto told = [this, in_callback]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return in_callback || (changes_.empty() && reporter_ == std::thread::id());
+  };
+  const auto reached = [this, role, &told]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return (role_ == role || role_ == Role::kStopped) && told();
+  };
   mutex_.AwaitWithTimeout(absl::Condition(&reached), timeout);
-  return role_ == role;
+  return role_ == role && told();
 }
 
 absl::Status ReplicaCore::WaitForApplied(Position position, absl::Duration timeout) {
@@ -301,6 +333,15 @@ void ReplicaCore::EndReign() {
 void ReplicaCore::Complain(const absl::Status& error, absl::string_view what) {
   stats_->SetError(error);
   Log(options_.logger, LogSeverity::kError, absl::StrCat(what, ": ", error.ToString()));
+}
+
+void ReplicaCore::Note(const absl::Status& error, absl::string_view what) {
+  status_ = error;
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (error == noted_ && now < noted_ns_ + absl::ToInt64Nanoseconds(kNoteAgainAfter)) return;
+  noted_ = error;
+  noted_ns_ = now;
+  Complain(error, what);
 }
 
 absl::Status ReplicaCore::NotPrimary() const {

@@ -117,7 +117,7 @@ class ReplicaCore final {
   // Takes a snapshot of the state as it is now, and cuts the journal behind the one before the last; returns up to
   // where it goes.
   absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status StepDown() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status StepDown(Successor successor) ABSL_LOCKS_EXCLUDED(mutex_);
   bool WaitForRole(Role role, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits until the frame at `position` is applied. Unavailable if it was not in time.
   absl::Status WaitForApplied(Position position, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -150,6 +150,7 @@ class ReplicaCore final {
   ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
               WakeEvent wake, Source source, Events events);
 
+  absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is there, up to the end of the segment that is the last one now: a busy primary may publish as fast as
   // it is applied.
   absl::Status CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -225,6 +226,9 @@ class ReplicaCore final {
   // Shows those who watch that this replica is alive.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
   void BeatNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What a follower does now and then: stops if its journal is gone.
+  void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // What a primary does now and then: sees that its journal is still there, looks for room on the disk, and has closed
   // segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -240,12 +244,16 @@ class ReplicaCore final {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends this replica: it takes no commands and applies none.
   void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // FailedPrecondition if nobody is seen to stand by.
+  absl::Status FindStandby() const;
   // For some time the lease is for others, unless one of them has had it.
   void LeaveLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Closes the segment and releases the lease, as far as there are any.
   void LetGo() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
   void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes an error that may pass the status; notes and logs it, but not each time that it comes again.
+  void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Notes an error, and logs it.
   void Complain(const absl::Status& error, absl::string_view what);
   absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -264,19 +272,22 @@ class ReplicaCore final {
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   WakeEvent wake_;  // for sleeping: the loop's; for waking the loop: anybody's
   JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
-  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);    // to start with
-  std::optional<Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet
-  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;         // what does not fit may yet be mended
-  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // as it was when the journal was opened
-  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;             // for the takeover under way; 0: none
-  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // of a takeover; on the monotonic clock
-  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);          // how long the loop slept last
+  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);     // to start with
+  std::optional<Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);   // read, not applied yet
+  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;          // what does not fit may yet be mended
+  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;     // as it was when the journal was opened
+  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;              // for the takeover under way; 0: none
+  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;        // of a takeover; on the monotonic clock
+  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;  // when a follower saw last that it is there
+  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);           // how long the loop slept last
 
   mutable absl::Mutex mutex_;
   Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
   std::deque<Change> changes_ ABSL_GUARDED_BY(mutex_);  // that the user was not told of yet
-  bool reporting_ ABSL_GUARDED_BY(mutex_) = false;      // somebody tells
+  std::thread::id reporter_ ABSL_GUARDED_BY(mutex_);    // who tells just now; none: nobody does
   absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  absl::Status noted_ ABSL_GUARDED_BY(mutex_);    // the last error that may pass
+  int64_t noted_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when
   Position applied_ ABSL_GUARDED_BY(mutex_);
   ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
   uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -124,6 +125,15 @@ absl::StatusOr<ReplicaFacts> ReadReplicaStats(FileSystem& fs, const std::string&
   facts.path = path;
   facts.alive = alive.ok() && *alive;
   return facts;
+}
+
+std::vector<ReplicaFacts> ReadLivingReplicas(FileSystem& fs, const JournalLayout& layout) {
+  std::vector<ReplicaFacts> living;
+  for (const std::string& path : ListStatsFiles(fs, layout)) {
+    absl::StatusOr<ReplicaFacts> facts = ReadReplicaStats(fs, path);
+    if (facts.ok() && facts->alive) living.push_back(*std::move(facts));
+  }
+  return living;
 }
 
 }  // namespace kekbit

@@ -15,6 +15,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -79,9 +80,15 @@ struct ReplicaFacts {
   Histogram execute_ns;
   Histogram sync_ns;
   Histogram group;
+
+  // Whether it lives, and follows so as to take over.
+  bool stands_by() const { return alive && may_lead && role == Role::kFollower; }
 };
 
 absl::StatusOr<ReplicaFacts> ReadReplicaStats(FileSystem& fs, const std::string& path);
+
+// Of those replicas of a journal that live, and whose statistics can be read.
+std::vector<ReplicaFacts> ReadLivingReplicas(FileSystem& fs, const JournalLayout& layout);
 
 // Of words in memory, as ReplicaStats::words(). Knows neither path nor life.
 ReplicaFacts ReadReplicaStats(const ReplicaStatsWords& words);

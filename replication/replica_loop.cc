@@ -19,6 +19,8 @@ constexpr int kBatch = 256;
 
 // Between two looks of a spinning follower: some 100 ns.
 constexpr int kSpinPauses = 4;
+// Of these looks, after how many it also looks at the clock.
+constexpr uint32_t kSpinsPerTick = 1024;
 
 // How often a follower asks for the lease whose holder it can't watch.
 constexpr absl::Duration kAskEvery = absl::Milliseconds(5);
@@ -32,7 +34,7 @@ constexpr absl::Duration kSleepWatched = absl::Seconds(1);
 // How often a primary shows that it is alive, and how many of these signs a watcher wants to miss before it kills.
 constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
 constexpr int kMissedBeats = 4;
-// How often it looks whether its journal is still in its place.
+// How often a replica looks whether its journal is still in its place.
 constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
 }  // namespace
@@ -71,7 +73,7 @@ bool ReplicaCore::Follow() {
   if (status.ok() && MayPass(status_)) status_ = absl::OkStatus();  // it has passed
   if (status.ok()) return true;
   if (MayPass(status)) {
-    status_ = status;
+    Note(status, "the journal can't be read, it is tried again");
   } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
     // Who holds the lease may yet mend it.
     Stop(status);
@@ -99,7 +101,7 @@ bool ReplicaCore::Rejoin() {
   absl::MutexLock lock(&mutex_);
   if (!reader.ok()) {
     if (MayPass(reader.status())) {
-      status_ = reader.status();
+      Note(reader.status(), "the journal can't be read, it is tried again");
     } else {
       Stop(reader.status());
     }
@@ -135,6 +137,7 @@ void ReplicaCore::RunLoop() {
 
 void ReplicaCore::RunFollower() {
   Backoff backoff;
+  uint32_t spins = 0;
   while (!stopping_ && role() == Role::kFollower) {
     if (!Rejoin()) {
       sleep_ = kSleepMin;
@@ -152,9 +155,11 @@ void ReplicaCore::RunFollower() {
     if (options_.wait == Wait::kSpin) {
       // A short pause, so that the primary keeps the cache line it writes to; no longer one, which would be lag.
       for (int i = 0; i < kSpinPauses; ++i) SpinPause();
+      if (++spins % kSpinsPerTick == 0) LookForJournal();
     } else if (!backoff.completed()) {
       backoff.Pause();
     } else {
+      LookForJournal();
       Sleep();
     }
   }
@@ -180,6 +185,21 @@ void ReplicaCore::BeatNow() {
   if (!lease_ || now - beat_ns_ < absl::ToInt64Nanoseconds(kTickEvery / 2)) return;
   beat_ns_ = now;
   lease_->Beat();
+}
+
+void ReplicaCore::LookForJournal() {
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (now < journal_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
+  journal_looked_ns_ = now;
+  StopIfGone();
+}
+
+bool ReplicaCore::StopIfGone() {
+  const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
+  if (!named.ok() || *named) return false;  // who can't look does not know
+  absl::MutexLock lock(&mutex_);
+  Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+  return true;
 }
 
 void ReplicaCore::StopIfMoved() {
@@ -287,6 +307,7 @@ absl::Status ReplicaCore::Poll() {
       while (Follow()) {
       }
       if (PlaceIsGone()) StartOver();
+      LookForJournal();
       if (!StopIfPoisoned()) TryTakeOver();
     }
   }

@@ -35,6 +35,12 @@ enum class Ack {
 // "published" or "synced".
 absl::string_view AckName(Ack ack);
 
+// Who a primary that steps down leaves the lease to.
+enum class Successor {
+  kStandby,  // another living replica that may lead; if none is seen, it stays primary
+  kAnybody,  // whoever comes
+};
+
 // How a replica became primary, and how long each step took.
 struct TakeoverReport {
   Epoch epoch = 0;
@@ -89,7 +95,8 @@ struct ReplicaOptions {
   // A primary whose process lives but shows no sign of life for so long is killed by a follower that watches it. It
   // must be much longer than any pause of the service, of its machine or of Apply(). Infinite: never.
   absl::Duration kill_hung_primary_after = absl::InfiniteDuration();
-  // How long a replica that stepped down leaves the lease to others, unless one of them has taken it before.
+  // How long a replica that stepped down leaves the lease to others, unless one of them has taken it before. Nobody
+  // leads meanwhile, if nobody else can.
   absl::Duration step_down_for = absl::Seconds(1);
 
   // With less room left on the disk, in bytes, a primary takes no new commands (ResourceExhausted), and takes them

@@ -42,13 +42,12 @@ absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
   {
     absl::MutexLock lock(&mutex_);
     taking_ = false;
-    if (!written.ok()) {
-      ++snapshot_failures_;
-      snapshot_failed_ns_ = now;
-      return written;
-    }
-    snapshot_failures_ = 0;
-    snapshot_ns_ = now;
+    snapshot_failures_ = written.ok() ? 0 : snapshot_failures_ + 1;
+    (written.ok() ? snapshot_ns_ : snapshot_failed_ns_) = now;
+  }
+  if (!written.ok()) {
+    ReportRole();  // a sync that failed has stopped this replica
+    return written;
   }
   Log(options_.logger, LogSeverity::kInfo,
       absl::StrCat(options_.directory, ": took a snapshot behind ", last.position.ToString(), " in ",
@@ -244,6 +243,7 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, Journ
   KB_RETURN_IF_ERROR(hooks_.load(*found.snapshot));
   applied_ = last.position;
   followed_ = last;
+  stats_->SetApplied(last.position, last.time_ns);
   snapshot_seq_ = last.position.seq;
   recovery_.snapshot = found.snapshot->path();
   recovery_.snapshot_seq = last.position.seq;

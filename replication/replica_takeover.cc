@@ -66,11 +66,7 @@ void ReplicaCore::TryTakeOver() {
   }
   if (now < next_try_ns_ || StopIfPoisoned()) return;
   // The lease may be that of another journal, which somebody put into the place of ours.
-  if (const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system); named.ok() && !*named) {
-    absl::MutexLock lock(&mutex_);
-    Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
-    return;
-  }
+  if (StopIfGone()) return;
   {
     // Whoever saves the state looks for this, and ends within moments.
     absl::MutexLock lock(&mutex_);
@@ -83,7 +79,7 @@ void ReplicaCore::TryTakeOver() {
     absl::MutexLock lock(&mutex_);
     // NotFound: somebody cut the journal's beginning meanwhile.
     if (MayPass(status) || absl::IsNotFound(status)) {
-      status_ = status;
+      Note(status, "can't become primary, it is tried again");
     } else if (role_ != Role::kStopped) {
       Stop(status);
     }
@@ -121,6 +117,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   absl::MutexLock lock(&mutex_);
   report.lease = lease_waited_;
   applied_ = writer.last().position;
+  stats_->SetPublished(applied_, writer.last().time_ns);
   commit_ = std::move(commit);
   writer_.emplace(std::move(writer));
   status_ = absl::OkStatus();

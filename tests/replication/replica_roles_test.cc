@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/synchronization/mutex.h"
+#include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -99,6 +99,86 @@ TEST_F(ReplicaTest, APrimaryNoticesThatItsLeaseIsWorthNothing) {
   EXPECT_THAT(CommandsOf(*primary), ElementsAre("one"));
 }
 
+// It found out when it was to take over; until then it was a standby of nothing.
+TEST_F(ReplicaTest, AFollowerNoticesThatItsJournalIsGone) {
+  const auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ReplicaOptions reads = Polled();
+  reads.may_lead = false;
+  const auto standby = Open(Polled());
+  const auto reader = Open(reads);
+  for (const auto& follower : {&standby, &reader}) {
+    clock_.Advance(2 * kSecondNs);
+    ASSERT_THAT((*follower)->Poll(), IsOk());
+  }
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).epoch()), IsOk());
+  clock_.Advance(2 * kSecondNs);
+  for (const auto& follower : {&standby, &reader}) {
+    EXPECT_THAT((*follower)->Poll(), StatusIs(absl::StatusCode::kAborted, HasSubstr("moved, replaced or deleted")));
+    EXPECT_EQ((*follower)->role(), Role::kStopped);
+  }
+}
+
+TEST_F(ReplicaTest, ASleepingOrSpinningFollowerNoticesThatItsJournalIsGone) {
+  ReplicaOptions spins = Options();
+  spins.wait = Wait::kSpin;
+  const auto primary = Open(Polled());  // and looks no more
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  const auto sleeper = Open(Options());
+  const auto spinner = Open(spins);
+  ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).epoch()), IsOk());
+  EXPECT_TRUE(sleeper->WaitForRole(Role::kStopped, kLong));
+  EXPECT_TRUE(spinner->WaitForRole(Role::kStopped, kLong));
+}
+
+// Who waits for a role may rely on what the callbacks have done. Once they came later, now and then.
+TEST_F(ReplicaTest, WhoWaitsForARoleWaitsForItsCallbacks) {
+  absl::Notification called;
+  absl::Notification go_on;
+  std::vector<std::string> done;
+  ReplicaOptions options = Options();
+  options.on_takeover = [&](const TakeoverReport& report) { done.push_back(report.ToString()); };
+  options.on_role_change = [&](Role role, Epoch /*epoch*/) {
+    called.Notify();
+    go_on.WaitForNotification();
+    done.emplace_back(RoleName(role));
+  };
+  const auto replica = Open(options);
+  called.WaitForNotification();
+  EXPECT_EQ(replica->role(), Role::kPrimary);
+  EXPECT_FALSE(replica->WaitForRole(Role::kPrimary, absl::ZeroDuration()));
+  go_on.Notify();
+  ASSERT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
+  EXPECT_THAT(done, ElementsAre(HasSubstr("epoch 1"), "primary"));
+}
+
+TEST_F(ReplicaTest, ACallbackMayWaitForTheRole) {
+  std::unique_ptr<TapeReplica> replica;
+  std::vector<bool> waited;
+  ReplicaOptions options = Polled();
+  options.on_role_change = [&](Role role, Epoch /*epoch*/) { waited.push_back(replica->WaitForRole(role, kLong)); };
+  replica = Open(options);
+  ASSERT_THAT(PollUntil(Role::kPrimary, *replica), IsOk());
+  EXPECT_THAT(waited, ElementsAre(true));
+  EXPECT_TRUE(replica->WaitForRole(Role::kPrimary, absl::ZeroDuration()));
+}
+
+// A replica without threads has nobody else to tell it.
+TEST_F(ReplicaTest, AStepDownThatFailsTellsThatTheReplicaStopped) {
+  std::vector<Role> told;
+  ReplicaOptions options = Polled();
+  options.ack = Ack::kSynced;
+  options.on_role_change = [&](Role role, Epoch /*epoch*/) { told.push_back(role); };
+  const auto primary = Open(options);
+  const auto standby = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ASSERT_THAT(primary->Submit("one"), IsOk());
+  fs_.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
+  EXPECT_THAT(primary->StepDown(), StatusIs(absl::StatusCode::kAborted, HasSubstr("planted")));
+  EXPECT_THAT(told, ElementsAre(Role::kPrimary, Role::kStopped));
+  EXPECT_FALSE(primary->WaitForRole(Role::kPrimary, kLong));
+}
+
 TEST_F(ReplicaTest, StepDownHandsOverAndFollows) {
   const auto primary = Open(Polled());
   const auto standby = Open(Polled());
@@ -122,12 +202,32 @@ TEST_F(ReplicaTest, StepDownHandsOverAndFollows) {
   EXPECT_THAT(CommandsOf(*standby), ElementsAre("one", "two", "three"));
 }
 
+// Nobody would lead, for as long as it leaves the lease to others.
+TEST_F(ReplicaTest, WhoHasNoStandbyDoesNotStepDown) {
+  const auto primary = Open(Polled());
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  const auto refused = StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("no standby"));
+  EXPECT_THAT(primary->StepDown(), refused);
+  ReplicaOptions reads = Polled();
+  reads.may_lead = false;
+  const auto reader = Open(reads);
+  EXPECT_THAT(primary->StepDown(), refused);
+  auto standby = Open(Polled());
+  standby.reset();
+  EXPECT_THAT(primary->StepDown(), refused);
+  EXPECT_EQ(primary->role(), Role::kPrimary);
+  ASSERT_THAT(primary->Execute("one"), IsOk());
+  standby = Open(Polled());
+  EXPECT_THAT(primary->StepDown(), IsOk());
+  EXPECT_EQ(primary->role(), Role::kFollower);
+}
+
 TEST_F(ReplicaTest, WhoStepsDownAloneLeadsAgainLater) {
   ReplicaOptions options = Options();
   options.step_down_for = absl::Milliseconds(20);
   const auto replica = Open(options);
   ASSERT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
-  ASSERT_THAT(replica->StepDown(), IsOk());
+  ASSERT_THAT(replica->StepDown(Successor::kAnybody), IsOk());
   EXPECT_EQ(replica->role(), Role::kFollower);
   ASSERT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
   EXPECT_EQ(replica->applied().epoch, 2u);
@@ -223,22 +323,16 @@ TEST_F(ReplicaTest, BelowTheFloorNoCommandIsTaken) {
 }
 
 TEST_F(ReplicaTest, ATakeoverIsReported) {
-  absl::Mutex mutex;
-  std::vector<TakeoverReport> reports;
+  std::vector<TakeoverReport> reports;  // by one after the other
   ReplicaOptions options = Options();
-  options.on_takeover = [&](const TakeoverReport& report) {
-    absl::MutexLock lock(&mutex);
-    reports.push_back(report);
-  };
+  options.on_takeover = [&](const TakeoverReport& report) { reports.push_back(report); };
   auto first = Open(options);
   ASSERT_TRUE(first->WaitForRole(Role::kPrimary, kLong));
   ASSERT_THAT(first->Execute("one"), IsOk());
   const auto second = Open(options);
   first.reset();
   ASSERT_TRUE(second->WaitForRole(Role::kPrimary, kLong));
-  absl::MutexLock lock(&mutex);
-  const auto reported = [&] { return reports.size() == 2; };
-  mutex.Await(absl::Condition(&reported));
+  ASSERT_EQ(reports.size(), 2u);
   EXPECT_EQ(reports[1].epoch, 2u);
   EXPECT_EQ(reports[1].follows, 2u);
   EXPECT_GT(reports[1].total(), absl::ZeroDuration());
