@@ -135,7 +135,7 @@ class Server {
         steps_down = session_.steps_down();
       }
       while (steps_down) {
-        KB_RETURN_IF_ERROR(HandOver(std::exchange(answers, {})));
+        KB_RETURN_IF_ERROR(HandOver(std::exchange(answers, {}), /*answered=*/!asked));
         KB_RETURN_IF_ERROR(session_.Take("", &answers));  // lines that came with the step-down
         steps_down = session_.steps_down();
       }
@@ -165,12 +165,19 @@ class Server {
     return ::read(hand_over_, &signal, sizeof signal) == static_cast<ssize_t>(sizeof signal);
   }
 
-  // Gives the answers, the last of which says that it is done, then stands by.
-  absl::Status HandOver(absl::string_view answers) {
-    std::fprintf(stderr, "ledger: steps down on %s\n", directory_.c_str());
-    KB_RETURN_IF_ERROR(replica_.StepDown());
+  // Gives the answers, the last of which, if one is wanted, says that it is done, then stands by. Without a standby it
+  // goes on.
+  absl::Status HandOver(std::string answers, bool answered) {
+    const Seq seq = replica_.applied().seq;
+    const absl::Status status = replica_.StepDown();
+    const bool stays = absl::IsFailedPrecondition(status) && replica_.role() == Role::kPrimary;
+    if (!stays) KB_RETURN_IF_ERROR(status);
+    const std::string message(status.message());
+    if (answered) absl::StrAppend(&answers, stays ? absl::StrCat("error ", message) : absl::StrCat("ok ", seq), "\n");
     KB_RETURN_IF_ERROR(Say(answers));
-    return AwaitPrimary();
+    std::fprintf(stderr, "ledger: %s on %s%s%s\n", stays ? "does not step down" : "steps down", directory_.c_str(),
+                 stays ? ": " : "", message.c_str());
+    return stays ? absl::OkStatus() : AwaitPrimary();
   }
 
   absl::Status AwaitPrimary() {

@@ -83,10 +83,7 @@ absl::Status Answer(Replica<Ledger>& replica, const absl::StatusOr<Request>& req
     }
     return absl::OkStatus();
   }
-  if (std::holds_alternative<StepDown>(*request)) {
-    absl::StrAppend(answers, "ok ", seq, "\n");
-    return absl::OkStatus();
-  }
+  if (std::holds_alternative<StepDown>(*request)) return absl::OkStatus();
   const uint64_t digest = replica.Read([](const Ledger& ledger) { return ledger.digest(); });
   absl::StrAppend(answers, "ok ", seq, absl::StrFormat(" %016x\n", digest));
   return absl::OkStatus();

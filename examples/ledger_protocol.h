@@ -6,8 +6,9 @@
 //   digest                   ok SEQ HEX
 //   step-down                ok SEQ; then a standby takes over, and what follows waits until this process leads again
 //
-// or error REASON. A name is any word; an amount is a whole number of the smallest unit of money. SEQ is that of the
-// command in the journal; for a question, that of the newest command that the answer knows of.
+// or error REASON; for step-down, if there is no standby. A name is any word; an amount is a whole number of the
+// smallest unit of money. SEQ is that of the command in the journal; for a question, that of the newest command that
+// the answer knows of.
 
 #ifndef KEKBIT_EXAMPLES_LEDGER_PROTOCOL_H_
 #define KEKBIT_EXAMPLES_LEDGER_PROTOCOL_H_
@@ -36,8 +37,8 @@ absl::StatusOr<Request> ParseRequest(absl::string_view line);
 
 // Does what the request, of line `number` of the input, asks for, and appends the answer to `answers`; of a line that
 // is none, what is wrong with it. The answer must not be shown before what was submitted is acknowledged. An error of
-// the replica (not of the line, nor of the ledger) is returned: nothing more can be answered. For a StepDown, which is
-// its caller's to do, the answer is that it may be done.
+// the replica (not of the line, nor of the ledger) is returned: nothing more can be answered. A StepDown is for the
+// caller to do, and to answer.
 absl::Status Answer(Replica<Ledger>& replica, const absl::StatusOr<Request>& request, uint64_t number,
                     std::string* answers);
 

@@ -1,5 +1,6 @@
 #include "examples/kv_server/kv_commands.h"
 
+#include <algorithm>
 #include <array>
 #include <type_traits>
 #include <variant>
@@ -42,6 +43,13 @@ std::string UnknownCommand(const KvArguments& request) {
 }
 
 }  // namespace
+
+std::vector<absl::string_view> KvCommandNames() {
+  std::vector<absl::string_view> names;
+  for (const auto& [name, spec] : Specs()) names.push_back(name);
+  std::sort(names.begin(), names.end());
+  return names;
+}
 
 std::string KvWrongArguments(absl::string_view name) {
   return absl::StrCat("ERR wrong number of arguments for '", name, "' command");

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
@@ -39,6 +40,9 @@ absl::Span<const KvCommandSpec> KvQuerySpecs();
 // The command that a request asks for. Null if there is none, or the number of its arguments is wrong: *error is then
 // what to answer. REQUIRES: the request is not empty.
 const KvCommandSpec* FindKvCommand(const KvArguments& request, std::string* error);
+
+// The names of all commands, in small letters, in order.
+std::vector<absl::string_view> KvCommandNames();
 
 // Redis' words for a wrong number of arguments.
 std::string KvWrongArguments(absl::string_view name);

@@ -13,8 +13,12 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "examples/kv_server/kv_commands.h"
 #include "examples/kv_server/kv_server.h"
+#include "examples/kv_server/kv_socket.h"
 #include "examples/kv_server/kv_state.h"
 #include "replication/replica.h"
 
@@ -22,7 +26,7 @@ namespace kekbit::examples {
 namespace {
 
 int Fail(const absl::Status& status) {
-  std::fprintf(stderr, "kv_server: %s\n", std::string(status.message()).c_str());
+  Say(status.message());
   return 1;
 }
 
@@ -44,16 +48,18 @@ int Serve(ReplicaOptions replica_options, KvServerOptions server_options) {
   auto server = KvServer::Create(std::move(server_options));
   if (!server.ok()) return Fail(server.status());
   const std::string directory = replica_options.directory;
+  replica_options.on_takeover = [](const TakeoverReport& report) {
+    Say(absl::StrCat("takeover: ", report.ToString()));
+  };
   replica_options.on_role_change = [&server](Role /*role*/, Epoch /*epoch*/) { (*server)->Wake(); };
   auto replica = Replica<KvState>::Open(std::move(replica_options));
   if (!replica.ok()) return Fail(replica.status());
   // A moment for a replica that finds the journal free; then it is worth a word.
   if (!(*replica)->WaitForRole(Role::kPrimary, absl::Milliseconds(200)) && (*replica)->role() == Role::kFollower) {
     const absl::Status status = (*replica)->status();
-    std::fprintf(stderr, "kv_server: standby on %s at seq %llu; %s\n", directory.c_str(),
-                 static_cast<unsigned long long>((*replica)->applied().seq),
-                 status.ok() ? "takes over when the primary is gone"
-                             : absl::StrCat("can't become primary, trying again: ", status.message()).c_str());
+    Say(absl::StrCat("standby on ", directory, " at seq ", (*replica)->applied().seq,
+                     status.ok() ? "; takes over when the primary is gone" : "; can't become primary, trying again: ",
+                     status.message()));
   }
   const absl::Status status = (*server)->Run(**replica);
   return status.ok() ? 0 : Fail(status);
@@ -64,6 +70,8 @@ int Main(int argc, char** argv) {
   CLI::App app(
       "A key-value service with a hot standby, which speaks the Redis protocol.\n"
       "Started again on the same directory it is the standby: it listens when the primary has died.");
+  app.footer(absl::StrCat("Commands: ", absl::AsciiStrToUpper(absl::StrJoin(KvCommandNames(), " ")),
+                          ".\nWhat Redis has beyond these, and what differs: examples/kv_server/README.md."));
   ReplicaOptions replica;
   KvServerOptions server;
   bool digest = false;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdio>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -15,7 +14,6 @@
 #include "kekbit/status_macros.h"
 #include "replication/journal_layout.h"
 #include "replication/replica_facts.h"
-#include "replication/stats_files.h"
 
 namespace kekbit::examples {
 namespace {
@@ -71,7 +69,7 @@ absl::Status KvServer::Turn() {
   KB_RETURN_IF_ERROR(Answer());
   if (std::exchange(hands_over_, false)) {
     const absl::Status status = replica_->StepDown();
-    if (!status.ok()) std::fprintf(stderr, "kv_server: %s\n", std::string(status.message()).c_str());
+    if (!status.ok()) Say(status.message());
   }
   return absl::OkStatus();
 }
@@ -91,7 +89,7 @@ absl::Status KvServer::FollowRole() {
     LeavePort();
     epoch_ = epoch;
     port_deadline_ = absl::Now() + options_.port_timeout;
-    if (epoch == 0) std::fprintf(stderr, "kv_server: no longer the primary\n");
+    if (epoch == 0) Say(absl::StrCat("no longer the primary: a standby, at seq ", replica_->applied().seq));
   }
   if (epoch_ == 0) return absl::OkStatus();
   return listener_ ? absl::OkStatus() : TakePort();
@@ -107,9 +105,8 @@ absl::Status KvServer::TakePort() {
   accepting_ = true;
   KB_RETURN_IF_ERROR(Watch(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), EPOLLIN));
   const Position position = replica_->applied();
-  std::fprintf(stderr, "kv_server: primary in epoch %llu, at seq %llu; listening on %s port %u\n",
-               static_cast<unsigned long long>(position.epoch), static_cast<unsigned long long>(position.seq),
-               options_.bind.c_str(), unsigned{options_.port});
+  Say(absl::StrCat("primary in epoch ", position.epoch, ", at seq ", position.seq, "; listening on ", options_.bind,
+                   " port ", options_.port));
   return absl::OkStatus();
 }
 
@@ -191,7 +188,7 @@ absl::Status KvServer::Answer() {
     const absl::Status status = replica_->WaitFor(submitted_, options_.ack, absl::InfiniteDuration());
     unacknowledged_ = false;
     if (!status.ok()) {
-      std::fprintf(stderr, "kv_server: %s\n", std::string(status.message()).c_str());
+      Say(status.message());
       lost_ = true;
     }
   }
@@ -247,8 +244,9 @@ void KvServer::Execute(Client& client, KvArguments& request) {
   } else if (spec->server == KvServerCommand::kInfo) {
     reply.Bulk(Info());
   } else if (spec->server == KvServerCommand::kFailover) {
-    reply.Simple("OK");
-    hands_over_ = true;
+    const std::vector<ReplicaFacts> living = ReadLivingReplicas(FileSystem::Posix(), JournalLayout(options_.directory));
+    hands_over_ = std::any_of(living.begin(), living.end(), [](const ReplicaFacts& one) { return one.stands_by(); });
+    hands_over_ ? reply.Simple("OK") : reply.Error("ERR FAILOVER requires connected replicas.");
   } else {
     reply.Simple("OK");
     client.leaves = true;
@@ -315,14 +313,12 @@ void KvServer::AppendLag(Seq published, std::string* info) const {
   std::string replicas;
   size_t count = 0;
   Seq longest = 0;
-  FileSystem& fs = FileSystem::Posix();
-  for (const std::string& path : ListStatsFiles(fs, JournalLayout(options_.directory))) {
-    const absl::StatusOr<ReplicaFacts> facts = ReadReplicaStats(fs, path);
-    if (!facts.ok() || !facts->alive || facts->role != Role::kFollower) continue;
+  for (const ReplicaFacts& facts : ReadLivingReplicas(FileSystem::Posix(), JournalLayout(options_.directory))) {
+    if (facts.role != Role::kFollower) continue;
     // A command that it has applied by now may be newer than `published`.
-    const Seq lag = published - std::min(published, facts->applied.seq);
+    const Seq lag = published - std::min(published, facts.applied.seq);
     longest = std::max(longest, lag);
-    absl::StrAppend(&replicas, "slave", count++, ":pid=", facts->process.pid, ",seq=", facts->applied.seq, ",lag=", lag,
+    absl::StrAppend(&replicas, "slave", count++, ":pid=", facts.process.pid, ",seq=", facts.applied.seq, ",lag=", lag,
                     "\r\n");
   }
   absl::StrAppend(info, "connected_slaves:", count, "\r\nlag:", longest, "\r\n", replicas);

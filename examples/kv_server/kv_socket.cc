@@ -91,6 +91,12 @@ absl::StatusOr<FileDescriptor> SignalsAsFile() {
   return signals;
 }
 
+void Say(absl::string_view text) {
+  const std::string time = absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(), absl::UTCTimeZone());
+  const std::string line = absl::StrCat(time, " kv_server: ", text, "\n");
+  static_cast<void>(!::write(STDERR_FILENO, line.data(), line.size()));
+}
+
 WakeSocket::WakeSocket() : event_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
 void WakeSocket::Wake() {

@@ -1,5 +1,6 @@
 // The few things of the operating system that the key-value server needs: descriptors that close themselves, sockets,
-// a way to wake a loop, signals as something to read.
+// a way to wake a loop, signals as something to read, a place to say
+// something.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_SOCKET_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_SOCKET_H_
@@ -12,8 +13,12 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 
 namespace kekbit::examples {
+
+// A line on standard error, with the time: what the server has to say.
+void Say(absl::string_view text);
 
 // Owns a file descriptor.
 class FileDescriptor final {

@@ -14,7 +14,7 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from kv_redis import Client, KvTest, ReplyError, encode, main, needs
+from kv_redis import KV_SERVER, Client, KvTest, ReplyError, encode, main, needs
 
 KILLS = int(os.environ.get("KV_KILLS", "2"))
 WRITERS = 3
@@ -191,6 +191,27 @@ class Failover(KvTest):
 
     def test_handing_over_under_load(self):
         self.run_failovers(by_command=True)
+
+    def test_handing_over_to_nobody(self):
+        primary = self.kv_server()
+        client = self.connect(process=primary)
+        with self.assertRaisesRegex(ReplyError, "^ERR FAILOVER requires connected replicas.$"):
+            raise client.do("FAILOVER")
+        self.assertEqual(client.do("SET", "a", "b"), b"OK")
+        self.assertEqual(client.info()["epoch"], "1")
+
+    def test_what_it_says_of_itself(self):
+        primary, standby = self.start_pair()
+        with self.connect() as client:
+            self.assertEqual(client.do("FAILOVER"), b"OK")
+        self.until("the other primary", lambda: "primary in epoch 2" in self.words(standby))
+        self.until("the word of the one before", lambda: "no longer the primary: a standby" in self.words(primary))
+        for process in primary, standby:
+            for line in self.words(process).splitlines():
+                self.assertRegex(line, r"^2\d{3}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z kv_server: ")
+        self.assertRegex(self.words(standby), "takeover: epoch 2 behind seq")
+        said = subprocess.run([KV_SERVER, "--help"], capture_output=True, check=True).stdout.decode()
+        self.assertRegex(said, "Commands: APPEND .* FAILOVER .* GET .* TTL")
 
     def test_the_standby_does_not_listen(self):
         primary = self.kv_server()
