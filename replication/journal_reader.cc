@@ -240,6 +240,28 @@ absl::Status JournalReader::NotReached(Seq from) const {
       absl::StrCat(layout_.directory(), ": seq ", from, " is not reached yet, the last one is ", last_.position.seq));
 }
 
+bool JournalReader::FindBehind(const ChainLink& link) {
+  std::optional<uint64_t> behind;  // the frame of that link, if its length is right
+  for (uint64_t offset = channel_->position(); channel_->JumpTo(offset).ok(); offset += kAlignment) {
+    const std::optional<Bytes> record = channel_->TryRead();
+    // What stands behind that may be what was cut by whoever closed it.
+    if (channel_->channel_end() == ChannelEnd::kClosed) break;
+    if (!record || record->size() < kFrameHeaderBytes) continue;
+    const auto header = LoadUnaligned<FrameHeader>(record->data());
+    ChainLink before = link;
+    if (header.seq == link.position.seq + 1 && ParseFrame(*record, before).ok()) {
+      behind = offset;
+      break;
+    }
+    const Position position = {.epoch = header.epoch, .seq = header.seq};
+    if (!behind && position == link.position && header.crc32c == link.crc32c) behind = channel_->position();
+  }
+  if (!behind || !channel_->JumpTo(*behind).ok()) return false;
+  last_ = link;
+  status_ = absl::OkStatus();
+  return true;
+}
+
 absl::StatusOr<JournalReader> JournalReader::OpenBehind(FileSystem& fs, const JournalLayout& layout,
                                                         std::optional<uint64_t> data_format, const ChainLink& link) {
   JournalReader reader(fs, layout, data_format);
@@ -252,7 +274,11 @@ absl::StatusOr<JournalReader> JournalReader::OpenBehind(FileSystem& fs, const Jo
     reader.last_ = link;
     return reader;
   }
+  const SegmentNumber number = reader.segment_;
   const absl::Status sought = reader.SeekTo(link.position.seq + 1);
+  // What is damaged before the frame is not needed.
+  const bool stopped = absl::IsDataLoss(sought) || absl::IsOutOfRange(sought);
+  if (stopped && found && reader.segment_ == number && reader.FindBehind(link)) return reader;
   if (absl::IsOutOfRange(sought) && found) {
     return absl::DataLossError(absl::StrCat(sought.message(), "; ", link.position.ToString(), " is missing"));
   }
@@ -262,6 +288,15 @@ absl::StatusOr<JournalReader> JournalReader::OpenBehind(FileSystem& fs, const Jo
       absl::StrFormat("%s: the journal has another history: behind %s with checksum 0x%08x, wanted is %s with 0x%08x",
                       layout.segment(reader.segment_), reader.last_.position.ToString(), reader.last_.crc32c,
                       link.position.ToString(), link.crc32c));
+}
+
+absl::StatusOr<JournalReader> JournalReader::StandBefore(FileSystem& fs, const JournalLayout& layout,
+                                                         const ChainLink& link) {
+  JournalReader reader(fs, layout, std::nullopt);
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(fs));
+  if (!kept.empty()) reader.segment_ = kept.front() - 1;
+  reader.last_ = link;
+  return reader;
 }
 
 absl::StatusOr<JournalReader> JournalReader::ContinueBehind(FileSystem& fs, const JournalLayout& layout,

@@ -51,8 +51,8 @@ class JournalReader final {
                                             std::optional<uint64_t> data_format = std::nullopt, Seq from = 1);
 
   // Opens the journal behind a frame that is known from elsewhere, as from a snapshot: at the seq after `link`, whose
-  // time does not count. OutOfRange if that is no longer kept. DataLoss if the journal does not reach that frame, or
-  // has another one of that seq.
+  // time does not count. What is damaged before that does not matter. OutOfRange if that seq is no longer kept.
+  // DataLoss if the journal does not reach that frame, or has another one of that seq.
   static absl::StatusOr<JournalReader> OpenBehind(FileSystem& fs, const JournalLayout& layout,
                                                   std::optional<uint64_t> data_format, const ChainLink& link);
 
@@ -61,6 +61,10 @@ class JournalReader final {
   static absl::StatusOr<JournalReader> ContinueBehind(FileSystem& fs, const JournalLayout& layout,
                                                       std::optional<uint64_t> data_format, const ChainLink& link,
                                                       SegmentNumber segment, uint64_t offset);
+
+  // The same for who goes on behind that frame without the segments that there are, of which none follows it: it stands
+  // before the first of them.
+  static absl::StatusOr<JournalReader> StandBefore(FileSystem& fs, const JournalLayout& layout, const ChainLink& link);
 
   JournalReader(JournalReader&&) = default;
   JournalReader& operator=(JournalReader&&) = default;
@@ -108,6 +112,9 @@ class JournalReader final {
   // Goes behind the frame `seq` of the segment that was just opened, looking at its headers only; false, and back at
   // the beginning, if something there is not as it should be.
   bool SkipTo(Seq seq);
+  // From where the segment can't be read on: goes behind that frame, found by its header, or by the one that follows
+  // it. False if neither is there.
+  bool FindBehind(const ChainLink& link);
   // NotFound if there is no such segment.
   absl::StatusOr<Found> FindSegment(SegmentNumber number) const;
   absl::Status CheckLink(const std::string& path, const ChainLink& follows) const;

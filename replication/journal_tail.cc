@@ -27,7 +27,7 @@ class Examiner {
     tail_.facts.bad_seq = reader.last().position.seq + 1;
   }
 
-  absl::StatusOr<JournalTail> Examine(const SyncMark* mark, const std::vector<KnownSeq>& known) {
+  absl::StatusOr<JournalTail> Examine(const SyncMark* mark, const std::vector<KnownSeq>& known, bool holes) {
     const absl::Status& status = reader_.status();
     if (!status.ok() && !absl::IsDataLoss(status) && !absl::IsOutOfRange(status)) return status;
     AskOthers(mark, known);
@@ -43,7 +43,7 @@ class Examiner {
     tail_.verdict = tail_.continues ? TailVerdict::kClean : JudgeTail(tail_.facts);
     if (tail_.verdict == TailVerdict::kDamaged) Explain();
     // The place may be gone only because the journal was cut, as it is behind a snapshot.
-    if (tail_.verdict == TailVerdict::kDamaged && absl::IsOutOfRange(status)) return status;
+    if (tail_.verdict == TailVerdict::kDamaged && absl::IsOutOfRange(status) && !holes) return status;
     return std::move(tail_);
   }
 
@@ -182,8 +182,8 @@ absl::Status JournalTail::Error(const JournalLayout& layout) const {
 }
 
 absl::StatusOr<JournalTail> ExamineTail(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader,
-                                        const SyncMark* mark, const std::vector<KnownSeq>& known) {
-  return Examiner(fs, layout, reader).Examine(mark, known);
+                                        const SyncMark* mark, const std::vector<KnownSeq>& known, bool holes) {
+  return Examiner(fs, layout, reader).Examine(mark, known, holes);
 }
 
 }  // namespace kekbit

@@ -58,9 +58,10 @@ struct JournalTail {
 };
 
 // `mark` may be null: nothing is known of syncs. The reader has read all that it can. Its own error if that is not of
-// the journal's bytes: an unknown format, say, or no memory.
+// the journal's bytes: an unknown format, say, or no memory. A segment that is missing between others is OutOfRange,
+// since it may have been cut just now; with `holes`, when nobody cuts, it is damage, too.
 absl::StatusOr<JournalTail> ExamineTail(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader,
-                                        const SyncMark* mark, const std::vector<KnownSeq>& known);
+                                        const SyncMark* mark, const std::vector<KnownSeq>& known, bool holes = false);
 
 }  // namespace kekbit
 

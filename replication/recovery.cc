@@ -150,7 +150,8 @@ Seq FollowedSeq(FileSystem& fs, const std::string& path) {
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options) {
   KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, reader));
-  KB_ASSIGN_OR_RETURN(JournalTail tail, ExamineTail(fs, layout, reader, &mark, options.known));
+  KB_ASSIGN_OR_RETURN(JournalTail tail,
+                      ExamineTail(fs, layout, reader, &mark, options.known, options.lose_from.has_value()));
   if (tail.verdict == TailVerdict::kDamaged) {
     if (options.lose_from != tail.facts.bad_seq) return tail.Error(layout);
     tail.verdict = TailVerdict::kTorn;

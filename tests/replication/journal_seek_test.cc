@@ -209,6 +209,57 @@ TEST_F(JournalSeekTest, OpensBehindTheLastWholeSegment) {
   EXPECT_THAT(reader.status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(journal_.layout().segment(last - 1))));
 }
 
+class BehindDamageTest : public JournalSeekTest {
+ protected:
+  std::string PathOf(const Place& place) const { return journal_.layout().segment(place.segment); }
+  void Patch(const Place& place, uint64_t at, uint64_t word) {
+    std::string bytes = ReadFileBytes(PathOf(place));
+    bytes.replace(kDataOffset + at, sizeof word, reinterpret_cast<const char*>(&word), sizeof word);
+    WriteFileBytes(PathOf(place), bytes);
+  }
+};
+
+// A snapshot holds the effects of what was damaged.
+TEST_F(BehindDamageTest, WhatIsDamagedBeforeDoesNotMatter) {
+  ASSERT_NO_FATAL_FAILURE(Write(3));
+  const Place damaged = places_[3];
+  const std::string whole = ReadFileBytes(PathOf(damaged));
+  for (const uint64_t word : {uint64_t{0}, kWatermark, uint64_t{0x123456789}, uint64_t{80}}) {
+    Patch(damaged, damaged.offset, word);
+    size_t behind = 0;
+    for (const Place& place : places_) {
+      if (place.segment != damaged.segment || place.link.position.seq < damaged.link.position.seq) continue;
+      KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenBehind(place.link));
+      ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, place.link.position.seq + 1));
+      ++behind;
+    }
+    EXPECT_GT(behind, 10u);
+    EXPECT_THAT(OpenBehind(damaged.before), IsOk());
+    WriteFileBytes(PathOf(damaged), whole);
+  }
+}
+
+// A journal that was cut at a torn place is closed there; the bytes behind that are no part of it.
+TEST_F(BehindDamageTest, NothingBehindAClosedPlaceIsFound) {
+  JournalWriter writer = journal_.Begin();
+  for (int i = 0; i < 100; ++i) ValueOrDie(Append(writer, "in the one segment"));
+  JournalReader all = journal_.OpenReader();
+  ChainLink before = all.last();
+  uint64_t begin = 0;
+  while (all.Next()) {
+    places_.push_back({.before = before, .link = all.last(), .segment = 1, .offset = begin, .end = all.offset()});
+    before = all.last();
+    begin = all.offset();
+  }
+  const ChainLink cut = places_[70].link;
+  ASSERT_THAT(OpenBehind(cut), IsOk());
+  Patch(places_[60], places_[60].offset, kClose);
+  EXPECT_THAT(OpenBehind(cut).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("is missing")));
+  Patch(places_[50], places_[50].offset, 0);
+  EXPECT_THAT(OpenBehind(cut).status(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(OpenBehind(places_[55].link), IsOk());
+}
+
 class WaitingReaderTest : public JournalSeekTest {
  protected:
   // Sets the length of a frame in the middle of segment 2 to `word`, and reads up to it.
