@@ -28,6 +28,18 @@ absl::StatusOr<Seq> NewestOf(const SnapshotStore& store) {
   return seqs.empty() ? 0 : seqs.back();
 }
 
+// What an operator needs to know of a journal in which there is no place to begin.
+absl::Status NoSource(const absl::Status& status, const SnapshotStore::Found& found, const JournalLayout& layout) {
+  if (!absl::IsOutOfRange(status) && !absl::IsDataLoss(status)) return status;
+  std::string text(status.message());
+  if (found.snapshot != nullptr) absl::StrAppend(&text, "; the newest good snapshot is ", found.snapshot->path());
+  if (found.snapshot == nullptr) absl::StrAppend(&text, "; there is no good snapshot to begin with");
+  for (const absl::Status& skipped : found.passed_over) {
+    absl::StrAppend(&text, "; passed over was ", skipped.message());
+  }
+  return absl::Status(status.code(), absl::StrCat(text, "; to see more: kekbit verify ", layout.directory()));
+}
+
 }  // namespace
 
 absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
@@ -222,9 +234,9 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, cons
     // The journal may have been cut meanwhile: between two looks at a segment, or behind snapshots that are newer
     // still.
     if (absl::IsNotFound(reader.status()) && looks < kLooksAtCut) continue;
-    if (hooks.load == nullptr) return reader.status();
+    if (hooks.load == nullptr) return NoSource(reader.status(), found, layout);
     KB_ASSIGN_OR_RETURN(const Seq newest_now, NewestOf(store));
-    if (newest_now == newest) return reader.status();
+    if (newest_now == newest) return NoSource(reader.status(), found, layout);
   }
 }
 
