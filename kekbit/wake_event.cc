@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/asymmetric_fence.h"
+#include "kekbit/bytes.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
@@ -22,22 +23,30 @@ constexpr uint64_t kMagicOffset = 8;
 // How long a sleep may last where a waking can be missed.
 constexpr absl::Duration kUnfencedSleep = absl::Milliseconds(1);
 
+absl::Status CheckSize(File& file) {
+  KB_ASSIGN_OR_RETURN(const FileInfo info, file.Info());
+  if (info.size == 0 || info.size == kFileBytes) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(file.path(), ": has ", info.size, " bytes, not ", kFileBytes, ": no event of kekbit's"));
+}
+
+absl::Status CheckMagic(File& file, uint64_t magic) {
+  if (magic == kMagic) return absl::OkStatus();
+  return absl::FailedPreconditionError(
+      absl::StrCat(file.path(), ": is no event of kekbit's; if it was one, it can be deleted"));
+}
+
 absl::StatusOr<std::unique_ptr<MappedFile>> MapWord(File& file) {
   KB_RETURN_IF_ERROR(file.CheckSupported());
-  KB_ASSIGN_OR_RETURN(const FileInfo info, file.Info());
-  if (info.size != 0 && info.size != kFileBytes) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(file.path(), ": has ", info.size, " bytes, not ", kFileBytes, ": no event of kekbit's"));
-  }
+  KB_RETURN_IF_ERROR(CheckSize(file));
   // Also where it is long enough: it may be a hole, and then a full disk would be SIGBUS.
   KB_RETURN_IF_ERROR(file.Allocate(kFileBytes));
   KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, file.Map(Access::kReadWrite, kFileBytes));
   // Whoever comes first writes it; until then it is 0.
   uint8_t* const magic = mapping->data() + kMagicOffset;
   if (PeekWord(magic) == 0) PublishWord(magic, kMagic);
-  if (PeekWord(magic) == kMagic) return mapping;
-  return absl::FailedPreconditionError(
-      absl::StrCat(file.path(), ": is no event of kekbit's; if it was one, it can be deleted"));
+  KB_RETURN_IF_ERROR(CheckMagic(file, PeekWord(magic)));
+  return mapping;
 }
 
 long Futex(uint32_t* word, int operation, uint32_t value, const timespec* timeout) {
@@ -56,6 +65,15 @@ absl::StatusOr<WakeEvent> WakeEvent::OpenForReader(FileSystem& fs, const std::st
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
   KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, MapWord(*file));
   return WakeEvent(std::move(mapping), nullptr, HeavyFence());
+}
+
+absl::Status WakeEvent::Check(FileSystem& fs, const std::string& path) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kRead));
+  KB_RETURN_IF_ERROR(CheckSize(*file));
+  uint8_t bytes[sizeof kMagic] = {};
+  KB_RETURN_IF_ERROR(file->ReadAt(kMagicOffset, MutableBytes(bytes)).status());
+  const auto magic = LoadUnaligned<uint64_t>(bytes);
+  return magic == 0 ? absl::OkStatus() : CheckMagic(*file, magic);
 }
 
 WakeEvent WakeEvent::Unshared() { return WakeEvent(nullptr, std::make_unique<uint32_t>(0), true); }

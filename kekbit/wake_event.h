@@ -24,6 +24,7 @@
 #include <string>
 
 #include "absl/base/optimization.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "kekbit/file_system.h"
@@ -38,6 +39,8 @@ class WakeEvent final {
   static absl::StatusOr<WakeEvent> OpenForWriter(FileSystem& fs, const std::string& path);
   // NotFound if the file is not there, PermissionDenied if it can't be written to; a reader then has to poll.
   static absl::StatusOr<WakeEvent> OpenForReader(FileSystem& fs, const std::string& path);
+  // Whether those would take the file, for who only looks: FailedPrecondition if it is something else.
+  static absl::Status Check(FileSystem& fs, const std::string& path);
   // An event of this process alone, for a writer whose readers never sleep.
   static WakeEvent Unshared();
 

@@ -30,6 +30,16 @@ absl::Status Create(FileSystem& fs, const std::string& path) {
   return fs.SyncDirectory(directory);
 }
 
+absl::Status WrongMagic(const std::string& path, uint64_t magic) {
+  return absl::DataLossError(
+      absl::StrFormat("%s: begins with 0x%016x, not 0x%016x: no file of epochs", path, magic, kMagic));
+}
+
+absl::Status LastEpoch(const std::string& path) {
+  return absl::DataLossError(
+      absl::StrCat(path, ": the epoch is ", std::numeric_limits<Epoch>::max(), ", there is none after it"));
+}
+
 }  // namespace
 
 absl::StatusOr<EpochStore> EpochStore::Open(FileSystem& fs, const std::string& path) {
@@ -45,8 +55,7 @@ absl::StatusOr<EpochStore> EpochStore::Open(FileSystem& fs, const std::string& p
   }
   KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, (*file)->Map(Access::kReadWrite, kFileBytes));
   if (const uint64_t magic = PeekWord(mapping->data()); magic != kMagic) {
-    return absl::DataLossError(
-        absl::StrFormat("%s: begins with 0x%016x, not 0x%016x: no file of epochs", path, magic, kMagic));
+    return WrongMagic(path, magic);
   }
   // Every process that may become primary: its looks at the word are the cheap side of the fence.
   JoinHeavyFence();
@@ -55,12 +64,14 @@ absl::StatusOr<EpochStore> EpochStore::Open(FileSystem& fs, const std::string& p
 
 absl::StatusOr<Epoch> EpochStore::Read(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kRead));
-  uint8_t bytes[2 * sizeof(uint64_t)] = {};
-  KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(bytes, sizeof bytes)));
-  if (size != sizeof bytes || LoadUnaligned<uint64_t>(bytes) != kMagic) {
-    return absl::DataLossError(absl::StrCat(path, ": no file of epochs"));
+  uint8_t bytes[kFileBytes] = {};
+  KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(bytes)));
+  if (size != sizeof bytes) {
+    return absl::DataLossError(absl::StrCat(path, ": has ", size, " bytes, not ", sizeof bytes));
   }
-  return LoadUnaligned<uint64_t>(bytes + sizeof(uint64_t));
+  if (const auto magic = LoadUnaligned<uint64_t>(bytes); magic != kMagic) return WrongMagic(path, magic);
+  const auto epoch = LoadUnaligned<uint64_t>(bytes + sizeof(uint64_t));
+  return epoch == std::numeric_limits<Epoch>::max() ? LastEpoch(path) : absl::StatusOr<Epoch>(epoch);
 }
 
 absl::StatusOr<bool> EpochStore::IsNamed(FileSystem& fs) const { return LeadsTo(fs, file_->path(), *file_); }
@@ -68,7 +79,7 @@ absl::StatusOr<bool> EpochStore::IsNamed(FileSystem& fs) const { return LeadsTo(
 absl::StatusOr<Epoch> EpochStore::Grant(Epoch seen) {
   const Epoch last = std::max(current(), seen);
   if (last == std::numeric_limits<Epoch>::max()) {
-    return absl::DataLossError(absl::StrCat(file_->path(), ": the epoch is ", last, ", there is none after it"));
+    return LastEpoch(file_->path());
   }
   const Epoch epoch = last + 1;
   PublishWord(word(), epoch);

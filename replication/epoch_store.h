@@ -29,7 +29,8 @@ class EpochStore final {
   // Opens the file, or makes it with epoch 0. DataLoss if it is something else.
   static absl::StatusOr<EpochStore> Open(FileSystem& fs, const std::string& path);
 
-  // The newest epoch granted, for who only looks. NotFound if there is no file.
+  // The newest epoch granted, for who only looks. NotFound if there is no file; DataLoss if it is something else, or
+  // there can be no epoch after that.
   static absl::StatusOr<Epoch> Read(FileSystem& fs, const std::string& path);
 
   EpochStore(EpochStore&&) = default;

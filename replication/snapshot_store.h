@@ -53,6 +53,10 @@ class SnapshotStore final {
   // of another class: an older one is not taken instead.
   absl::StatusOr<Found> FindNewest(const SnapshotType& known);
 
+  // Whether that one is good, from the first byte to the last: DataLoss if not, NotFound if it is gone, another code if
+  // it can't be told. What this object has seen to be good is not read again.
+  absl::StatusOr<SnapshotHeader> Check(Seq seq) { return Verify(seq, /*trusting=*/true); }
+
   struct Retained {
     std::vector<SnapshotHeader> kept;   // verified; newest first; up to kKept
     std::vector<Seq> removed;           // older ones, good or not

@@ -63,14 +63,15 @@ absl::StatusOr<bool> Cursors(const CommandOptions& options, Output& output);
 
 // Makes a journal that nobody leads one that a new primary can go on behind: shows what there is to do, and does it
 // with `apply`. What is taken out is moved to DIR/aside, nothing is deleted. Damage of what was synced is cut only with
-// `lose_from`, which names the first seq that is lost. FailedPrecondition while a primary lives. True if nothing is
-// left to do.
+// `lose_from`, which names the first seq that is lost. FailedPrecondition while a primary lives, or, with `apply`, a
+// follower; also for a `lose_from` where nothing is to be lost. True if nothing is left to do.
 absl::StatusOr<bool> Repair(const CommandOptions& options, Output& output);
 
 // Checks every length of a channel; of a journal also each frame's checksum, that each frame follows the one before, as
-// each segment does, without a hole in the seq and with epochs that never fall, and the small files beside them. Lists
-// each damaged place, and of a journal that nobody writes whether its end is a torn tail, which the next primary cuts,
-// or damage, at which it refuses to go on.
+// each segment does, without a hole in the seq and with epochs that never fall, the snapshots, whether the journal goes
+// on behind each, and the small files beside them. Lists each damaged place, and what it means; of a journal that
+// nobody writes whether a replica can open it, and whether its end is a torn tail, which the next primary cuts, or
+// damage, at which it refuses to go on. What is cut from a live journal meanwhile is passed over.
 absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output);
 
 }  // namespace kekbit

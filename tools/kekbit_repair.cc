@@ -7,19 +7,66 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/channel_file.h"
 #include "kekbit/clock.h"
 #include "kekbit/status_macros.h"
 #include "replication/aside.h"
 #include "replication/journal_layout.h"
 #include "replication/lease.h"
 #include "replication/recovery.h"
+#include "replication/replica_facts.h"
+#include "replication/stats_files.h"
 #include "replication/sync_mark.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
-#include "tools/kekbit_tail.h"
+#include "tools/kekbit_segment.h"
+#include "tools/kekbit_small_files.h"
+#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {
+
+// A file that is to be moved aside, and why.
+struct Move {
+  std::string path;
+  std::string reason;
+};
+
+// What there is to do.
+struct RepairPlan {
+  std::vector<Move> moves;  // in this order, before the end of the journal is dealt with
+  JournalBase base;
+  JournalEnd end;
+  Seq last_known = 0;       // anything shows that there was a frame of this seq; 0: nothing does
+  bool needs_word = false;  // an operator has to name what is lost
+  bool cuts() const { return end.tail.verdict != TailVerdict::kClean || (!base.joins && !end.tail.beyond.empty()); }
+};
+
+// Whether the path can stand in a shell's command as it is.
+std::string Quoted(const std::string& path) {
+  constexpr char kPlain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:@%/";
+  if (!path.empty() && path.find_first_not_of(kPlain) == std::string::npos) return path;
+  std::string quoted = "'";
+  for (const char c : path) absl::StrAppend(&quoted, c == '\'' ? "'\\''" : std::string(1, c));
+  return absl::StrCat(quoted, "'");
+}
+
+// Whether the frames of the segment fit, and it follows `link`, if there is one; then `link` is made its end.
+absl::StatusOr<bool> IsWhole(FileSystem& fs, const std::string& path, std::optional<ChainLink>& link) {
+  absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(fs, path);
+  if (absl::IsDataLoss(scan.status())) return false;
+  KB_RETURN_IF_ERROR(scan.status());
+  if (!scan->follows()) return false;
+  const ChainLink& follows = *scan->follows();
+  if (link && (link->position != follows.position || link->crc32c != follows.crc32c)) return false;
+  for (;;) {
+    const SegmentItem item = scan->Next();
+    if (absl::IsDataLoss(item.status)) return false;
+    if (item.is_last()) break;
+  }
+  link = scan->last();
+  return true;
+}
 
 class Repairer final {
  public:
@@ -42,19 +89,24 @@ class Repairer final {
       return absl::FailedPreconditionError(absl::StrCat(
           layout_.lease(), ": a primary lives, or is about to be one; only a journal that nobody leads is repaired"));
     }
-    KB_RETURN_IF_ERROR(RepairSmallFiles());
-    absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced());
-    KB_ASSIGN_OR_RETURN(const JournalEnd end, FindEnd(fs_, layout_, mark.ok() ? &*mark : nullptr));
-    const bool cut = ShowTail(end);
-    if (!options_.apply) return left_ == 0;
-    if (end.tail.verdict == TailVerdict::kDamaged && !cut) return false;
-    KB_RETURN_IF_ERROR(ApplyToTail(end));
-    Say("done", layout_.directory(), absl::StrCat("the journal ends with ", end.last.position.ToString()));
+    KB_ASSIGN_OR_RETURN(const RepairPlan plan, Plan());
+    KB_RETURN_IF_ERROR(CheckLoseFrom(plan));
+    const bool nothing = plan.moves.empty() && !plan.cuts();
+    if (nothing) {
+      SaySound(plan);
+    } else {
+      Show(plan);
+    }
+    if (nothing || !options_.apply || LacksWord(plan)) return nothing;
+    KB_RETURN_IF_ERROR(CheckNobodyFollows());
+    KB_RETURN_IF_ERROR(Apply(plan));
+    Say("done", layout_.directory(),
+        absl::StrCat("the journal ends with ", plan.end.last.position.ToString(), From(plan.base)));
     return true;
   }
 
  private:
-  // `text` begins with what is done, or is to be.
+  // `text` begins with what it is about.
   void Say(absl::string_view action, const std::string& path, const std::string& text) {
     if (options_.json) {
       output_.Line(JsonLine().String("action", action).String("file", path).String("text", text).Take());
@@ -62,67 +114,231 @@ class Repairer final {
       output_.Line(absl::StrCat(action, ": ", text));
     }
   }
-  void Plan(absl::string_view action, const std::string& path, const std::string& text) {
-    ++left_;
-    Say(action, path, text);
+  // Something that is about to be done, or would be.
+  void SayStep(absl::string_view action, const std::string& path, const std::string& text, bool done) {
+    Say(done || options_.json ? std::string(action) : absl::StrCat("would ", action), path, text);
   }
 
-  // One that is damaged is made anew when it is wanted; the lease's lock needs no content.
-  absl::Status RepairSmallFiles() {
-    for (const BadFile& bad : CheckSmallFiles(fs_, layout_)) {
-      if (bad.path == layout_.lease()) continue;
-      Plan("move", bad.path, absl::StrCat(bad.path, " is moved to ", layout_.aside(), ": ", bad.reason));
-      if (options_.apply) {
-        KB_RETURN_IF_ERROR(Aside(fs_, layout_, bad.reason, Clock::System().RealtimeNanos()).Move(bad.path).status());
+  absl::StatusOr<RepairPlan> Plan() {
+    RepairPlan plan;
+    KB_ASSIGN_OR_RETURN(const std::vector<BadFile> bad_files, CheckSmallFiles(fs_, layout_));
+    for (const BadFile& bad : bad_files) {
+      if (bad.moves) plan.moves.push_back({.path = bad.path, .reason = bad.reason});
+    }
+    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
+    for (const SnapshotSeen& snapshot : start.snapshots) {
+      // Of a newer version, say: nothing is known of it.
+      if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
+    }
+    KB_ASSIGN_OR_RETURN(plan.base, ChooseBase(fs_, layout_, start));
+    KB_ASSIGN_OR_RETURN(const Seq dropped, PlanUnneeded(plan));
+    PlanSnapshots(start, dropped, plan);
+    // A mark that is moved away says nothing.
+    const bool marked = std::none_of(plan.moves.begin(), plan.moves.end(),
+                                     [this](const Move& move) { return move.path == layout_.synced(); });
+    absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced());
+    KB_ASSIGN_OR_RETURN(plan.end, FindEnd(fs_, layout_, marked && mark.ok() ? &*mark : nullptr, plan.base));
+    const JournalTail& tail = plan.end.tail;
+    plan.last_known = std::max(
+        {tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others, tail.last_whole_seq});
+    // A snapshot that the journal does not go on behind may still hold everything that is known.
+    const bool damaged = tail.verdict == TailVerdict::kDamaged || (!plan.base.joins && plan.cuts());
+    const bool holds_all = !plan.base.joins && plan.base.snapshot && plan.last_known < tail.facts.bad_seq;
+    plan.needs_word = damaged && !holds_all;
+    return plan;
+  }
+
+  // Segments before the one that a replica begins in, if there is damage in them: they are in the way of verify and of
+  // whoever cuts the journal. Returns up to which seq nothing is kept then; 0: they are whole.
+  absl::StatusOr<Seq> PlanUnneeded(RepairPlan& plan) {
+    if (!plan.base.snapshot || !plan.base.joins) return 0;
+    KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(fs_, layout_));
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
+    const size_t base = std::lower_bound(segments.begin(), segments.end(), reader.segment()) - segments.begin();
+    if (!reader.segment_open() || base == segments.size()) return 0;
+    size_t bad = 0;  // so many from the beginning on
+    std::optional<ChainLink> link;
+    for (size_t i = 0; i < base; ++i) {
+      if (i > 0 && segments[i] != segments[i - 1] + 1) link.reset();
+      if (i > 0 && !link) bad = i;
+      KB_ASSIGN_OR_RETURN(const bool whole, IsWhole(fs_, layout_.segment(segments[i]), link));
+      if (whole) continue;
+      bad = i + 1;
+      link.reset();
+    }
+    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBy(segments[base]));
+    const bool gap = base > 0 && segments[base] != segments[base - 1] + 1;
+    if (gap || (link && (link->position != follows.position || link->crc32c != follows.crc32c))) bad = base;
+    for (size_t i = 0; i < bad; ++i) {
+      plan.moves.push_back({.path = layout_.segment(segments[i]),
+                            .reason = absl::StrCat("the journal is damaged before seq ", plan.base.snapshot->seq,
+                                                   ", and nothing there is needed: the snapshot ",
+                                                   plan.base.snapshot->path, " holds its effects")});
+    }
+    if (bad == 0) return 0;
+    KB_ASSIGN_OR_RETURN(const ChainLink before, FollowedBy(segments[bad]));
+    return before.position.seq;
+  }
+
+  absl::StatusOr<ChainLink> FollowedBy(SegmentNumber number) const {
+    KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs_, layout_.segment(number)));
+    return FollowedBySegment(channel.extension);
+  }
+
+  // `dropped`: up to this seq no frame is kept any more.
+  void PlanSnapshots(const JournalStart& start, Seq dropped, RepairPlan& plan) {
+    for (const SnapshotSeen& snapshot : start.snapshots) {
+      if (plan.base.snapshot && plan.base.snapshot->seq == snapshot.seq) continue;
+      std::string reason;
+      if (!snapshot.good.ok()) {
+        reason = absl::StrCat(snapshot.good.message());
+      } else if (snapshot.joins.ok() && !plan.base.joins) {
+        reason = "the journal goes on behind a newer one, without the frames behind this";
+      } else if (!snapshot.joins.ok()) {
+        reason = absl::StrCat("the journal does not go on behind it: ", snapshot.joins.message());
+      } else if (snapshot.seq < dropped) {
+        reason = absl::StrCat("the journal no longer goes on behind it, but behind seq ", dropped);
+      } else {
+        continue;
       }
+      plan.moves.push_back({.path = snapshot.path, .reason = std::move(reason)});
+    }
+  }
+
+  bool LacksWord(const RepairPlan& plan) const {
+    return plan.needs_word && options_.lose_from != plan.end.tail.facts.bad_seq;
+  }
+
+  // It is only for what is damaged: whoever gives it elsewhere is mistaken.
+  absl::Status CheckLoseFrom(const RepairPlan& plan) const {
+    if (!options_.lose_from || plan.needs_word) return absl::OkStatus();
+    const std::string end = plan.end.last.position.ToString();
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--lose-from ", *options_.lose_from, ": no frame of ", layout_.directory(),
+        " that was acknowledged is damaged, so none is given up; ",
+        plan.moves.empty() && !plan.cuts() ? absl::StrCat("the journal is sound, and ends with ", end)
+                                           : absl::StrCat("what is left to do needs no --lose-from, and leaves "
+                                                          "everything up to ",
+                                                          end)));
+  }
+
+  // Where a replica begins, if not with seq 1.
+  static std::string From(const JournalBase& base) {
+    return base.snapshot ? absl::StrCat("; a replica begins with the snapshot ", base.snapshot->path) : "";
+  }
+
+  void SaySound(const RepairPlan& plan) {
+    const JournalTail& tail = plan.end.tail;
+    Say("sound", tail.path,
+        absl::StrCat("the journal ends with ", plan.end.last.position.ToString(), " at offset ", tail.offset, " of ",
+                     tail.path, From(plan.base)));
+  }
+
+  void Show(const RepairPlan& plan) {
+    const bool lacks_word = LacksWord(plan);
+    const bool done = options_.apply && !lacks_word;
+    const JournalTail& tail = plan.end.tail;
+    if (plan.cuts()) {
+      const bool torn = tail.verdict == TailVerdict::kTorn && plan.base.joins;
+      Say(torn ? "torn" : "damage", tail.path, torn ? tail.what : DamageText(plan));
+    }
+    for (const Move& move : plan.moves) {
+      SayStep("move", move.path, absl::StrCat(move.path, " to ", layout_.aside(), ": ", move.reason), done);
+    }
+    if (plan.cuts() && !lacks_word) ShowCut(plan, done);
+    if (lacks_word) {
+      Choose(plan);
+    } else if (!done) {
+      const std::string lose = plan.needs_word ? absl::StrCat(" --lose-from ", tail.facts.bad_seq) : "";
+      Say("run", layout_.directory(), absl::StrCat("kekbit repair ", Quoted(layout_.directory()), " --apply", lose));
+    }
+  }
+
+  static std::string DamageText(const RepairPlan& plan) {
+    const JournalTail& tail = plan.end.tail;
+    if (plan.base.joins) {
+      return absl::StrCat(tail.what, "; seq ", tail.facts.bad_seq, " was on the disk once: ", tail.evidence);
+    }
+    if (!plan.base.snapshot) return "the beginning of the journal is not kept, and there is no good snapshot";
+    return absl::StrCat("the journal does not go on behind the snapshot ", plan.base.snapshot->path, ": ",
+                        plan.base.snapshot->joins.message());
+  }
+
+  static std::string FoundBehind(const RepairPlan& plan) {
+    const JournalTail& tail = plan.end.tail;
+    if (tail.whole_frames == 0) return "no whole frame was found behind it";
+    if (!plan.base.joins) return absl::StrCat("whole frames are there up to seq ", tail.last_whole_seq);
+    return absl::StrCat(tail.whole_frames, " whole frame(s) were found behind it, up to seq ", tail.last_whole_seq);
+  }
+
+  void ShowCut(const RepairPlan& plan, bool done) {
+    const JournalTail& tail = plan.end.tail;
+    if (tail.occupied) {
+      SayStep(
+          "cut", tail.path,
+          absl::StrCat(tail.end - tail.offset, " bytes from offset ", tail.offset, " of ", tail.path,
+                       " on are copied to ", layout_.aside(), ", and the segment is closed there; ", FoundBehind(plan)),
+          done);
+    }
+    for (const SegmentNumber number : tail.beyond) {
+      SayStep("move", layout_.segment(number), absl::StrCat(layout_.segment(number), " to ", layout_.aside()), done);
+    }
+    if (!plan.base.joins && plan.base.snapshot && !plan.needs_word) {
+      Say("loss", layout_.directory(),
+          absl::StrCat("none: the snapshot holds the effects of every command that is known, up to seq ",
+                       plan.base.snapshot->seq));
+    }
+  }
+
+  // What only an operator can decide.
+  void Choose(const RepairPlan& plan) {
+    const JournalTail& tail = plan.end.tail;
+    const Seq bad = tail.facts.bad_seq;
+    const Seq synced = std::max({tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others});
+    const std::string all = bad == 1 ? "everything" : absl::StrCat("every command from seq ", bad, " on");
+    Say("choose", layout_.directory(),
+        absl::StrCat("bring back the file from a copy or another replica if there is one. To go on without, from seq ",
+                     bad - 1, ": kekbit repair ", Quoted(layout_.directory()), " --apply --lose-from ", bad,
+                     ". That loses ", all,
+                     synced >= bad ? absl::StrCat(", of which those up to seq ", synced, " were synced") : "", "; ",
+                     FoundBehind(plan)));
+  }
+
+  // A follower would go on with what it has read, and wait for what never comes.
+  absl::Status CheckNobodyFollows() {
+    for (const std::string& path : ListStatsFiles(fs_, layout_)) {
+      const absl::StatusOr<ReplicaFacts> replica = ReadReplicaStats(fs_, path);
+      if (!replica.ok() || !replica->alive || replica->role == Role::kStopped) continue;
+      return absl::FailedPreconditionError(absl::StrCat(layout_.directory(), ": a replica in process ",
+                                                        replica->process.pid,
+                                                        " follows the journal; end it, then repair; nothing is done"));
     }
     return absl::OkStatus();
   }
 
-  // Says what the end of the journal is; whether it is to be cut.
-  bool ShowTail(const JournalEnd& end) {
-    const JournalTail& tail = end.tail;
-    const Seq bad = tail.facts.bad_seq;
-    if (tail.verdict == TailVerdict::kClean) {
-      Say("sound", tail.path,
-          absl::StrCat("the journal ends with ", end.last.position.ToString(), " at offset ", tail.offset, " of ",
-                       tail.path));
-      return false;
+  absl::Status Apply(const RepairPlan& plan) {
+    for (const Move& move : plan.moves) {
+      Aside aside(fs_, layout_, move.reason, Clock::System().RealtimeNanos());
+      KB_ASSIGN_OR_RETURN(const std::string kept, aside.Move(move.path));
+      Say("kept", kept, kept);
     }
-    const bool damaged = tail.verdict == TailVerdict::kDamaged;
-    Plan(damaged ? "damage" : "torn", tail.path,
-         damaged ? absl::StrCat(tail.what, "; seq ", bad, " was on the disk once: ", tail.evidence) : tail.what);
-    const std::string behind =
-        tail.whole_frames == 0
-            ? "no whole frame was found behind it"
-            : absl::StrCat(tail.whole_frames, " whole frame(s) were found behind it, up to seq ", tail.last_whole_seq);
-    if (damaged && options_.lose_from != bad) {
-      const Seq synced =
-          std::max({tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others});
-      Say("choose", layout_.directory(),
-          absl::StrCat(
-              "bring back the file from a copy or another replica if there is one. To go on without, from seq ",
-              end.last.position.seq, ": kekbit repair ", layout_.directory(), " --apply --lose-from ", bad,
-              ". That loses every command from seq ", bad, " on",
-              synced >= bad ? absl::StrCat(", of which those up to seq ", synced, " were synced") : "", "; ", behind));
-      return false;
-    }
-    if (tail.occupied) {
-      Plan("cut", tail.path,
-           absl::StrCat(tail.end - tail.offset, " bytes from offset ", tail.offset, " of ", tail.path,
-                        " on are copied to ", layout_.aside(), ", and the segment is closed there; ", behind));
-    }
-    for (const SegmentNumber number : tail.beyond) {
-      Plan("move", layout_.segment(number), absl::StrCat(layout_.segment(number), " is moved to ", layout_.aside()));
-    }
-    return true;
+    KB_RETURN_IF_ERROR(ApplyToTail(plan));
+    // The proof: a replica finds its place.
+    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
+    return start.opens;
   }
 
-  absl::Status ApplyToTail(const JournalEnd& end) {
+  absl::Status ApplyToTail(const RepairPlan& plan) {
     KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs_, layout_.synced()));
     KB_RETURN_IF_ERROR(PrepareForTrust(fs_, layout_, mark));
-    RecoveryOptions options = {.lose_from = options_.lose_from};
-    KB_ASSIGN_OR_RETURN(JournalReader reader, OpenAtStart(fs_, layout_, options.known));
+    RecoveryOptions options;
+    // By the operator's word, or since nothing is lost by it.
+    if (plan.needs_word || !plan.base.joins) options.lose_from = plan.end.tail.facts.bad_seq;
+    if (plan.base.snapshot) {
+      options.known.push_back(
+          {.seq = plan.base.snapshot->seq, .what = absl::StrCat("the snapshot ", plan.base.snapshot->path)});
+    }
+    KB_ASSIGN_OR_RETURN(JournalReader reader, plan.base.Open(fs_, layout_));
     RecoveryOutcome outcome;
     do {
       while (reader.Next()) {
@@ -130,14 +346,14 @@ class Repairer final {
       KB_ASSIGN_OR_RETURN(outcome, RecoverTail(fs_, layout_, reader, mark, options));
       for (const std::string& path : outcome.aside) Say("kept", path, path);
     } while (outcome.read_on);
-    if (mark.synced() <= end.last.position.seq) return absl::OkStatus();
+    const Seq last = plan.end.last.position.seq;
+    if (mark.synced() <= last) return absl::OkStatus();
     // It speaks of what is no part of the journal any more.
-    Aside aside(fs_, layout_, absl::StrCat("the journal was cut behind seq ", end.last.position.seq),
-                Clock::System().RealtimeNanos());
+    Aside aside(fs_, layout_, absl::StrCat("the journal was cut behind seq ", last), Clock::System().RealtimeNanos());
     KB_ASSIGN_OR_RETURN(const std::string kept, aside.Move(layout_.synced()));
     Say("kept", kept, kept);
     KB_ASSIGN_OR_RETURN(SyncMark fresh, SyncMark::Open(fs_, layout_.synced()));
-    fresh.Advance(end.last.position.seq);
+    fresh.Advance(last);
     return absl::OkStatus();
   }
 
@@ -145,7 +361,6 @@ class Repairer final {
   Output& output_;
   FileSystem& fs_;
   const JournalLayout layout_;
-  int left_ = 0;  // things to do
 };
 
 }  // namespace

@@ -1,18 +1,23 @@
-#include "tools/kekbit_tail.h"
+#include "tools/kekbit_small_files.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <memory>
 #include <utility>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "kekbit/bytes.h"
-#include "kekbit/channel_file.h"
 #include "kekbit/status_macros.h"
+#include "kekbit/wake_event.h"
 #include "replication/epoch_store.h"
 #include "replication/lease.h"
-#include "replication/position.h"
-#include "replication/snapshot_scan.h"
-#include "replication/snapshot_store.h"
+#include "replication/reader_cursor.h"
+#include "replication/replica_facts.h"
+#include "replication/stats_files.h"
+#include "replication/sync_mark.h"
 
 namespace kekbit {
 namespace {
@@ -26,36 +31,62 @@ absl::Status CheckLease(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const size_t size, (*file)->ReadAt(0, MutableBytes(bytes)));
   if (std::all_of(bytes, bytes + size, [](uint8_t byte) { return byte == 0; })) return absl::OkStatus();
   if (Lease::Holder(fs, path)) return absl::OkStatus();
-  return absl::DataLossError(
-      absl::StrCat(path, ": names nobody, its checksum does not hold; its lock works all the same"));
+  return absl::DataLossError(absl::StrCat(path, ": names nobody, its checksum does not hold"));
 }
 
-// The newest snapshot that is whole.
-std::optional<std::pair<std::string, ChainLink>> NewestSnapshot(FileSystem& fs, const JournalLayout& layout) {
-  const SnapshotStore store(fs, layout.snapshots());
-  const absl::StatusOr<std::vector<Seq>> seqs = store.List();
-  if (!seqs.ok()) return std::nullopt;
-  for (size_t i = seqs->size(); i-- > 0;) {
-    const Seq seq = (*seqs)[i];
-    const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(store.PathOf(seq), Access::kRead);
-    if (!file.ok()) continue;
-    const absl::StatusOr<SnapshotHeader> header = VerifySnapshot(**file);
-    if (header.ok()) return std::make_pair(store.PathOf(seq), header->last);
-  }
-  return std::nullopt;
+// Words that no writer has stored.
+absl::Status CheckMark(const SyncMark& mark, const std::string& path) {
+  constexpr uint64_t kMax = std::numeric_limits<uint64_t>::max();
+  if (mark.synced() != kMax && mark.poisoned() != kMax) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path, ": says that everything up to seq ", mark.synced(),
+                                          " was synced, and of segment ", mark.poisoned(), " a sync failed"));
 }
+
+class SmallFiles {
+ public:
+  SmallFiles(FileSystem& fs, const JournalLayout& layout) : fs_(fs), layout_(layout) {}
+
+  absl::StatusOr<std::vector<BadFile>> Check() {
+    Take(layout_.epoch(), EpochStore::Read(fs_, layout_.epoch()).status(),
+         "no replica opens the journal, or none can lead; without the file, epochs go on above those of the frames");
+    const absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced());
+    Take(layout_.synced(), mark.ok() ? CheckMark(*mark, layout_.synced()) : mark.status(),
+         "no replica opens the journal, or all take its end for damaged; without the file, less is known of what was "
+         "synced");
+    Take(layout_.wake(), WakeEvent::Check(fs_, layout_.wake()),
+         "no replica opens the journal; the file holds nothing that is needed");
+    Take(layout_.lease(), CheckLease(fs_, layout_.lease()), "its lock works all the same", /*moves=*/false);
+    KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs_, layout_));
+    for (const CursorView& cursor : cursors) {
+      Take(JoinPath(layout_.readers(), cursor.name), cursor.status,
+           absl::StrCat("the reader can't go on, and nothing is cut for its sake; without the file it starts over, as "
+                        "after: kekbit cursors ",
+                        layout_.directory(), " --remove ", cursor.name),
+           /*moves=*/!cursor.owned);
+    }
+    for (const std::string& path : ListStatsFiles(fs_, layout_)) {
+      Take(path, ReadReplicaStats(fs_, path).status(), "only `kekbit stat` reads it: the journal is not touched",
+           /*moves=*/!IsReplicaAlive(fs_, path));
+    }
+    return std::move(bad_);
+  }
+
+ private:
+  void Take(const std::string& path, const absl::Status& status, absl::string_view means, bool moves = true) {
+    // An event of another kind is told by this code alone.
+    const bool bad = absl::IsDataLoss(status) || (path == layout_.wake() && absl::IsFailedPrecondition(status));
+    if (bad) bad_.push_back({.path = path, .reason = absl::StrCat(status.message(), "; ", means), .moves = moves});
+  }
+
+  FileSystem& fs_;
+  const JournalLayout& layout_;
+  std::vector<BadFile> bad_;
+};
 
 }  // namespace
 
-std::vector<BadFile> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout) {
-  std::vector<BadFile> bad;
-  const auto check = [&bad](const std::string& path, const absl::Status& status) {
-    if (!status.ok() && !absl::IsNotFound(status)) bad.push_back({path, std::string(status.message())});
-  };
-  check(layout.epoch(), EpochStore::Read(fs, layout.epoch()).status());
-  check(layout.synced(), SyncMark::OpenForReading(fs, layout.synced()).status());
-  check(layout.lease(), CheckLease(fs, layout.lease()));
-  return bad;
+absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout) {
+  return SmallFiles(fs, layout).Check();
 }
 
 absl::StatusOr<bool> LeaseHeld(FileSystem& fs, const JournalLayout& layout) {
@@ -63,34 +94,6 @@ absl::StatusOr<bool> LeaseHeld(FileSystem& fs, const JournalLayout& layout) {
   if (absl::IsNotFound(file.status())) return false;
   KB_RETURN_IF_ERROR(file.status());
   return (*file)->LockedByOther();
-}
-
-absl::StatusOr<JournalReader> OpenAtStart(FileSystem& fs, const JournalLayout& layout, std::vector<KnownSeq>& known) {
-  if (const auto snapshot = NewestSnapshot(fs, layout)) {
-    known.push_back({.seq = snapshot->second.position.seq, .what = absl::StrCat("the snapshot ", snapshot->first)});
-    return JournalReader::OpenBehind(fs, layout, std::nullopt, snapshot->second);
-  }
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout.ListSegments(fs));
-  Seq first = 1;
-  if (!segments.empty() && segments.front() != 1) {
-    KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs, layout.segment(segments.front())));
-    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel.extension));
-    first = follows.position.seq + 1;
-  }
-  return JournalReader::Open(fs, layout, std::nullopt, first);
-}
-
-absl::StatusOr<JournalEnd> FindEnd(FileSystem& fs, const JournalLayout& layout, const SyncMark* mark) {
-  std::vector<KnownSeq> known;
-  KB_ASSIGN_OR_RETURN(JournalReader reader, OpenAtStart(fs, layout, known));
-  for (;;) {
-    while (reader.Next()) {
-    }
-    KB_ASSIGN_OR_RETURN(JournalTail tail, ExamineTail(fs, layout, reader, mark, known));
-    if (!tail.continues) return JournalEnd{.tail = std::move(tail), .last = reader.last()};
-    KB_ASSIGN_OR_RETURN(reader,
-                        JournalReader::ContinueBehind(fs, layout, std::nullopt, reader.last(), tail.segment + 1, 0));
-  }
 }
 
 }  // namespace kekbit

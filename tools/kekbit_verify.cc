@@ -7,24 +7,36 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/status_macros.h"
 #include "replication/epoch_store.h"
 #include "replication/journal_layout.h"
-#include "replication/journal_tail.h"
 #include "replication/sync_mark.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_segment.h"
 #include "tools/kekbit_show.h"
-#include "tools/kekbit_tail.h"
+#include "tools/kekbit_small_files.h"
+#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {
 
 absl::string_view MessageOf(const absl::Status& status) {
   return absl::string_view(status.message().data(), status.message().size());
+}
+
+// The place that a message names; 0: none.
+uint64_t OffsetIn(absl::string_view message) {
+  constexpr absl::string_view kAt = "at offset ";
+  const size_t at = message.find(kAt);
+  if (at == absl::string_view::npos) return 0;
+  const absl::string_view rest = message.substr(at + kAt.size());
+  uint64_t offset = 0;
+  return absl::SimpleAtoi(rest.substr(0, rest.find_first_not_of("0123456789")), &offset) ? offset : 0;
 }
 
 // Whether the file begins as a channel: if not, it is no damaged channel, but something else.
@@ -42,8 +54,8 @@ class Verifier final {
   // Goes through one channel, or the next segment.
   absl::Status Check(const Part& part);
 
-  // Of a journal: the files beside its segments; `mark` as it was before those were read. Then what a new primary would
-  // make of its end, unless somebody writes to it.
+  // Of a journal: the files beside its segments; `mark` as it was before those were read. Then whether a replica can
+  // open it, and what a new primary would make of its end, unless somebody writes to it.
   absl::Status CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced);
 
   bool sound() const { return sound_; }
@@ -57,10 +69,19 @@ class Verifier final {
 
   // `reason` names the file and says what is wrong there.
   void Damage(const Part& part, uint64_t offset, absl::string_view reason);
+  // Something to know that is no damage of the file itself.
+  void Note(absl::string_view kind, const std::string& path, const std::string& text);
+  // A segment that was listed and is not there: the journal was cut, or there is a hole.
+  absl::Status Vanished(const Part& part);
   // Whether the segment follows what was read before.
-  void CheckLink(const Part& part, const SegmentScan& scan);
+  void CheckLink(const Part& part, const SegmentScan& scan, bool first);
   // A journal whose first segments were dropped.
   void Begins(const Part& part, Seq first);
+  absl::Status CheckSmallOnes(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced);
+  // Each snapshot, and whether a replica finds a place to begin.
+  void CheckStart(const JournalLayout& layout, const JournalStart& start);
+  void CheckSnapshot(const SnapshotSeen& snapshot, const SnapshotSeen* newest_good);
+  absl::Status CheckEnd(const JournalLayout& layout, const std::optional<SyncMark>& mark, const JournalStart& start);
   void Summary(const Part& part, const Counts& counts, const std::optional<ChainLink>& last);
 
   const CommandOptions& options_;
@@ -85,13 +106,14 @@ absl::Status Verifier::Check(const Part& part) {
   absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(*options_.file_system, part.path);
   if (!scan.ok()) {
     link_.reset();
+    if (absl::IsNotFound(scan.status()) && part.segment != 0) return Vanished(part);
     if (!absl::IsDataLoss(scan.status())) return scan.status();
     KB_ASSIGN_OR_RETURN(const bool is_channel, HasSignature(*options_.file_system, part.path));
     if (!is_channel && part.segment == 0) return scan.status();
     Damage(part, 0, MessageOf(scan.status()));
     return absl::OkStatus();
   }
-  CheckLink(part, *scan);
+  CheckLink(part, *scan, first);
   Counts counts;
   absl::Status unknown;
   for (;;) {
@@ -116,9 +138,7 @@ absl::Status Verifier::Check(const Part& part) {
   }
   if (scan->follows()) link_ = scan->last();
   writer_alive_ = scan->scan().WriterAlive().value_or(false);
-  if (first && part.segment > 1 && scan->follows()) {
-    Begins(part, scan->follows()->position.seq + 1);
-  }
+  if (first && scan->follows() && scan->follows()->position.seq != 0) Begins(part, scan->follows()->position.seq + 1);
   Summary(part, counts, scan->follows() ? link_ : std::nullopt);
   return unknown;
 }
@@ -136,7 +156,27 @@ void Verifier::Damage(const Part& part, uint64_t offset, absl::string_view reaso
       line.Number("offset", offset).String("kind", "damage").Bool("ok", false).String("reason", reason).Take());
 }
 
-void Verifier::CheckLink(const Part& part, const SegmentScan& scan) {
+void Verifier::Note(absl::string_view kind, const std::string& path, const std::string& text) {
+  if (options_.json) {
+    output_.Line(JsonLine().String("file", path).String("kind", kind).String("what", text).Take());
+  } else {
+    output_.Line(absl::StrCat(kind, ": ", text));
+  }
+}
+
+absl::Status Verifier::Vanished(const Part& part) {
+  const JournalLayout layout(options_.path);
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(*options_.file_system));
+  if (!kept.empty() && kept.front() < part.segment) {
+    Damage(part, 0, absl::StrCat(part.path, ": the segment is missing, segment ", kept.front(), " is still there"));
+    return absl::OkStatus();
+  }
+  Note("cut", part.path, absl::StrCat(part.path, ": the journal was cut meanwhile, and goes on behind this segment"));
+  segment_ = 0;
+  return absl::OkStatus();
+}
+
+void Verifier::CheckLink(const Part& part, const SegmentScan& scan, bool first) {
   if (part.segment == 0) return;
   if (!scan.follows()) {
     link_.reset();
@@ -144,7 +184,8 @@ void Verifier::CheckLink(const Part& part, const SegmentScan& scan) {
     return;
   }
   const ChainLink& follows = *scan.follows();
-  const std::optional<ChainLink> before = part.segment == 1 ? ChainLink{} : link_;
+  // The first one may follow a snapshot, whatever its number is.
+  const std::optional<ChainLink> before = first && follows.position.seq == 0 ? ChainLink{} : link_;
   if (!before || (before->position == follows.position && before->crc32c == follows.crc32c)) return;
   Damage(
       part, 0,
@@ -178,27 +219,79 @@ void Verifier::Begins(const Part& part, Seq first) {
   }
 }
 
-absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
+absl::Status Verifier::CheckSmallOnes(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
   FileSystem& fs = *options_.file_system;
-  for (const BadFile& bad : CheckSmallFiles(fs, layout)) Damage({.segment = 0, .path = bad.path}, 0, bad.reason);
+  KB_ASSIGN_OR_RETURN(const std::vector<BadFile> bad_files, CheckSmallFiles(fs, layout));
+  for (const BadFile& bad : bad_files) Damage({.segment = 0, .path = bad.path}, OffsetIn(bad.reason), bad.reason);
+  if (!sound_ || !link_) return absl::OkStatus();
   const absl::StatusOr<Epoch> epoch = EpochStore::Read(fs, layout.epoch());
-  const bool whole = sound_;
-  if (whole && epoch.ok() && link_ && link_->position.epoch > *epoch) {
+  if (epoch.ok() && link_->position.epoch > *epoch) {
     Damage({.segment = 0, .path = layout.epoch()}, 0,
            absl::StrCat(layout.epoch(), ": says that epoch ", *epoch, " is the newest, the journal ends in epoch ",
                         link_->position.epoch));
   }
-  if (whole && mark && link_ && link_->position.seq < synced) {
+  if (mark && link_->position.seq < synced) {
     Damage({.segment = 0, .path = layout.synced()}, 0,
            absl::StrCat(layout.synced(), ": says that everything up to seq ", synced,
                         " was synced, the journal ends with seq ", link_->position.seq));
   }
-  KB_ASSIGN_OR_RETURN(const bool held, LeaseHeld(fs, layout));
-  if (sound_ || held || writer_alive_) return absl::OkStatus();
-  const absl::StatusOr<JournalEnd> end = FindEnd(fs, layout, mark ? &*mark : nullptr);
+  return absl::OkStatus();
+}
+
+void Verifier::CheckSnapshot(const SnapshotSeen& snapshot, const SnapshotSeen* newest_good) {
+  const Part part = {.segment = 0, .path = snapshot.path};
+  const bool counts = &snapshot == newest_good;
+  if (!snapshot.good.ok()) {
+    const std::string instead = newest_good == nullptr ? "there is no good one"
+                                : newest_good->seq > snapshot.seq
+                                    ? "there is a newer one that is good"
+                                    : absl::StrCat("for the one of seq ", newest_good->seq);
+    Damage(part, OffsetIn(MessageOf(snapshot.good)),
+           absl::StrCat(snapshot.good.message(), "; a replica passes it over: ", instead));
+  } else if (!snapshot.joins.ok()) {
+    Damage(part, 0,
+           absl::StrCat(snapshot.path, ": the snapshot stands behind ", snapshot.last.position.ToString(),
+                        ", where the journal does not go on: ", snapshot.joins.message(), "; ",
+                        counts ? "it is the newest good one, so no replica opens the journal"
+                               : "as long as there is a newer one that is good, nothing needs it"));
+  } else if (options_.json) {
+    JsonLine line;
+    line.String("file", snapshot.path).String("kind", "snapshot").Bool("ok", true);
+    output_.Line(line.Number("epoch", snapshot.last.position.epoch).Number("seq", snapshot.seq).Take());
+  } else {
+    output_.Line(absl::StrCat(snapshot.path, ": ok, a snapshot behind ", snapshot.last.position.ToString()));
+  }
+}
+
+void Verifier::CheckStart(const JournalLayout& layout, const JournalStart& start) {
+  const SnapshotSeen* const newest = start.newest_good();
+  for (const SnapshotSeen& snapshot : start.snapshots) CheckSnapshot(snapshot, newest);
+  if (newest != nullptr || start.opens.ok()) return;
+  Damage(
+      {.segment = 0, .path = layout.directory()}, 0,
+      absl::StrCat(start.opens.message(), "; there is no good snapshot to begin with: no replica opens the journal"));
+}
+
+absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional<SyncMark>& mark,
+                                const JournalStart& start) {
+  const std::string repair = absl::StrCat("to see what can be done: kekbit repair ", layout.directory());
+  if (!start.opens.ok()) {
+    Note("can't be opened", layout.directory(), absl::StrCat(start.opens.message(), "; ", repair));
+    return absl::OkStatus();
+  }
+  JournalBase base;
+  if (const SnapshotSeen* const newest = start.newest_good()) base.snapshot = *newest;
+  const absl::StatusOr<JournalEnd> end = FindEnd(*options_.file_system, layout, mark ? &*mark : nullptr, base);
   if (!end.ok()) return absl::OkStatus();  // what is wrong was said
   const JournalTail& tail = end->tail;
-  if (tail.verdict == TailVerdict::kClean) return absl::OkStatus();
+  if (tail.verdict == TailVerdict::kClean) {
+    const std::string from = base.snapshot ? absl::StrCat("begins with the snapshot ", base.snapshot->path)
+                                           : std::string("begins with seq 1");
+    Note("can be opened", layout.directory(),
+         absl::StrCat(layout.directory(), ": a replica ", from, ", needs nothing that is damaged, and reads up to ",
+                      end->last.position.ToString(), "; ", repair));
+    return absl::OkStatus();
+  }
   const bool torn = tail.verdict == TailVerdict::kTorn;
   const std::string what = torn ? absl::StrCat(tail.what, "; nothing shows that seq ", tail.facts.bad_seq,
                                                " was synced: the next primary keeps what is there aside, and goes on")
@@ -211,6 +304,19 @@ absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::opti
     output_.Line(absl::StrCat(torn ? "torn tail: " : "no torn tail: ", what));
   }
   return absl::OkStatus();
+}
+
+absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
+  FileSystem& fs = *options_.file_system;
+  KB_RETURN_IF_ERROR(CheckSmallOnes(layout, mark, synced));
+  KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs, layout));
+  for (const SnapshotSeen& snapshot : start.snapshots) {
+    // Of a newer version, say: nothing is known of it.
+    if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
+  }
+  CheckStart(layout, start);
+  KB_ASSIGN_OR_RETURN(const bool held, LeaseHeld(fs, layout));
+  return sound_ || held || writer_alive_ ? absl::OkStatus() : CheckEnd(layout, mark, start);
 }
 
 }  // namespace

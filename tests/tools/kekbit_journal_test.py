@@ -214,9 +214,11 @@ class Damaged(Journal):
         self.one_damage("segment 3 comes after segment 1: what is between them is missing", 3)
 
     def test_the_first_segments_are_missing(self):
-        # They may have been dropped on purpose: what is left is sound.
+        # What is left is whole, but without a snapshot nobody can begin with it.
         os.remove(self.segment(1))
-        self.run_kekbit("verify", self.journal)
+        (path, _, reason), = self.damages(self.journal)
+        self.assertEqual(path, self.journal)
+        self.assertIn("there is no good snapshot to begin with", reason)
 
     def test_a_segment_of_another_journal(self):
         other = self.path("other")

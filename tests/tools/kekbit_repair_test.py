@@ -3,6 +3,7 @@
 
 import fcntl
 import os
+import shlex
 import struct
 import sys
 
@@ -73,12 +74,44 @@ class Repair(KekbitTest):
         self.assertFalse(os.path.exists(os.path.join(self.journal, "aside")))
         self.assertEqual(self.seqs(), list(range(1, self.FRAMES + 2)))
 
+    def test_lose_from_where_nothing_is_lost_is_refused(self):
+        before = self.files()
+        for args in ["--lose-from", "10"], ["--apply", "--lose-from", "10"]:
+            self.expect_unusable("repair", self.journal, *args,
+                                 says=f"--lose-from 10: no frame of {self.journal} that was acknowledged is damaged, so "
+                                      "none is given up; the journal is sound, and ends with {epoch 1, seq 21}")
+        self.flip(15)
+        before = self.files()
+        self.expect_unusable("repair", self.journal, "--apply", "--lose-from", "10",
+                             says="what is left to do needs no --lose-from, and leaves everything up to {epoch 1, seq 14}")
+        self.assertEqual(self.files(), before)
+
+    def test_a_segment_is_missing_between_others(self):
+        for i in range(2):
+            self.maker().do("journal " + self.journal, f"write later {i}").kill()
+        self.mark(self.FRAMES + 5)
+        os.remove(self.segment(2))
+        missing = self.FRAMES + 2
+        self.assertIn("segment 3 comes after segment 1: what is between them is missing",
+                      self.damages(self.journal)[0][2])
+        for args in [], ["--apply"], ["--lose-from", "1"]:
+            out = self.repair(*args, expect=1)
+            self.assertIn(f"damage: {self.journal}: seq {missing} was in segment 2, the first one kept behind it is 3", out)
+            self.assertIn(f"--apply --lose-from {missing}. That loses every command from seq {missing} on, of which those "
+                          f"up to seq {missing + 3} were synced", out)
+        self.repair("--apply", "--lose-from", str(missing), expect=0)
+        self.run_kekbit("verify", self.journal)
+        self.assertEqual(self.seqs(), list(range(1, missing)))
+        self.assertIn(b"later 1", self.kept())
+
     def test_a_torn_tail_is_cut_when_told_to(self):
         self.flip(15)
         self.assertIn("torn tail: ", self.run_kekbit("verify", self.journal, expect=1)[0].decode())
         out = self.repair(expect=1)
         self.assertIn("torn: " + self.segment(1), out)
+        self.assertIn("would cut: ", out)
         self.assertIn(f"6 whole frame(s) were found behind it, up to seq {self.FRAMES + 1}", out)
+        self.assertTrue(out.endswith(f"\nrun: kekbit repair {self.journal} --apply\n"), out)
         out = self.repair("--apply", expect=0)
         self.assertIn("done: the journal ends with {epoch 1, seq 14}", out)
         self.run_kekbit("verify", self.journal)
@@ -87,6 +120,7 @@ class Repair(KekbitTest):
             self.assertIn(f"command {i}".encode(), self.kept())
         self.assertIn(b"why:  a torn tail", self.kept())
         self.assertIn("sound: ", self.repair("--apply", expect=0))
+        self.assertNotIn("would", out)
         # A next epoch goes on.
         self.maker().do("journal " + self.journal, "write new").kill()
         self.run_kekbit("verify", self.journal)
@@ -103,7 +137,8 @@ class Repair(KekbitTest):
             self.assertIn("damage: ", out)
             self.assertIn(f"kekbit repair {self.journal} --apply --lose-from 15. That loses every command from seq 15 on, "
                           "of which those up to seq 17 were synced", out)
-        self.repair("--lose-from", "15", expect=1)
+        out = self.repair("--lose-from", "15", expect=1)
+        self.assertTrue(out.endswith(f"\nrun: kekbit repair {self.journal} --apply --lose-from 15\n"), out)
         self.repair("--apply", "--lose-from", "15", expect=0)
         self.run_kekbit("verify", self.journal)
         self.assertEqual(self.seqs(), list(range(1, 15)))
@@ -131,11 +166,57 @@ class Repair(KekbitTest):
         found = self.damages(self.journal)
         self.assertEqual([os.path.basename(file) for file, _, _ in found], ["epoch", "synced", "lease"])
         out = self.repair(expect=1)
-        self.assertEqual(out.count("move: "), 2)
+        self.assertEqual(out.count("would move: "), 2)
+        self.assertTrue(out.endswith(f"\nrun: kekbit repair {self.journal} --apply\n"), out)
         self.repair("--apply", expect=0)
         self.assertIn("sound: ", self.repair(expect=0))
         self.run_kekbit("verify", self.journal)
         self.assertEqual(self.kept().count(b"nonsense"), 2)
+
+    def test_small_files_in_each_kind_of_damage(self):
+        readers, replicas = os.path.join(self.journal, "readers"), os.path.join(self.journal, "replicas")
+        os.mkdir(readers)
+        os.mkdir(replicas)
+        ones = b"\xff" * 8
+        for name, content, says in (
+                ("epoch", b"KKBEPCH1" + struct.pack("<Q", 1) + bytes(4), "has 20 bytes, not 64; no replica opens the"),
+                ("epoch", ones * 8, "no file of epochs; no replica opens the journal"),
+                ("epoch", b"KKBEPCH1" + ones + bytes(48), "there is none after it; no replica opens the journal, or none"),
+                ("epoch", b"", "has 0 bytes, not 64"),
+                ("synced", SYNCED_MAGIC + bytes(20), "has 28 bytes, not 64; no replica opens"),
+                ("synced", ones * 8, "no file of syncs"),
+                ("synced", SYNCED_MAGIC + ones + bytes(48), "says that everything up to seq 18446744073709551615 was synced"),
+                ("wake", b"no event", "has 8 bytes, not 64: no event of kekbit's; no replica opens the journal"),
+                ("wake", ones * 8, "is no event of kekbit's"),
+                ("readers/audit", bytes(100), "has 100 bytes, not 128; the reader can't go on"),
+                ("readers/audit", ones * 16, "no reader's cursor; the reader can't go on"),
+                ("replicas/1-2-3.stats", ones * 8, "only `kekbit stat` reads it")):
+            path = os.path.join(self.journal, name)
+            before = None
+            if os.path.exists(path):
+                with open(path, "rb") as file:
+                    before = file.read()
+            with open(path, "wb") as file:
+                file.write(content)
+            (found, _, reason), = self.damages(self.journal)
+            self.assertEqual(found, path)
+            self.assertIn(says, reason)
+            self.assertIn(f"would move: {path} to ", self.repair(expect=1))
+            self.repair("--apply", expect=0)
+            self.assertIn(content, self.kept())
+            self.run_kekbit("verify", self.journal)
+            self.assertIn("sound: ", self.repair(expect=0))
+            if before is not None:
+                with open(path, "wb") as file:
+                    file.write(before)
+        self.assertEqual(self.seqs(), list(range(1, self.FRAMES + 2)))
+
+    def test_a_path_that_a_shell_would_split(self):
+        self.flip(15)
+        spaced = self.path("it's a journal")
+        os.rename(self.journal, spaced)
+        out = self.run_kekbit("repair", spaced, expect=1)[0].decode()
+        self.assertEqual(shlex.split(out.splitlines()[-1]), ["run:", "kekbit", "repair", spaced, "--apply"])
 
     def test_an_epoch_older_than_the_journal(self):
         self.patch(os.path.join(self.journal, "epoch"), 8, bytes(8))
@@ -156,9 +237,21 @@ class Repair(KekbitTest):
         self.maker().do("journal " + self.journal, "write late").kill()
         os.remove(self.segment(1))
         first = self.FRAMES + 2
-        self.assertIn(f"the journal begins at seq {first}, ".encode(), self.run_kekbit("verify", self.journal)[0])
-        self.assertEqual(self.json_lines("verify", self.journal)[0]["first_seq"], first)
-        self.repair("--apply", expect=0)
+        self.assertIn(f"the journal begins at seq {first}, ".encode(), self.run_kekbit("verify", self.journal, expect=1)[0])
+        self.assertEqual(self.json_lines("verify", self.journal, expect=1)[0]["first_seq"], first)
+        self.assertIn("there is no good snapshot to begin with: no replica opens the journal",
+                      self.damages(self.journal)[0][2])
+        for args in [], ["--apply"]:
+            out = self.repair(*args, expect=1)
+            self.assertTrue(out.endswith(f"kekbit repair {self.journal} --apply --lose-from 1. That loses everything; "
+                                         f"whole frames are there up to seq {first + 1}\n"), out)
+        self.assertIn("done: the journal ends with {epoch 0, seq 0}", self.repair("--apply", "--lose-from", "1", expect=0))
+        self.assertIn(b"late", self.kept())
+        self.maker().do("journal " + self.journal, "write anew").kill()
+        self.run_kekbit("verify", self.journal)
+        # Of an epoch that nothing had before.
+        self.assertEqual([(item["epoch"], item["seq"]) for item in self.dump(self.journal) if "frame" in item],
+                         [(3, 1), (3, 2)])
 
     def test_what_is_no_journal(self):
         os.mkdir(self.path("empty"))
@@ -169,8 +262,8 @@ class Repair(KekbitTest):
     def test_json(self):
         self.flip(15)
         lines = self.json_lines("repair", self.journal, expect=1)
-        self.assertEqual([line["action"] for line in lines], ["torn", "cut"])
-        self.assertEqual({line["file"] for line in lines}, {self.segment(1)})
+        self.assertEqual([line["action"] for line in lines], ["torn", "cut", "run"])
+        self.assertEqual([line["file"] for line in lines], [self.segment(1), self.segment(1), self.journal])
         lines = self.json_lines("repair", self.journal, "--apply")
         self.assertEqual([line["action"] for line in lines], ["torn", "cut", "kept", "done"])
         self.assertTrue(os.path.exists(lines[2]["file"]))

@@ -1,0 +1,76 @@
+// FindStart: where a replica begins with a journal, and which snapshots keep it from doing so. What Replica::Open goes
+// by, said of every snapshot, and of the journal behind each.
+//
+//   auto start = FindStart(fs, layout);
+//   if (!start->opens.ok()) Say(start->opens.message());   // no replica opens this journal
+//   auto end = FindEnd(fs, layout, mark, base);             // where the frames end for a new primary
+//
+// Thread safety: one thread at a time. Nothing here changes anything. A journal that lives may be cut meanwhile, and
+// its snapshots replaced: then it is looked at anew.
+
+#ifndef KEKBIT_TOOLS_KEKBIT_START_H_
+#define KEKBIT_TOOLS_KEKBIT_START_H_
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kekbit/file_system.h"
+#include "replication/frame.h"
+#include "replication/journal_layout.h"
+#include "replication/journal_reader.h"
+#include "replication/journal_tail.h"
+#include "replication/snapshot_store.h"
+#include "replication/sync_mark.h"
+
+namespace kekbit {
+
+// A file that is named as a snapshot.
+struct SnapshotSeen {
+  Seq seq = 0;
+  std::string path;
+  // Whether it is whole: DataLoss with path and offset if it is damaged, another code if this version can't read it.
+  absl::Status good;
+  ChainLink last;  // the frame that it stands behind, if it is good
+  // Whether the journal goes on behind that frame, if it is good: DataLoss if it has another history, or ends before;
+  // OutOfRange if what comes behind it is no longer kept.
+  absl::Status joins;
+};
+
+struct JournalStart {
+  std::vector<SnapshotSeen> snapshots;  // newest first
+  Seq first_kept = 1;                   // of the first segment; 0: it can't be read
+  // Whether a replica finds a place to begin: behind the newest good snapshot, or, if there is none, with seq 1.
+  absl::Status opens;
+
+  // The one that a replica begins with; null: there is no good one.
+  const SnapshotSeen* newest_good() const;
+};
+// Reads every snapshot from the first byte to the last.
+absl::StatusOr<JournalStart> FindStart(FileSystem& fs, const JournalLayout& layout);
+
+// Something to go on from: a snapshot, or the empty state.
+struct JournalBase {
+  std::optional<SnapshotSeen> snapshot;
+  // Whether the journal's frames go on from there. Without a snapshot that is not so if the first ones are gone.
+  bool joins = true;
+
+  absl::StatusOr<JournalReader> Open(FileSystem& fs, const JournalLayout& layout) const;
+};
+// The one from which the most is left: as a rule where a replica begins. The newest of those that are as good.
+absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layout, const JournalStart& start);
+
+// Where the frames end for a new primary that begins with `base`.
+struct JournalEnd {
+  JournalTail tail;
+  ChainLink last;
+};
+// `mark`: as it was before anything was read; null: none.
+absl::StatusOr<JournalEnd> FindEnd(FileSystem& fs, const JournalLayout& layout, const SyncMark* mark,
+                                   const JournalBase& base);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_TOOLS_KEKBIT_START_H_
