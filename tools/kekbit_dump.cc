@@ -73,9 +73,11 @@ struct PartEnd {
   SegmentItem last;               // what stands behind them
 };
 
-absl::StatusOr<PartEnd> ReadEnd(FileSystem& fs, const Part& part, uint64_t count) {
-  KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(fs, part.path));
-  PartEnd end = {.part = part, .scan = std::move(scan), .items = {}, .last = {}};
+// Nothing if it was cut meanwhile.
+absl::StatusOr<std::optional<PartEnd>> ReadEnd(const CommandOptions& options, const Part& part, uint64_t count) {
+  KB_ASSIGN_OR_RETURN(std::optional<SegmentScan> scan, OpenPart(*options.file_system, options.path, part));
+  if (!scan) return std::nullopt;
+  PartEnd end = {.part = part, .scan = *std::move(scan), .items = {}, .last = {}};
   for (end.last = end.scan.Next(); !end.last.is_last(); end.last = end.scan.Next()) {
     end.items.push_back(end.last);
     if (end.items.size() > count) end.items.pop_front();
@@ -107,7 +109,9 @@ absl::StatusOr<bool> Dump(const CommandOptions& options, Output& output) {
   const uint64_t from = options.from.value_or(0);
   uint64_t left = options.limit;
   for (const Part& part : parts) {
-    KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(*options.file_system, part.path));
+    KB_ASSIGN_OR_RETURN(std::optional<SegmentScan> opened, OpenPart(*options.file_system, options.path, part));
+    if (!opened) continue;
+    SegmentScan& scan = *opened;
     SegmentItem item = scan.Next();
     while (item.in_channel.offset < from && !item.is_last()) item = scan.Next();
     if (item.in_channel.offset < from) {
@@ -136,10 +140,12 @@ absl::StatusOr<bool> Tail(const CommandOptions& options, Output& output) {
   std::deque<PartEnd> ends;
   uint64_t missing = options.last;
   for (size_t i = parts.size(); i-- > 0 && (missing > 0 || ends.empty());) {
-    KB_ASSIGN_OR_RETURN(PartEnd end, ReadEnd(*options.file_system, parts[i], missing));
-    missing -= end.items.size();
-    ends.push_front(std::move(end));
+    KB_ASSIGN_OR_RETURN(std::optional<PartEnd> end, ReadEnd(options, parts[i], missing));
+    if (!end) break;
+    missing -= end->items.size();
+    ends.push_front(*std::move(end));
   }
+  if (ends.empty()) return Tail(options, output);  // all that was listed is cut
   for (PartEnd& end : ends) {
     const bool is_last = &end == &ends.back();
     if (!is_last && end.items.empty()) continue;

@@ -99,4 +99,14 @@ absl::Status SegmentScan::CheckFrame(Bytes record, const SegmentItem& item) {
   return frame->kind() == FrameKind::kEpochStart ? CheckEpochStart(frame->payload, before) : absl::OkStatus();
 }
 
+absl::StatusOr<std::optional<SegmentScan>> OpenPart(FileSystem& fs, const std::string& path, const Part& part) {
+  absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(fs, part.path);
+  if (absl::IsNotFound(scan.status()) && part.segment != 0) {
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, JournalLayout(path).ListSegments(fs));
+    if (!kept.empty() && kept.front() > part.segment) return std::nullopt;
+  }
+  KB_RETURN_IF_ERROR(scan.status());
+  return *std::move(scan);
+}
+
 }  // namespace kekbit

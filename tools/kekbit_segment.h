@@ -69,6 +69,9 @@ class SegmentScan final {
   ChainLink last_;
 };
 
+// Opens a part of `path` that was listed before. Nothing if it was cut meanwhile: the journal begins behind it now.
+absl::StatusOr<std::optional<SegmentScan>> OpenPart(FileSystem& fs, const std::string& path, const Part& part);
+
 }  // namespace kekbit
 
 #endif  // KEKBIT_TOOLS_KEKBIT_SEGMENT_H_

@@ -1,5 +1,6 @@
 // The command Stat.
 
+#include <optional>
 #include <string>
 #include <utility>
 #include <variant>
@@ -149,7 +150,9 @@ absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output) {
     KB_ASSIGN_OR_RETURN(parts, PartsOf(*options.file_system, options.path));
   }
   for (const Part& part : parts) {
-    KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(*options.file_system, part.path));
+    KB_ASSIGN_OR_RETURN(std::optional<SegmentScan> opened, OpenPart(*options.file_system, options.path, part));
+    if (!opened) continue;
+    SegmentScan& scan = *opened;
     // Asked before the count: of a writer that is gone by now, all is counted.
     const absl::StatusOr<bool> alive = scan.scan().WriterAlive();
     const std::string writer = !alive.ok() ? "unknown" : *alive ? "alive" : "gone";
