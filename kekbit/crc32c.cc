@@ -92,6 +92,14 @@ KB_TARGET_CRC uint32_t Crc32cInstruction(uint32_t seed, Bytes bytes) {
   if (size >= 3 * 1024) crc = Streams<1024>::Run(crc, &data, &size);
   if (size >= 3 * 64) crc = Streams<64>::Run(crc, &data, &size);
   for (; size >= 8; data += 8, size -= 8) crc = _mm_crc32_u64(crc, LoadUnaligned<uint64_t>(data));
+  if (size == 0) return ~static_cast<uint32_t>(crc);
+  if (bytes.size() >= 8) {
+    // The last bytes as the end of a word whose front is zeros, which don't change a checksum that is zero so far. No
+    // branches: records are of any length.
+    const size_t shift = 64 - 8 * size;
+    const uint64_t last = LoadUnaligned<uint64_t>(data + size - 8) >> shift;
+    return ~static_cast<uint32_t>(_mm_crc32_u64(0, (last ^ crc) << shift) ^ crc >> (8 * size));
+  }
   auto rest = static_cast<uint32_t>(crc);
   if (size & 4) {
     rest = _mm_crc32_u32(rest, LoadUnaligned<uint32_t>(data));
