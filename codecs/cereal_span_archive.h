@@ -91,6 +91,13 @@ class SpanSource final {
     left_ -= size;
   }
 
+  // The next `size` bytes, where they are.
+  ABSL_ATTRIBUTE_ALWAYS_INLINE const uint8_t* Take(size_t size) {
+    if (ABSL_PREDICT_FALSE(size > left_)) FailArchive("the bytes end within the value");
+    left_ -= size;
+    return std::exchange(at_, at_ + size);
+  }
+
   size_t left() const { return left_; }
   // How many of these are there for sure, whatever the bytes say.
   size_t backed() const { return left_; }
@@ -153,6 +160,10 @@ class BasicInputArchive final : public SpanInputBase<BasicInputArchive<kPortable
       if (ABSL_PREDICT_FALSE(swapped_)) Swap<kUnit>(static_cast<uint8_t*>(data), size);
     }
   }
+
+  // The next `size` bytes, where they are; only of a source that is in memory.
+  const uint8_t* Take(size_t size) requires requires(Source& source) { source.Take(size); }
+  { return source_.Take(size); }
 
   // What every size tag has to pass: see above.
   void TakeElements(uint64_t count) {
@@ -262,6 +273,11 @@ void LoadNumbers(BasicInputArchive<kPortable, Source>& archive, Sequence& sequen
   cereal::size_type size = 0;
   archive(cereal::make_size_tag(size));
   if (size > archive.left() / sizeof(T)) FailArchive("the bytes end within a sequence");
+  if constexpr (sizeof(T) == 1 && !std::same_as<T, bool> && requires { archive.Take(size_t{}); }) {
+    const auto* const bytes = reinterpret_cast<const T*>(archive.Take(static_cast<size_t>(size)));
+    sequence.assign(bytes, bytes + size);
+    return;
+  }
   sequence.clear();
   while (sequence.size() < size) {
     const uint64_t backed = std::max<uint64_t>(archive.backed() / sizeof(T), 1);
