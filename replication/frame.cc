@@ -30,7 +30,20 @@ ChainLink SealFrame(FrameHeader header, const ChainLink& link, MutableBytes reco
   return {.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
 }
 
+bool ParseCommand(Bytes record, ChainLink& link, Frame& frame) {
+  if (ABSL_PREDICT_FALSE(record.size() < kFrameHeaderBytes)) return false;
+  const auto header = LoadUnaligned<FrameHeader>(record.data());
+  const bool known = header.kind == static_cast<uint8_t>(FrameKind::kCommand) && header.flags == 0 &&
+                     header.type_id == 0 && header.type_version == 0;
+  const bool follows = header.epoch == link.position.epoch && header.seq == link.position.seq + 1;
+  if (ABSL_PREDICT_FALSE(!known || !follows || Checksum(link, record) != header.crc32c)) return false;
+  link = {.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
+  frame = {.header = header, .payload = record.subspan(kFrameHeaderBytes)};
+  return true;
+}
+
 absl::StatusOr<Frame> ParseFrame(Bytes record, ChainLink& link) {
+  if (Frame command; ABSL_PREDICT_TRUE(ParseCommand(record, link, command))) return command;
   if (ABSL_PREDICT_FALSE(record.size() < kFrameHeaderBytes)) {
     return absl::DataLossError(absl::StrCat("a record of ", record.size(), " bytes is too short for a frame's header"));
   }

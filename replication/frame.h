@@ -95,6 +95,10 @@ ChainLink SealFrame(FrameHeader header, const ChainLink& link, MutableBytes reco
 // this code: it was written by a newer one.
 absl::StatusOr<Frame> ParseFrame(Bytes record, ChainLink& link);
 
+// The same for who reads many: whether it is a command, and fits. If not, ParseFrame() tells what it is; `link` stays,
+// and what is in `frame` then means nothing.
+bool ParseCommand(Bytes record, ChainLink& link, Frame& frame);
+
 }  // namespace kekbit
 
 #endif  // KEKBIT_REPLICATION_FRAME_H_

@@ -13,6 +13,9 @@ namespace {
 
 constexpr uint64_t kWaitsToCheck = 64;
 
+// Few enough that they, and the bytes that they point to, are still in the processor's first cache when they are used.
+constexpr size_t kBatchFrames = 64;
+
 }  // namespace
 
 absl::StatusOr<JournalReader> JournalReader::Open(FileSystem& fs, const JournalLayout& layout,
@@ -33,6 +36,34 @@ std::optional<Frame> JournalReader::Next() {
     if (status_.ok() && ++waits_ >= kWaitsToCheck && (waits_ & (waits_ - 1)) == 0) CheckWaiting().IgnoreError();
   }
   return std::nullopt;
+}
+
+absl::Span<const Frame> JournalReader::NextBatch() {
+  if (ABSL_PREDICT_FALSE(batch_.empty())) batch_.resize(kBatchFrames);
+  size_t count = ReadCommands();
+  if (count > 0) {
+    waits_ = 0;
+  } else if (const std::optional<Frame> frame = Next()) {
+    batch_[0] = *frame;
+    count = 1;
+  }
+  return absl::MakeConstSpan(batch_).first(count);
+}
+
+size_t JournalReader::ReadCommands() {
+  if (ABSL_PREDICT_FALSE(!status_.ok() || !channel_)) return 0;
+  size_t count = 0;
+  while (count < batch_.size()) {
+    const uint64_t offset = channel_->position();
+    const std::optional<Bytes> record = channel_->TryRead();
+    if (!record) break;
+    if (ABSL_PREDICT_FALSE(!ParseCommand(*record, last_, batch_[count]))) {
+      channel_->JumpTo(offset).IgnoreError();  // it came from there; whatever it is, the next call finds it
+      break;
+    }
+    ++count;
+  }
+  return count;
 }
 
 std::optional<Frame> JournalReader::TryNext() {

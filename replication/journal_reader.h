@@ -20,6 +20,7 @@
 #ifndef KEKBIT_REPLICATION_JOURNAL_READER_H_
 #define KEKBIT_REPLICATION_JOURNAL_READER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -28,6 +29,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/types/span.h"
 #include "kekbit/file_system.h"
 #include "kekbit/shm_reader.h"
 #include "replication/frame.h"
@@ -71,6 +73,10 @@ class JournalReader final {
 
   // The next frame, if it is published.
   std::optional<Frame> Next();
+
+  // The same for who takes many: the next frames, some tens at most, as far as they are published; only a command is
+  // not alone. None: as Next(). They and their payloads are valid until the next Next() or NextBatch(), or destruction.
+  absl::Span<const Frame> NextBatch();
 
   // For who waits long, now and then, when Next() has nothing to give: DataLoss if it never will, since a later segment
   // is there, which follows frames that this one does not have. Costs an attempt to open a file.
@@ -124,6 +130,8 @@ class JournalReader final {
   bool NextSegment();
   // Next(), once.
   std::optional<Frame> TryNext();
+  // How many commands behind the last frame there were in the segment; they are in batch_.
+  size_t ReadCommands();
   std::optional<Frame> Fail(const absl::Status& status);
   absl::Status NotReached(Seq from) const;
 
@@ -134,6 +142,7 @@ class JournalReader final {
   std::optional<ShmReader> channel_;
   ChainLink last_;
   absl::Status status_;
+  std::vector<Frame> batch_;
   uint64_t waits_ = 0;  // calls of Next() in a row that found nothing
 };
 

@@ -22,13 +22,17 @@
 #ifndef KEKBIT_REPLICATION_REPLICA_H_
 #define KEKBIT_REPLICATION_REPLICA_H_
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
+#include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
+#include "absl/container/fixed_array.h"
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -202,11 +206,14 @@ class Replica final {
   absl::Status status() const { return core_->status(); }
 
  private:
+  // How many commands are decoded before the first of them is applied, for a state that has a use for that.
+  static constexpr size_t kPrefetched = 16;
+
   explicit Replica(State initial) : state_(std::move(initial)) {}
 
   ReplicaCore::StateHooks MakeHooks() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     ReplicaCore::StateHooks hooks;
-    hooks.apply = [this](const Frame& frame) { return ApplyFrame(frame); };
+    hooks.apply = [this](absl::Span<const Frame> frames, Position& applied) { return ApplyFrames(frames, applied); };
     if constexpr (SnapshotState<State>) {
       hooks.snapshot_type = StateType<State>();
       hooks.save = [this](SnapshotOutput& output) { return SaveState(std::as_const(state_), output); };
@@ -215,15 +222,45 @@ class Replica final {
     return hooks;
   }
 
-  absl::Status ApplyFrame(const Frame& frame) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    Command command;
-    if (absl::Status status = Codec::Decode(frame.payload, &command); !status.ok()) {
-      return absl::Status(status.code(),
-                          absl::StrCat(core_->options().directory, ": the command at ", frame.position().ToString(),
-                                       ", of another service or version? ", status.message()));
+  // Each command is a new object: one that was decoded before may hold what the next does not overwrite.
+  absl::Status ApplyFrames(absl::Span<const Frame> frames, Position& applied) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    if constexpr (PrefetchingState<State>) return ApplyPrefetched(frames, applied);
+    for (const Frame& frame : frames) {
+      Command command;
+      KB_RETURN_IF_ERROR(Decode(frame, &command));
+      ApplyOne(frame, command, applied);
     }
-    static_cast<void>(state_.Apply(command, ApplyContext(frame.header)));
     return absl::OkStatus();
+  }
+
+  absl::Status ApplyPrefetched(absl::Span<const Frame> frames, Position& applied) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    absl::Status status;
+    while (!frames.empty() && status.ok()) {
+      const absl::Span<const Frame> group = frames.first(std::min(frames.size(), kPrefetched));
+      absl::FixedArray<Command, kPrefetched> commands(group.size());
+      size_t decoded = 0;
+      for (; decoded < group.size(); ++decoded) {
+        status = Decode(group[decoded], &commands[decoded]);
+        if (ABSL_PREDICT_FALSE(!status.ok())) break;
+        state_.Prefetch(commands[decoded]);
+      }
+      for (size_t i = 0; i < decoded; ++i) ApplyOne(group[i], commands[i], applied);
+      frames.remove_prefix(group.size());
+    }
+    return status;
+  }
+
+  void ApplyOne(const Frame& frame, const Command& command, Position& applied) ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    static_cast<void>(state_.Apply(command, ApplyContext(frame.header)));
+    applied = frame.position();
+  }
+
+  absl::Status Decode(const Frame& frame, Command* command) const {
+    absl::Status status = Codec::Decode(frame.payload, command);
+    if (ABSL_PREDICT_TRUE(status.ok())) return status;
+    return absl::Status(status.code(),
+                        absl::StrCat(core_->options().directory, ": the command at ", frame.position().ToString(),
+                                     ", of another service or version? ", status.message()));
   }
 
   State state_;                        // guarded by core_->mutex()

@@ -31,6 +31,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "kekbit/wake_event.h"
 #include "replication/epoch_store.h"
 #include "replication/free_space.h"
@@ -57,8 +58,9 @@ class ReplicaCore final {
  public:
   // What the core can do with the state, whose type it does not know.
   struct StateHooks {
-    // Applies a frame of kind command; an error ends the replica. Called with mutex() held.
-    std::function<absl::Status(const Frame&)> apply;
+    // Applies frames of kind command, and moves `applied` on to each that is; an error ends the replica. Called with
+    // mutex() held.
+    std::function<absl::Status(absl::Span<const Frame> frames, Position& applied)> apply;
     // Snapshots; null if there can be none. save: while nobody applies anything. load: with mutex() held.
     SnapshotType snapshot_type;
     std::function<absl::Status(SnapshotOutput&)> save;
@@ -173,6 +175,8 @@ class ReplicaCore final {
   // The loop's steps; one thread at a time.
   // Applies what is published; returns whether there was anything.
   bool Follow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Applies what JournalReader::NextBatch() returned.
+  absl::Status Apply(absl::Span<const Frame> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // After a reign of this replica: goes on reading behind its last frame. False if that has to wait, or failed.
   bool Rejoin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes the lease, if it is free and wanted, and becomes primary.
@@ -272,14 +276,14 @@ class ReplicaCore final {
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   WakeEvent wake_;  // for sleeping: the loop's; for waking the loop: anybody's
   JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
-  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);     // to start with
-  std::optional<Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);   // read, not applied yet
-  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;          // what does not fit may yet be mended
-  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;     // as it was when the journal was opened
-  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;              // for the takeover under way; 0: none
-  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;        // of a takeover; on the monotonic clock
-  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;  // when a follower saw last that it is there
-  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);           // how long the loop slept last
+  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);       // to start with
+  absl::Span<const Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet; reader_'s last batch
+  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;            // what does not fit may yet be mended
+  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // as it was when the journal was opened
+  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;                // for the takeover under way; 0: none
+  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;          // of a takeover; on the monotonic clock
+  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // when a follower saw last that it is there
+  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);             // how long the loop slept last
 
   mutable absl::Mutex mutex_;
   Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;

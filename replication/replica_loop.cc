@@ -5,17 +5,16 @@
 #include <optional>
 #include <utility>
 
+#include "absl/base/optimization.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "absl/types/span.h"
 #include "kekbit/backoff.h"
 #include "kekbit/status_macros.h"
 #include "replication/replica_core.h"
 
 namespace kekbit {
 namespace {
-
-// Frames applied without letting go of the state.
-constexpr int kBatch = 256;
 
 // Between two looks of a spinning follower: some 100 ns.
 constexpr int kSpinPauses = 4;
@@ -40,34 +39,23 @@ constexpr absl::Duration kLookForNames = absl::Seconds(1);
 }  // namespace
 
 bool ReplicaCore::Follow() {
-  if (!pending_) pending_ = reader_.Next();
-  if (!pending_ && reader_.status().ok()) return false;
+  if (pending_.empty()) pending_ = reader_.NextBatch();
+  if (pending_.empty() && reader_.status().ok()) return false;
   absl::MutexLock lock(&mutex_);
   // What this replica appends itself, it applies itself: it may have become primary, or ceased to be, just now.
   if (role_ != Role::kFollower || rejoins_ || saving_) return false;
-  const Epoch epoch_before = applied_.epoch;
-  std::optional<Frame> frame = std::exchange(pending_, std::nullopt);
-  int64_t time_ns = 0;
-  for (int applied = 0; frame && applied < kBatch; ++applied) {
-    if (frame->kind() == FrameKind::kCommand) {
-      const int64_t start = stats_->StartSample();
-      absl::Status status = hooks_.apply(*frame);
-      stats_->AddApply(start);
-      if (!status.ok()) {
-        Stop(status);
-        return false;
-      }
+  const absl::Span<const Frame> frames = std::exchange(pending_, {});
+  if (!frames.empty()) {
+    const Epoch epoch_before = applied_.epoch;
+    if (absl::Status status = Apply(frames); ABSL_PREDICT_FALSE(!status.ok())) {
+      Stop(status);
+      return false;
     }
-    applied_ = frame->position();
-    time_ns = frame->header.time_ns;
-    if (applied + 1 < kBatch) frame = reader_.Next();
-  }
-  // Another one leads: the one that was watched may have stepped down, and live on.
-  if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
-  if (time_ns != 0) {
+    // Another one leads: the one that was watched may have stepped down, and live on.
+    if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
     followed_ = reader_.last();
     followed_bytes_ = reader_.segment() * options_.segment_bytes + reader_.offset();
-    stats_->SetApplied(applied_, time_ns, reader_.segment(), reader_.offset());
+    stats_->SetApplied(applied_, followed_.time_ns, reader_.segment(), reader_.offset());
   }
   const absl::Status& status = reader_.status();
   if (status.ok() && MayPass(status_)) status_ = absl::OkStatus();  // it has passed
@@ -79,6 +67,24 @@ bool ReplicaCore::Follow() {
     Stop(status);
   }
   return false;
+}
+
+absl::Status ReplicaCore::Apply(absl::Span<const Frame> frames) {
+  if (frames.front().kind() != FrameKind::kCommand) {
+    applied_ = frames.front().position();
+    return absl::OkStatus();
+  }
+  for (;;) {
+    // Those whose time is not taken go together.
+    const size_t together = stats_->PassUnsampled(frames.size());
+    if (together > 0) KB_RETURN_IF_ERROR(hooks_.apply(frames.first(together), applied_));
+    frames.remove_prefix(together);
+    if (frames.empty()) return absl::OkStatus();
+    const int64_t start = stats_->StartSample();
+    KB_RETURN_IF_ERROR(hooks_.apply(frames.first(1), applied_));
+    stats_->AddApply(start);
+    frames.remove_prefix(1);
+  }
 }
 
 bool ReplicaCore::PlaceIsGone() {
@@ -108,7 +114,7 @@ bool ReplicaCore::Rejoin() {
     return false;
   }
   reader_ = *std::move(reader);
-  pending_.reset();
+  pending_ = {};
   followed_ = reader_.last();
   rejoins_ = false;
   return true;

@@ -242,7 +242,7 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, cons
 
 absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, JournalReader reader) {
   reader_ = std::move(reader);
-  pending_.reset();
+  pending_ = {};
   for (const absl::Status& skipped : found.passed_over) {
     Complain(skipped, "a snapshot is passed over");
     absl::MutexLock lock(&mutex_);

@@ -109,6 +109,13 @@ class ReplicaStats final {
     if (ABSL_PREDICT_TRUE(--calls_to_sample_ != 0)) return 0;
     return StartThisSample();
   }
+  // For `count` calls in a row: how many of them are not looked at, up to the first one that is. These are done with;
+  // the next one is StartSample()'s.
+  size_t PassUnsampled(size_t count) {
+    const auto passed = static_cast<uint32_t>(std::min<size_t>(count, calls_to_sample_ - 1));
+    calls_to_sample_ -= passed;
+    return passed;
+  }
   // One thread at a time.
   void AddApply(int64_t start_ns) {
     if (ABSL_PREDICT_FALSE(start_ns != 0)) AddSince(start_ns, words_->apply_ns);

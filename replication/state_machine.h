@@ -11,6 +11,14 @@
 // build and machine that shall be a replica. No clock, no randomness but the context's; no address, no order of an
 // unordered container. It does not throw, and does not call the replica. A command that can't be carried out is a
 // result (say, an absl::Status), no failure: it is in the journal like any other, and every replica finds the same.
+//
+// A state that is larger than the processor's caches may have one more function:
+//
+//     void Prefetch(const Command& command) const { accounts.prefetch(command.account); }
+//
+// Where many commands wait, as in a replay, it is called for some of them before the first of these is applied, so that
+// the memory that they need is under way from all sides at once. It is a hint: it changes nothing, and a command for
+// which it was called need not come.
 
 #ifndef KEKBIT_REPLICATION_STATE_MACHINE_H_
 #define KEKBIT_REPLICATION_STATE_MACHINE_H_
@@ -27,6 +35,11 @@ concept StateMachine = std::movable<State> &&
   typename State::Command;
   typename State::Result;
   { state.Apply(command, context) } -> std::convertible_to<typename State::Result>;
+};
+
+template <typename State>
+concept PrefetchingState = StateMachine<State> && requires(const State& state, const typename State::Command& command) {
+  state.Prefetch(command);
 };
 
 }  // namespace kekbit

@@ -64,26 +64,47 @@ class JournalDamageTest : public testing::Test {
     return uses;
   }
 
+  struct ReadBack {
+    size_t read;  // how many commands, with those before `from`
+    bool equal = true;
+    absl::Status status = absl::OkStatus();
+    friend bool operator==(const ReadBack&, const ReadBack&) = default;
+  };
+
+  ReadBack Read(Seq from, bool in_batches) const {
+    ReadBack back = {.read = from - 2};  // the first frame is the epoch's, the next one the first command
+    auto reader = JournalReader::Open(FileSystem::Posix(), journal_.layout(), kTestDataFormat, from);
+    if (!reader.ok()) {
+      back.status = reader.status();
+      return back;
+    }
+    const auto take = [this, &back](const Frame& frame) {
+      back.equal = back.equal && back.read < commands_.size() && AsText(frame.payload) == commands_[back.read++];
+    };
+    if (in_batches) {
+      for (auto batch = reader->NextBatch(); !batch.empty(); batch = reader->NextBatch()) {
+        for (const Frame& frame : batch) take(frame);
+      }
+    } else {
+      while (const std::optional<Frame> frame = reader->Next()) take(*frame);
+    }
+    back.status = reader->status();
+    return back;
+  }
+
   // Reads all with `mask` over the byte at `offset` of the segment's file, and checks what comes of it.
   void Check(SegmentNumber number, uint64_t offset, Use use, uint8_t mask) {
     const std::string path = journal_.layout().segment(number);
     Flip(path, offset, mask);
     const Seq from = first_seq_[number];
-    size_t read = from - 2;  // the first frame is the epoch's, the next one the first command
-    bool equal = true;
-    absl::Status status;
-    if (auto reader = JournalReader::Open(FileSystem::Posix(), journal_.layout(), kTestDataFormat, from); reader.ok()) {
-      while (const std::optional<Frame> frame = reader->Next()) {
-        equal = equal && read < commands_.size() && AsText(frame->payload) == commands_[read++];
-      }
-      status = reader->status();
-    } else {
-      status = reader.status();
-    }
+    const ReadBack back = Read(from, /*in_batches=*/false);
+    const auto& [read, equal, status] = back;
+    const bool same_in_batches = Read(from, /*in_batches=*/true) == back;
     Flip(path, offset, mask);
     const std::string where = absl::StrCat("segment ", number, ", byte ", offset, ", mask ", mask);
     // Never a frame that was not written, or in another place.
     ASSERT_TRUE(equal) << where;
+    ASSERT_TRUE(same_in_batches) << where;
     if (status.ok()) {
       ASSERT_EQ(read, commands_.size()) << where << " ends the journal early";
       ASSERT_TRUE(use != Use::kFrame && use != Use::kLength && use != Use::kClose) << where << " is not found";

@@ -169,6 +169,25 @@ TEST_F(ReplicaStatsTest, LooksAtTheClockForOneCallInAbout64) {
   EXPECT_EQ(facts.apply_ns.max(), 50u);
 }
 
+TEST_F(ReplicaStatsTest, CallsThatArePassedAtOnceAreSampledAsOneByOne) {
+  const auto stats = Create();
+  constexpr size_t kCalls = 64'000;
+  for (const size_t together : {1, 7, 64, 1000}) {
+    size_t sampled = 0;
+    size_t calls = 0;
+    while (calls < kCalls) {
+      const size_t passed = stats->PassUnsampled(together);
+      ASSERT_LE(passed, std::min<size_t>(together, 127));
+      calls += passed;
+      if (passed == together) continue;
+      ASSERT_NE(stats->StartSample(), 0);
+      ++sampled;
+      ++calls;
+    }
+    EXPECT_NEAR(static_cast<double>(sampled), kCalls / 64, kCalls / 64 / 4) << together;
+  }
+}
+
 TEST_F(ReplicaStatsTest, TheHotPathAllocatesNothingAndCallsNoSystem) {
   const auto stats = Create();
   fs_.Heal();
