@@ -3,15 +3,18 @@
 #ifndef KEKBIT_EXAMPLES_LEDGER_STATE_H_
 #define KEKBIT_EXAMPLES_LEDGER_STATE_H_
 
+#include <algorithm>
 #include <cereal/cereal.hpp>
-#include <cereal/types/map.hpp>
 #include <cereal/types/string.hpp>
 #include <cereal/types/variant.hpp>
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
+#include <utility>
 #include <variant>
+#include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
@@ -53,6 +56,15 @@ class Ledger {
     return std::visit([this](const auto& c) { return Do(c); }, command);
   }
 
+  // For a ledger that is too large for the processor's caches.
+  void Prefetch(const Command& command) const {
+    if (balances_.size() < kCachedAccounts) return;
+    if (const auto* transfer = std::get_if<Transfer>(&command)) {
+      balances_.prefetch(transfer->from);
+      balances_.prefetch(transfer->to);
+    }
+  }
+
   // NotFound if there is no such account.
   absl::StatusOr<int64_t> balance(const std::string& name) const {
     const auto account = balances_.find(name);
@@ -70,7 +82,8 @@ class Ledger {
   uint64_t digest() const {
     uint64_t digest = 0xCBF2'9CE4'8422'2325;
     const auto add = [&digest](uint8_t byte) { digest = (digest ^ byte) * 0x0000'0100'0000'01B3; };
-    for (const auto& [name, balance] : balances_) {
+    for (const Account* account : Sorted()) {
+      const auto& [name, balance] = *account;
       for (const char c : name) add(static_cast<uint8_t>(c));
       add(0);
       for (int shift = 0; shift < 64; shift += 8) add(static_cast<uint8_t>(static_cast<uint64_t>(balance) >> shift));
@@ -78,13 +91,39 @@ class Ledger {
     return digest;
   }
 
-  // For snapshots.
+  // For snapshots: the same bytes for equal ledgers, those of a std::map from name to balance.
   template <class Archive>
-  void serialize(Archive& archive, uint32_t /*version*/) {
-    archive(balances_);
+  void save(Archive& archive, uint32_t /*version*/) const {
+    archive(cereal::make_size_tag(static_cast<cereal::size_type>(balances_.size())));
+    for (const Account* account : Sorted()) archive(account->first, account->second);
+  }
+  template <class Archive>
+  void load(Archive& archive, uint32_t /*version*/) {
+    cereal::size_type size = 0;
+    archive(cereal::make_size_tag(size));
+    balances_.clear();
+    for (; size > 0; --size) {
+      std::string name;
+      int64_t balance = 0;
+      archive(name, balance);
+      balances_.emplace(std::move(name), balance);
+    }
   }
 
  private:
+  static constexpr size_t kCachedAccounts = 10'000;  // some 50 bytes each
+
+  using Balances = absl::flat_hash_map<std::string, int64_t>;  // whose order is another in each process
+  using Account = Balances::value_type;
+
+  std::vector<const Account*> Sorted() const {
+    std::vector<const Account*> accounts;
+    accounts.reserve(balances_.size());
+    for (const Account& account : balances_) accounts.push_back(&account);
+    std::sort(accounts.begin(), accounts.end(), [](const auto* a, const auto* b) { return a->first < b->first; });
+    return accounts;
+  }
+
   Result Do(const OpenAccount& command) {
     if (command.amount < 0) return absl::InvalidArgumentError("an account can't begin below zero");
     if (!balances_.try_emplace(command.name, command.amount).second) {
@@ -115,7 +154,7 @@ class Ledger {
     return absl::NotFoundError(absl::StrCat("there is no account ", name));
   }
 
-  std::map<std::string, int64_t> balances_;
+  Balances balances_;
 };
 
 }  // namespace kekbit::examples
