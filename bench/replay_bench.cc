@@ -58,7 +58,7 @@ double ReadAndCheck(const std::string& directory, uint64_t commands) {
   uint64_t frames = 0;
   const double nanos = NanosPerItem(commands, [&] {
     JournalReader reader = JournalReader::Open(FileSystem::Posix(), JournalLayout(directory)).value();
-    while (reader.Next()) ++frames;
+    for (auto batch = reader.NextBatch(); !batch.empty(); batch = reader.NextBatch()) frames += batch.size();
     KB_CHECK(reader.status().ok());
   });
   KB_CHECK(frames == commands + 1);
