@@ -38,6 +38,7 @@ GroupCommit::GroupCommit(Options options)
 void GroupCommit::AddSegment(SegmentNumber number, const std::string& path, std::shared_ptr<MappedFile> mapping) {
   absl::MutexLock lock(&mutex_);
   PrepareWord(&published_end_, 0);
+  options_.mark->Made(number);
   segments_.push_back({.number = number, .path = path, .mapping = std::move(mapping)});
 }
 

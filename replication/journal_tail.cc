@@ -9,6 +9,7 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/shared_word.h"
 #include "kekbit/status_macros.h"
+#include "replication/missing_segments.h"
 #include "replication/tail_scan.h"
 
 namespace kekbit {
@@ -36,9 +37,10 @@ class Examiner {
     if (!tail_.continues) {
       for (const SegmentNumber number : tail_.beyond) KB_RETURN_IF_ERROR(LookBeyond(number));
     }
-    if (tail_.what.empty() && !status.ok() && !tail_.continues) {
+    if (tail_.what.empty() && (!status.ok() || gone_ != 0) && !tail_.continues) {
       tail_.facts.misfit = true;
-      tail_.what = MessageOf(status);
+      tail_.what = !status.ok() ? MessageOf(status)
+                                : absl::StrCat(layout_.segment(gone_), ": the segment was made, and is gone");
     }
     tail_.verdict = tail_.continues ? TailVerdict::kClean : JudgeTail(tail_.facts);
     if (tail_.verdict == TailVerdict::kDamaged) Explain();
@@ -50,9 +52,9 @@ class Examiner {
  private:
   void AskOthers(const SyncMark* mark, const std::vector<KnownSeq>& known) {
     if (mark != nullptr) {
-      const uint64_t boot = mark->boot();
       tail_.facts.synced_by_mark = mark->synced();
-      tail_.facts.nothing_lost = boot != 0 && mark->poisoned() == 0 && boot == SyncMark::CurrentBoot(fs_);
+      tail_.facts.nothing_lost = NothingLost(fs_, *mark);
+      if (tail_.facts.nothing_lost) made_ = mark->made();
     }
     for (const KnownSeq& other : known) {
       if (other.seq <= tail_.facts.synced_by_others) continue;
@@ -66,6 +68,7 @@ class Examiner {
     for (const SegmentNumber number : segments) {
       if (number > tail_.segment) tail_.beyond.push_back(number);
     }
+    if (made_ > (segments.empty() ? 0 : segments.back())) gone_ = made_;
     if (tail_.beyond.empty()) return absl::OkStatus();
     if (!tail_.segment_open) tail_.path = layout_.segment(tail_.beyond.front());
     if (tail_.beyond.front() == tail_.segment + 1) {
@@ -169,6 +172,8 @@ class Examiner {
   const JournalLayout& layout_;
   const JournalReader& reader_;
   JournalTail tail_;
+  SegmentNumber made_ = 0;  // the newest one that must be there
+  SegmentNumber gone_ = 0;  // that one, if it is not
   bool counts_unsynced_ = false;
   std::string by_frames_;
   std::string by_others_;

@@ -11,6 +11,7 @@
 #include "kekbit/status_macros.h"
 #include "replication/epoch_store.h"
 #include "replication/lease.h"
+#include "replication/missing_segments.h"
 #include "replication/snapshot_store.h"
 #include "replication/stats_files.h"
 #include "replication/sync_mark.h"
@@ -43,10 +44,10 @@ absl::StatusOr<JournalFacts> JournalView::Look() {
   JournalFacts facts;
   facts.directory = layout_.directory();
   KB_RETURN_IF_ERROR(LookAtSegments(facts));
+  LookAtSnapshots(facts);
   LookAtLeaseAndMarks(facts);
   LookAtEnd(facts);
   LookAtReplicas(facts);
-  LookAtSnapshots(facts);
   absl::StatusOr<std::vector<CursorView>> readers = ListCursors(fs_, layout_);
   if (readers.ok()) {
     facts.readers = *std::move(readers);
@@ -121,6 +122,10 @@ void JournalView::LookAtLeaseAndMarks(JournalFacts& facts) {
   if (const absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced()); mark.ok()) {
     facts.synced = mark->synced();
     facts.poisoned = mark->poisoned();
+    const Seq snapshot = facts.snapshots.empty() ? 0 : facts.snapshots.back().seq;
+    if (const absl::Status there = CheckSegments(fs_, layout_, *mark, snapshot); !there.ok()) {
+      facts.unreadable.emplace_back(there.message());
+    }
   }
 }
 

@@ -56,6 +56,8 @@ class TailRecovery {
 
   absl::StatusOr<RecoveryOutcome> Recover() {
     outcome_.next_segment = tail_.segment + 1;
+    // What is behind it goes, or is gone.
+    if (!tail_.continues) mark_.ForgetMadeBehind(tail_.segment_open ? tail_.segment : 0);
     const bool cut = tail_.verdict == TailVerdict::kTorn || (tail_.continues && tail_.facts.misfit);
     if (cut) KB_RETURN_IF_ERROR(KeepAside());
     if (tail_.segment_open && !(cut && Planted(PlantedBug::kTailNotCut))) {

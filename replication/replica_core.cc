@@ -9,6 +9,7 @@
 #include "kekbit/header.h"
 #include "kekbit/start_thread.h"
 #include "kekbit/status_macros.h"
+#include "replication/missing_segments.h"
 #include "replication/replica_facts.h"
 
 namespace kekbit {
@@ -48,6 +49,8 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
   KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, data_format, hooks));
+  const auto& snapshot = source.found.snapshot;
+  KB_RETURN_IF_ERROR(CheckSegments(fs, layout, mark, snapshot == nullptr ? 0 : snapshot->header().last.position.seq));
   return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
                                           std::move(mark), std::move(wake), std::move(source), std::move(events)));
 }

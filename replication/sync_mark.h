@@ -7,8 +7,8 @@
 // It is evidence for recovery, never needed: what it says is true, but it may say less than is true, since nobody syncs
 // it. A frame that does not fit, at or before the mark, was whole once: it was damaged, not torn.
 //
-// File: magic u64, synced seq u64, poisoned segment u64, boot u64, zeros; mapped. One aligned word is written by the
-// disk whole or not at all, and each means something by itself.
+// File: magic u64, synced seq u64, poisoned segment u64, boot u64, made segment u64, zeros; mapped. One aligned word is
+// written by the disk whole or not at all, and each means something by itself.
 //
 // Thread safety: synced() and poisoned() any thread; the others the holder of the lease, one thread at a time.
 
@@ -63,6 +63,18 @@ class SyncMark final {
   void SetBoot(uint64_t boot) { PublishWord(word(3), boot); }
   // Names this start of the machine; 0 if the system does not say.
   static uint64_t CurrentBoot(FileSystem& fs);
+
+  // The newest segment that was made; 0: none, or not known. It is there as long as no power failure has taken it (see
+  // boot()): only recovery takes the newest one away, and says so first.
+  SegmentNumber made() const { return AcquireWord(word(4)); }
+  // The segment has its name.
+  void Made(SegmentNumber segment) {
+    if (segment > PeekWord(word(4))) PublishWord(word(4), segment);
+  }
+  // Those behind it may be gone.
+  void ForgetMadeBehind(SegmentNumber segment) {
+    if (segment < PeekWord(word(4))) PublishWord(word(4), segment);
+  }
 
   // What was poisoned has been read anew from the disk, or is no part of the journal any more.
   absl::Status ClearPoison();

@@ -54,7 +54,7 @@ ROWS = {
         "snapshot_store snapshot_writer state_archive",
         "aside epoch_store kept_segments lease segment state_machine stats_files sync_mark",
         "replica_stats",
-        "group_commit reader_cursor segment_preparer",
+        "group_commit missing_segments reader_cursor segment_preparer",
         "apply_retention journal_reader journal_recovery journal_writer replica_facts",
         "follower journal_tail journal_view registered_reader",
         "recovery",

@@ -127,6 +127,7 @@ TEST(JournalFormatDocTest, TheSmallFilesReadAsTheDocumentSays) {
   EXPECT_EQ(mark.synced(), 41u);
   EXPECT_EQ(mark.poisoned(), 0u);
   EXPECT_EQ(mark.boot(), 0x8192'a3b4'c5d6'e7f8u);
+  EXPECT_EQ(mark.made(), 5u);
 }
 
 TEST(JournalFormatDocTest, TheCallsMakeTheCursor) {

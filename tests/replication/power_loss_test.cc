@@ -28,6 +28,7 @@
 #include "replication/journal_reader.h"
 #include "replication/journal_writer.h"
 #include "replication/logger.h"
+#include "replication/missing_segments.h"
 #include "replication/recovery.h"
 #include "replication/replica.h"
 #include "replication/sync_mark.h"
@@ -72,6 +73,7 @@ class Primary final : public JournalUser {
     KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(disk_, layout_.synced()));
     mark_ = std::make_unique<SyncMark>(std::move(mark));
     KB_RETURN_IF_ERROR(PrepareForTrust(disk_, layout_, *mark_));
+    KB_RETURN_IF_ERROR(CheckSegments(disk_, layout_, *mark_, 0));
     KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(disk_, layout_, kTestDataFormat));
     commands_ = ReadTexts(reader);
     KB_ASSIGN_OR_RETURN(const Epoch epoch, epochs_->Grant(reader.last().position.epoch));
