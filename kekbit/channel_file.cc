@@ -67,13 +67,6 @@ absl::StatusOr<ChannelFile> NameChannelFile(PreparedChannelFile prepared, const 
                      .extension = extension};
 }
 
-absl::StatusOr<ChannelFile> CreateChannelFile(FileSystem& fs, const std::string& path, const Header& header,
-                                              const Extension& extension) {
-  KB_RETURN_IF_ERROR(fs.CreateDirectories(DirectoryOf(path)));
-  KB_ASSIGN_OR_RETURN(PreparedChannelFile prepared, PrepareChannelFile(fs, path, header.capacity()));
-  return NameChannelFile(std::move(prepared), path, header, extension);
-}
-
 absl::StatusOr<ChannelFile> OpenChannelFile(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, Access::kRead));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());

@@ -49,22 +49,16 @@ struct PreparedChannelFile {
 };
 
 // Does what takes long in making a channel, before it is known what it will hold. `path`, for messages, is in a
-// directory of the file system in which it will be named. Errors as for CreateChannelFile.
+// directory of the file system in which it will be named, and that is there. ResourceExhausted if the disk is full;
+// FailedPrecondition if the file system can't hold what a channel promises (see File::CheckSupported and
+// File::Allocate).
 absl::StatusOr<PreparedChannelFile> PrepareChannelFile(FileSystem& fs, const std::string& path, uint32_t capacity);
 
-// Makes a prepared file the channel at `path`, whose directory is there. AlreadyExists if there is such a file.
-// REQUIRES: the header's capacity is that of the prepared file.
+// Makes a prepared file the channel at `path`, whose directory is there: its first length word a WATERMARK. It appears
+// under its name whole or not at all; a crash leaves nothing behind. AlreadyExists if there is such a file. REQUIRES:
+// the header's capacity is that of the prepared file.
 absl::StatusOr<ChannelFile> NameChannelFile(PreparedChannelFile prepared, const std::string& path, const Header& header,
                                             const Extension& extension);
-
-// Makes the file of a new channel, mapped for writing, its first length word a WATERMARK, its lock taken. The file
-// appears under its name whole or not at all, with its space reserved; a crash leaves nothing behind. Makes the
-// directory, too.
-//
-// AlreadyExists if there is such a file; ResourceExhausted if the disk is full; FailedPrecondition if the file system
-// can't hold what a channel promises (see File::CheckSupported and File::Allocate).
-absl::StatusOr<ChannelFile> CreateChannelFile(FileSystem& fs, const std::string& path, const Header& header,
-                                              const Extension& extension);
 
 // Opens the file of a channel and maps it for reading only. NotFound; DataLoss or FailedPrecondition with the reason if
 // it is not a channel that this code can read.

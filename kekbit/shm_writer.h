@@ -69,7 +69,8 @@ struct WriterOptions {
 
 class ShmWriter final {
  public:
-  // Makes a new channel in its place below `root` (see ChannelPath), or at `path`. For errors see CreateChannelFile.
+  // Makes a new channel in its place below `root` (see ChannelPath), or at `path`, with the
+  // directories. For errors see PrepareChannelFile and NameChannelFile.
   static absl::StatusOr<ShmWriter> Create(absl::string_view root, const Header& header, WriterOptions options = {});
   static absl::StatusOr<ShmWriter> CreateAt(const std::string& path, const Header& header, WriterOptions options = {});
   // The same from a file that was prepared, so that nothing that takes long is left to do (see PrepareChannelFile), in

@@ -8,11 +8,13 @@
 #include <filesystem>
 #include <string>
 #include <thread>
+#include <utility>
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/shared_word.h"
+#include "kekbit/status_macros.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
@@ -26,7 +28,9 @@ using absl::StatusCode;
 using testing::HasSubstr;
 
 absl::StatusOr<ChannelFile> CreateSmall(const std::string& path, FileSystem& fs = FileSystem::Posix()) {
-  return CreateChannelFile(fs, path, MakeHeader(), Extension{.data_format = 7});
+  KB_RETURN_IF_ERROR(fs.CreateDirectories(DirectoryOf(path)));
+  KB_ASSIGN_OR_RETURN(PreparedChannelFile prepared, PrepareChannelFile(fs, path, kCapacityMin));
+  return NameChannelFile(std::move(prepared), path, MakeHeader(), Extension{.data_format = 7});
 }
 
 TEST(ChannelPathTest, IsTheIdInHexadecimalDigits) {
@@ -41,7 +45,7 @@ TEST(ChannelPathTest, TheWakeFileLiesBeside) {
   EXPECT_EQ(WakePath("/a/segment"), "/a/segment.wake");
 }
 
-TEST(CreateChannelFileTest, MakesDirectoriesAndAFileOfFullLengthWithItsSpaceReserved) {
+TEST(NameChannelFileTest, MakesAFileOfFullLengthWithItsSpaceReserved) {
   const TempDir dir;
   const std::string path = ChannelPath(dir.File("new/root"), 42);
   KB_ASSERT_OK_AND_ASSIGN(const ChannelFile channel, CreateSmall(path));
@@ -54,7 +58,7 @@ TEST(CreateChannelFileTest, MakesDirectoriesAndAFileOfFullLengthWithItsSpaceRese
   EXPECT_EQ(PeekWord(channel.mapping->data() + kDataOffset), kWatermark);
 }
 
-TEST(CreateChannelFileTest, WhatIsThereIsNeverTouched) {
+TEST(NameChannelFileTest, WhatIsThereIsNeverTouched) {
   const TempDir dir;
   const std::string path = dir.File("channel");
   for (const std::string& content : {std::string(), std::string("something else")}) {
@@ -65,7 +69,7 @@ TEST(CreateChannelFileTest, WhatIsThereIsNeverTouched) {
   }
 }
 
-TEST(CreateChannelFileTest, IsLockedBeforeItHasItsName) {
+TEST(NameChannelFileTest, IsLockedBeforeItHasItsName) {
   const TempDir dir;
   const std::string path = dir.File("channel");
   {
@@ -79,7 +83,7 @@ TEST(CreateChannelFileTest, IsLockedBeforeItHasItsName) {
 }
 
 // All that a creation asks of the system comes before the name: a failure of any call leaves nothing behind.
-TEST(CreateChannelFileTest, LinksLast) {
+TEST(NameChannelFileTest, LinksLast) {
   const TempDir dir;
   FaultyFileSystem fs;
   ASSERT_THAT(CreateSmall(dir.File("channel"), fs), IsOk());

@@ -91,8 +91,10 @@ TEST_F(JournalViewTest, FindsTheLastFrameBeforeSegmentsThatHaveNone) {
     return reader.last();
   }();
   KB_ASSERT_OK_AND_ASSIGN(const Header header, Header::Make({.channel_id = 2, .capacity = kCapacityMin}));
-  ASSERT_THAT(CreateChannelFile(FileSystem::Posix(), journal_.layout().segment(2), header,
-                                SegmentExtension(kTestDataFormat, last)),
+  KB_ASSERT_OK_AND_ASSIGN(PreparedChannelFile prepared,
+                          PrepareChannelFile(FileSystem::Posix(), journal_.layout().segment(2), header.capacity()));
+  ASSERT_THAT(NameChannelFile(std::move(prepared), journal_.layout().segment(2), header,
+                              SegmentExtension(kTestDataFormat, last)),
               IsOk());
   const JournalFacts facts = Look();
   EXPECT_EQ(facts.segments, 2u);
