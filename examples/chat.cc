@@ -17,6 +17,7 @@
 #include "examples/channel_example.h"
 #include "kekbit/blocking_reader.h"
 #include "kekbit/bytes.h"
+#include "kekbit/callers_directory.h"
 #include "kekbit/file_system.h"
 #include "kekbit/header.h"
 #include "kekbit/shm_reader.h"
@@ -102,4 +103,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace kekbit::examples
 
-int main(int argc, char** argv) { return kekbit::examples::Main(argc, argv); }
+int main(int argc, char** argv) {
+  kekbit::EnterCallersDirectory();
+  return kekbit::examples::Main(argc, argv);
+}

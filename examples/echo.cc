@@ -17,6 +17,7 @@
 #include "examples/channel_example.h"
 #include "kekbit/blocking_reader.h"
 #include "kekbit/bytes.h"
+#include "kekbit/callers_directory.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/header.h"
 #include "kekbit/shm_reader.h"
@@ -72,7 +73,9 @@ int Main(int argc, char** argv) {
   app.fallthrough();  // the options of all may stand behind the subcommand
   Options options;
   app.add_option("-d,--directory", options.directory, "where the channel lies")->capture_default_str();
-  app.add_option("-c,--channel", options.channel, "the channel's id")->capture_default_str();
+  app.add_option("-c,--channel", options.channel, "the channel's id")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   const CLI::App* const in = app.add_subcommand("in", "write each line of standard input to a new channel");
   CLI::App* const out = app.add_subcommand("out", "print each line of the channel until it is closed");
   out->add_option("-w,--wait", options.wait_seconds, "seconds to wait for the channel to be there")
@@ -85,4 +88,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace kekbit::examples
 
-int main(int argc, char** argv) { return kekbit::examples::Main(argc, argv); }
+int main(int argc, char** argv) {
+  kekbit::EnterCallersDirectory();
+  return kekbit::examples::Main(argc, argv);
+}

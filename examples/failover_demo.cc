@@ -24,6 +24,7 @@
 #include "absl/time/time.h"
 #include "examples/ledger_client.h"
 #include "examples/ledger_process.h"
+#include "kekbit/callers_directory.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit::examples {
@@ -217,4 +218,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace kekbit::examples
 
-int main(int argc, char** argv) { return kekbit::examples::Main(argc, argv); }
+int main(int argc, char** argv) {
+  kekbit::EnterCallersDirectory();
+  return kekbit::examples::Main(argc, argv);
+}

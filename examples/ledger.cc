@@ -16,7 +16,6 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,6 +23,7 @@
 #include "absl/strings/str_cat.h"
 #include "examples/ledger_protocol.h"
 #include "examples/ledger_state.h"
+#include "kekbit/callers_directory.h"
 #include "kekbit/status_macros.h"
 #include "replication/replica.h"
 
@@ -225,21 +225,23 @@ int RunServe(ServeOptions options) {
 }
 
 void AddOptions(CLI::App& serve, ServeOptions& options) {
-  static const std::map<std::string, Ack> acks = {{"published", Ack::kPublished}, {"synced", Ack::kSynced}};
   ReplicaOptions& replica = options.replica;
   serve.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
   serve.add_option("-i,--input", options.input, "File to read commands from; - is standard input")
       ->capture_default_str();
   serve
-      .add_option("--ack", replica.ack,
-                  "When a command is acknowledged: published survives the death of the process, "
-                  "synced a power loss")
-      ->transform(CLI::CheckedTransformer(acks))
+      .add_option_function<std::string>(
+          "--ack",
+          [&replica](const std::string& stage) { replica.ack = stage == "synced" ? Ack::kSynced : Ack::kPublished; },
+          "When a command is acknowledged: published survives the death of the process, synced a power loss")
+      ->type_name("STAGE")
+      ->check(CLI::IsMember({"published", "synced"}))
       ->default_str("published");
   serve
       .add_option(
           "--snapshot-every", replica.snapshots.frames,
           "As standby, take a snapshot every so many frames, and cut the journal behind the one before; 0: never")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   serve.add_flag("--snapshot-on-primary", replica.snapshots.on_primary, "As primary, too: it pauses meanwhile");
   serve.add_flag("--compress-snapshots", replica.snapshots.compressed, "By zstd");
@@ -272,4 +274,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace kekbit::examples
 
-int main(int argc, char** argv) { return kekbit::examples::Main(argc, argv); }
+int main(int argc, char** argv) {
+  kekbit::EnterCallersDirectory();
+  return kekbit::examples::Main(argc, argv);
+}

@@ -10,6 +10,7 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/channel_seal.h"
+#include "kekbit/duration_text.h"
 #include "kekbit/file_lock.h"
 #include "kekbit/status_macros.h"
 #include "replication/aside.h"
@@ -221,8 +222,9 @@ std::string RecoveryReport::ToString() const {
   std::string text = snapshot.empty() ? "no snapshot" : absl::StrCat("snapshot ", snapshot, " of seq ", snapshot_seq);
   if (!skipped.empty()) absl::StrAppend(&text, " (passed over: ", absl::StrJoin(skipped, "; "), ")");
   const double seconds = absl::ToDoubleSeconds(duration);
-  absl::StrAppend(&text, ", ", frames, " frame(s) replayed in ", absl::FormatDuration(duration));
-  if (seconds > 0) absl::StrAppendFormat(&text, " (%.0f a second)", static_cast<double>(frames) / seconds);
+  absl::StrAppend(&text, ", ", frames, " frame(s) replayed in ", DurationText(duration));
+  if (seconds > 0 && frames > 0)
+    absl::StrAppendFormat(&text, " (%.0f a second)", static_cast<double>(frames) / seconds);
   if (!why.empty()) {
     absl::StrAppend(&text, ", a torn tail of ", bytes_cut, " bytes cut: ", absl::StrJoin(why, "; "));
     if (!aside.empty()) absl::StrAppend(&text, "; kept: ", absl::StrJoin(aside, ", "));

@@ -10,6 +10,7 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "kekbit/backoff.h"
+#include "kekbit/duration_text.h"
 #include "kekbit/status_macros.h"
 #include "replication/replica_core.h"
 
@@ -297,7 +298,7 @@ void ReplicaCore::WatchHolder() {
       }
       Log(options_.logger, LogSeverity::kWarning,
           absl::StrCat(options_.directory, ": killed the primary, process ", holder->pid, ", which showed no sign of ",
-                       "life for ", absl::FormatDuration(options_.kill_hung_primary_after)));
+                       "life for ", DurationText(options_.kill_hung_primary_after)));
       watch->Wait(events_.lease_watch, kSleepWatched);
     }
   }

@@ -1,6 +1,7 @@
 #include "replication/replica_options.h"
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/duration_text.h"
 
 namespace kekbit {
 
@@ -19,10 +20,9 @@ absl::string_view RoleName(Role role) {
 absl::string_view AckName(Ack ack) { return ack == Ack::kSynced ? "synced" : "published"; }
 
 std::string TakeoverReport::ToString() const {
-  return absl::StrCat("epoch ", epoch, " behind seq ", follows, ": ", absl::FormatDuration(total()), " (lease ",
-                      absl::FormatDuration(lease), ", drained ", absl::FormatDuration(drained), ", recovered ",
-                      absl::FormatDuration(recovered), ", synced ", absl::FormatDuration(synced), ", first append ",
-                      absl::FormatDuration(first_append), ")");
+  return absl::StrCat("epoch ", epoch, " behind seq ", follows, ": ", DurationText(total()), " (lease ",
+                      DurationText(lease), ", drained ", DurationText(drained), ", recovered ", DurationText(recovered),
+                      ", synced ", DurationText(synced), ", first append ", DurationText(first_append), ")");
 }
 
 }  // namespace kekbit

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/duration_text.h"
 #include "kekbit/status_macros.h"
 #include "replication/apply_retention.h"
 #include "replication/planted_bugs.h"
@@ -63,7 +64,7 @@ absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
   }
   Log(options_.logger, LogSeverity::kInfo,
       absl::StrCat(options_.directory, ": took a snapshot behind ", last.position.ToString(), " in ",
-                   absl::FormatDuration(absl::Nanoseconds(now - begin))));
+                   DurationText(absl::Nanoseconds(now - begin))));
   CutJournal(last.position.seq);
   return last.position;
 }
@@ -169,7 +170,7 @@ void ReplicaCore::CutJournal(Seq synced) {
     status = report.status();
     if (status.ok() && report->segments_cut != 0) {
       Log(options_.logger, LogSeverity::kInfo,
-          absl::StrCat(options_.directory, ": cut ", report->segments_cut, " segments, the journal begins with seq ",
+          absl::StrCat(options_.directory, ": cut ", report->segments_cut, " segment(s), the journal begins with seq ",
                        report->first_kept));
     }
     if (status.ok()) {

@@ -19,6 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "kekbit/callers_directory.h"
 #include "kekbit/version.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_output.h"
@@ -134,4 +135,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace kekbit
 
-int main(int argc, char** argv) { return kekbit::Main(argc, argv); }
+int main(int argc, char** argv) {
+  kekbit::EnterCallersDirectory();
+  return kekbit::Main(argc, argv);
+}

@@ -8,6 +8,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "kekbit/duration_text.h"
 #include "replication/histogram.h"
 #include "replication/reader_cursor.h"
 #include "replication/replica_facts.h"
@@ -291,19 +292,7 @@ std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLo
   return lines;
 }
 
-std::string NanosText(int64_t nanos) {
-  struct Unit {
-    double nanos;
-    const char* name;
-  };
-  constexpr Unit kUnits[] = {{864e11, "d"}, {36e11, "h"}, {6e10, "min"}, {1e9, "s"}, {1e6, "ms"}, {1e3, "us"}};
-  if (nanos == 0) return "0";
-  const auto value = static_cast<double>(nanos);
-  for (const Unit& unit : kUnits) {
-    if (value >= unit.nanos || value <= -unit.nanos) return absl::StrFormat("%.3g %s", value / unit.nanos, unit.name);
-  }
-  return absl::StrCat(nanos, " ns");
-}
+std::string NanosText(int64_t nanos) { return DurationText(absl::Nanoseconds(nanos)); }
 
 std::string BytesText(uint64_t bytes) {
   constexpr const char* kUnits[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

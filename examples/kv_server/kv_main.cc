@@ -8,7 +8,6 @@
 #include <csignal>
 #include <cstdint>
 #include <cstdio>
-#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "examples/kv_server/kv_server.h"
 #include "examples/kv_server/kv_socket.h"
 #include "examples/kv_server/kv_state.h"
+#include "kekbit/callers_directory.h"
 #include "replication/replica.h"
 
 namespace kekbit::examples {
@@ -76,16 +76,17 @@ int Main(int argc, char** argv) {
   KvServerOptions server;
   bool digest = false;
   double hung_s = 0;
-  const std::map<std::string, Ack> stages = {{"published", Ack::kPublished}, {"synced", Ack::kSynced}};
   app.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
   app.add_option("-p,--port", server.port, "To listen on")->capture_default_str();
   app.add_option("--bind", server.bind,
                  "Address to listen on, in numbers. There are no passwords: mind who can reach it")
       ->capture_default_str();
-  app.add_option(
-         "--ack", replica.ack,
+  app.add_option_function<std::string>(
+         "--ack",
+         [&replica](const std::string& stage) { replica.ack = stage == "synced" ? Ack::kSynced : Ack::kPublished; },
          "When a command is answered: once it survives the death of the process (published), or power loss (synced)")
-      ->transform(CLI::CheckedTransformer(stages))
+      ->type_name("STAGE")
+      ->check(CLI::IsMember({"published", "synced"}))
       ->default_str("published");
   app.add_option("--segment-bytes", replica.segment_bytes,
                  "Size of each file of the journal; a command takes 1/128 of it")
@@ -95,16 +96,21 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
   app.add_option("--max-output-bytes", server.output_bytes_max, "Of answers that a client does not read")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option("--kill-hung-after", hung_s,
                  "Seconds without a sign of life, after which the standby kills the primary; 0: never")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   app.add_option(
          "--snapshot-every", replica.snapshots.frames,
          "Commands after which the standby takes a snapshot, and the journal is cut behind the one before; 0: never")
+      ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   double port_timeout_s = 10;
-  app.add_option("--port-timeout", port_timeout_s, "Seconds to wait for a port that is in use")->capture_default_str();
+  app.add_option("--port-timeout", port_timeout_s, "Seconds to wait for a port that is in use")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   app.add_flag("--digest", digest, "Only read the journal, print how far it goes and a digest of the state, and exit");
   try {
     app.parse(argc, argv);
@@ -119,4 +125,7 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace kekbit::examples
 
-int main(int argc, char** argv) { return kekbit::examples::Main(argc, argv); }
+int main(int argc, char** argv) {
+  kekbit::EnterCallersDirectory();
+  return kekbit::examples::Main(argc, argv);
+}

@@ -54,7 +54,8 @@ int RunInventory(int argc, char** argv) {
   CLI::App* serve = app.add_subcommand("serve", "Answers commands, one a line");
   app.require_subcommand(1);
   serve->add_option("-d,--directory", options.directory, "Of the journal")->required();
-  serve->add_option("--snapshot-every", options.snapshots.frames, "As standby, take a snapshot every so many frames");
+  serve->add_option("--snapshot-every", options.snapshots.frames, "As standby, take a snapshot every so many frames")
+      ->check(CLI::NonNegativeNumber);
   CLI11_PARSE(app, argc, argv);
 
   const auto fail = [](const absl::Status& status) {

@@ -1,5 +1,9 @@
 #include "examples/rolling_upgrade/inventory_v1.h"
 
 #include "examples/rolling_upgrade/inventory_service.h"
+#include "kekbit/callers_directory.h"
 
-int main(int argc, char** argv) { return kekbit::examples::RunInventory<kekbit::examples::v1::Inventory>(argc, argv); }
+int main(int argc, char** argv) {
+  kekbit::EnterCallersDirectory();
+  return kekbit::examples::RunInventory<kekbit::examples::v1::Inventory>(argc, argv);
+}

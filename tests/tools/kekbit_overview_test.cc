@@ -24,6 +24,7 @@ TEST(KekbitOverviewTest, DurationsHaveThreeDigits) {
       {999, "999 ns"},
       {1000, "1 us"},
       {1234, "1.23 us"},
+      {999'600, "1 ms"},
       {45'600'000, "45.6 ms"},
       {7'890'000'000, "7.89 s"},
       {90'000'000'000, "1.5 min"},
