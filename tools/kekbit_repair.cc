@@ -155,7 +155,8 @@ class Repairer final {
     KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(fs_, layout_));
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
     const size_t base = std::lower_bound(segments.begin(), segments.end(), reader.segment()) - segments.begin();
-    if (!reader.segment_open() || base == segments.size()) return 0;
+    // Nothing that is kept goes on behind any of them.
+    if (!reader.segment_open() || base == segments.size()) return plan.base.snapshot->seq;
     size_t bad = 0;  // so many from the beginning on
     std::optional<ChainLink> link;
     for (size_t i = 0; i < base; ++i) {
@@ -325,7 +326,7 @@ class Repairer final {
     KB_RETURN_IF_ERROR(ApplyToTail(plan));
     // The proof: a replica finds its place.
     KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
-    return start.opens;
+    return start.opens();
   }
 
   absl::Status ApplyToTail(const RepairPlan& plan) {

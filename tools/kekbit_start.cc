@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/status_macros.h"
+#include "replication/missing_segments.h"
 
 namespace kekbit {
 namespace {
@@ -58,10 +59,16 @@ absl::StatusOr<JournalStart> Look(FileSystem& fs, const JournalLayout& layout, S
   }
   KB_ASSIGN_OR_RETURN(start.first_kept, FirstKept(fs, layout));
   if (const SnapshotSeen* const newest = start.newest_good()) {
-    start.opens = newest->joins;
+    start.begins = newest->joins;
   } else {
-    start.opens = JournalReader::Open(fs, layout).status();
-    if (absl::IsNotFound(start.opens)) return start.opens;
+    start.begins = JournalReader::Open(fs, layout).status();
+    if (absl::IsNotFound(start.begins)) return start.begins;
+  }
+  const absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs, layout.synced());
+  if (mark.ok()) {
+    const SnapshotSeen* const newest = start.newest_good();
+    start.there = CheckSegments(fs, layout, *mark, newest == nullptr ? 0 : newest->seq);
+    if (!start.there.ok() && !absl::IsDataLoss(start.there)) return start.there;
   }
   return start;
 }

@@ -2,7 +2,7 @@
 // by, said of every snapshot, and of the journal behind each.
 //
 //   auto start = FindStart(fs, layout);
-//   if (!start->opens.ok()) Say(start->opens.message());   // no replica opens this journal
+//   if (!start->opens().ok()) Say(start->opens().message());   // no replica opens this journal
 //   auto end = FindEnd(fs, layout, mark, base);             // where the frames end for a new primary
 //
 // Thread safety: one thread at a time. Nothing here changes anything. A journal that lives may be cut meanwhile, and
@@ -43,7 +43,12 @@ struct JournalStart {
   std::vector<SnapshotSeen> snapshots;  // newest first
   Seq first_kept = 1;                   // of the first segment; 0: it can't be read
   // Whether a replica finds a place to begin: behind the newest good snapshot, or, if there is none, with seq 1.
-  absl::Status opens;
+  absl::Status begins;
+  // Whether the segments are there that must be.
+  absl::Status there;
+
+  // Whether a replica opens the journal, or begins to.
+  absl::Status opens() const { return begins.ok() ? there : begins; }
 
   // The one that a replica begins with; null: there is no good one.
   const SnapshotSeen* newest_good() const;

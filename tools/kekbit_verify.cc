@@ -266,17 +266,18 @@ void Verifier::CheckSnapshot(const SnapshotSeen& snapshot, const SnapshotSeen* n
 void Verifier::CheckStart(const JournalLayout& layout, const JournalStart& start) {
   const SnapshotSeen* const newest = start.newest_good();
   for (const SnapshotSeen& snapshot : start.snapshots) CheckSnapshot(snapshot, newest);
-  if (newest != nullptr || start.opens.ok()) return;
+  if (!start.there.ok()) Damage({.segment = 0, .path = layout.segments()}, 0, MessageOf(start.there));
+  if (newest != nullptr || start.begins.ok()) return;
   Damage(
       {.segment = 0, .path = layout.directory()}, 0,
-      absl::StrCat(start.opens.message(), "; there is no good snapshot to begin with: no replica opens the journal"));
+      absl::StrCat(start.begins.message(), "; there is no good snapshot to begin with: no replica opens the journal"));
 }
 
 absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional<SyncMark>& mark,
                                 const JournalStart& start) {
   const std::string repair = absl::StrCat("to see what can be done: kekbit repair ", layout.directory());
-  if (!start.opens.ok()) {
-    Note("can't be opened", layout.directory(), absl::StrCat(start.opens.message(), "; ", repair));
+  if (!start.opens().ok()) {  // why was said
+    Note("can't be opened", layout.directory(), absl::StrCat(start.opens().message(), "; ", repair));
     return absl::OkStatus();
   }
   JournalBase base;
@@ -285,6 +286,7 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
   if (!end.ok()) return absl::OkStatus();  // what is wrong was said
   const JournalTail& tail = end->tail;
   if (tail.verdict == TailVerdict::kClean) {
+    if (sound_) return absl::OkStatus();
     const std::string from = base.snapshot ? absl::StrCat("begins with the snapshot ", base.snapshot->path)
                                            : std::string("begins with seq 1");
     Note("can be opened", layout.directory(),
@@ -296,6 +298,10 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
   const std::string what = torn ? absl::StrCat(tail.what, "; nothing shows that seq ", tail.facts.bad_seq,
                                                " was synced: the next primary keeps what is there aside, and goes on")
                                 : std::string(MessageOf(tail.Error(layout)));
+  if (sound_) {
+    Damage({.segment = 0, .path = tail.path}, tail.offset, what);
+    return absl::OkStatus();
+  }
   if (options_.json) {
     JsonLine line;
     line.String("file", tail.path).Number("offset", tail.offset).String("kind", torn ? "torn tail" : "damaged end");
@@ -316,16 +322,21 @@ absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::opti
   }
   CheckStart(layout, start);
   KB_ASSIGN_OR_RETURN(const bool held, LeaseHeld(fs, layout));
-  return sound_ || held || writer_alive_ ? absl::OkStatus() : CheckEnd(layout, mark, start);
+  return held || writer_alive_ ? absl::OkStatus() : CheckEnd(layout, mark, start);
 }
 
 }  // namespace
 
 absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output) {
-  KB_ASSIGN_OR_RETURN(const std::vector<Part> parts, PartsOf(*options.file_system, options.path));
-  Verifier verifier(options, output);
-  const bool journal = parts.front().segment != 0;
   const JournalLayout layout(options.path);
+  absl::StatusOr<std::vector<Part>> parts = PartsOf(*options.file_system, options.path);
+  // A journal that has no segment: none yet, or all are gone.
+  if (absl::IsFailedPrecondition(parts.status()) && options.file_system->Info(layout.epoch()).ok()) {
+    parts = std::vector<Part>();
+  }
+  KB_RETURN_IF_ERROR(parts.status());
+  Verifier verifier(options, output);
+  const bool journal = parts->empty() || parts->front().segment != 0;
   std::optional<SyncMark> mark;
   if (journal) {
     if (auto opened = SyncMark::OpenForReading(*options.file_system, layout.synced()); opened.ok()) {
@@ -333,7 +344,7 @@ absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output) {
     }
   }
   const Seq synced = mark ? mark->synced() : 0;
-  for (const Part& part : parts) KB_RETURN_IF_ERROR(verifier.Check(part));
+  for (const Part& part : *parts) KB_RETURN_IF_ERROR(verifier.Check(part));
   if (journal) KB_RETURN_IF_ERROR(verifier.CheckJournal(layout, mark, synced));
   return verifier.sound();
 }

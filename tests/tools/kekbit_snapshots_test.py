@@ -255,6 +255,25 @@ class Snapshots(KekbitTest):
         self.repair("--apply", expect=0)
         self.assertIn(f"snapshot {self.newest} of seq {seq}, 0 frame(s) replayed", self.expect_opens(lost=True))
 
+    def test_the_last_segment_is_gone(self):
+        gone = self.frames[-1]["segment"]
+        os.remove(self.segment(gone))
+        self.assertIn(f"segment {gone} was made since the machine started, and is gone", self.damages(self.bank)[-1][2])
+        bad = min(frame["seq"] for frame in self.frames if frame["segment"] == gone)
+        self.assertIn(f"--apply --lose-from {bad}. That loses every command from seq {bad} on", self.repair(expect=1))
+        self.repair("--apply", "--lose-from", str(bad), expect=0)
+        self.expect_opens(lost=True)
+
+    def test_all_segments_are_gone(self):
+        for number in {frame["segment"] for frame in self.frames}:
+            os.remove(self.segment(number))
+        found = self.damages(self.bank)
+        self.assertIn("is gone", found[-1][2])
+        seq = self.seq_of(self.newest)
+        self.assertIn(f"--apply --lose-from {seq + 1}. That loses every command from seq {seq + 1} on", self.repair(expect=1))
+        self.repair("--apply", "--lose-from", str(seq + 1), expect=0)
+        self.assertIn(f"snapshot {self.newest} of seq {seq}, 0 frame(s) replayed", self.expect_opens(lost=True))
+
     def test_a_follower_that_lives_is_left_alone(self):
         self.flip_payload(self.newest)
         process = self.open(subprocess.PIPE)
