@@ -8,11 +8,11 @@
 // Decode() finds members by name in any order. Members that the type does not ask for are skipped, as JSON's readers
 // do, and as cereal's archive does without telling: so a program does not notice a member that was added after it was
 // built. For commands of a Replica, which all replicas are to understand alike, that is a reason for another codec, or
-// for a new alternative in place of a new member. Text behind the value, and a second value, are refused. So are the texts that RapidJSON or cereal would misread:
-// see json_scan.h. Encode() answers InvalidArgument for a value that would become one of them, as a string with a zero
-// character does. The text takes, while it is decoded, memory in proportion to its length and to the size of the
-// types it is decoded to. A shared_ptr in JSON from an untrusted source is not safe with cereal's archive: its id may
-// name an object of another type. Errors: see codec.h.
+// for a new alternative in place of a new member. Text behind the value, and a second value, are refused. So are the
+// texts that RapidJSON or cereal would misread: see json_scan.h. Encode() answers InvalidArgument for a value that
+// would become one of them, as a string with a zero character does. The text takes, while it is decoded, memory in
+// proportion to its length and to the size of the types it is decoded to. A shared_ptr in JSON from an untrusted source
+// is not safe with cereal's archive: its id may name an object of another type. Errors: see codec.h.
 
 #ifndef KEKBIT_CODECS_CEREAL_JSON_CODEC_H_
 #define KEKBIT_CODECS_CEREAL_JSON_CODEC_H_

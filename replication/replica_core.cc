@@ -47,16 +47,30 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   Events events = {
       .loop = std::move(loop), .lease_watch = std::move(lease_watch), .snapshots = std::move(snapshots_event)};
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
+  std::unique_ptr<ReplicaStats> stats = ReplicaStats::Create(fs, layout, options.may_lead, *options.clock);
+  absl::StatusOr<Source> source = OpenSource(fs, layout, mark, data_format, hooks);
+  if (!source.ok()) {
+    stats->SetError(source.status());
+    return source.status();
+  }
+  return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
+                                          std::move(mark), std::move(stats), std::move(wake), *std::move(source),
+                                          std::move(events)));
+}
+
+absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, const JournalLayout& layout,
+                                                            const SyncMark& mark, uint64_t data_format,
+                                                            const StateHooks& hooks) {
   KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
   KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, data_format, hooks));
   const auto& snapshot = source.found.snapshot;
   KB_RETURN_IF_ERROR(CheckSegments(fs, layout, mark, snapshot == nullptr ? 0 : snapshot->header().last.position.seq));
-  return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
-                                          std::move(mark), std::move(wake), std::move(source), std::move(events)));
+  return source;
 }
 
 ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs,
-                         SyncMark mark, WakeEvent wake, Source source, Events events)
+                         SyncMark mark, std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source,
+                         Events events)
     : options_(std::move(options)),
       data_format_(data_format),
       layout_(options_.directory),
@@ -65,7 +79,7 @@ ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHook
       mark_(std::move(mark)),
       space_({.floor_bytes = options_.free_bytes_min.value_or(options_.segment_bytes),
               .resume_bytes = ResumeBytes(options_.free_bytes_min.value_or(options_.segment_bytes))}),
-      stats_(ReplicaStats::Create(*options_.file_system, layout_, options_.may_lead, *options_.clock)),
+      stats_(std::move(stats)),
       wake_(std::move(wake)),
       reader_(std::move(source.reader)),
       found_(std::move(source.found)),

@@ -150,8 +150,11 @@ class ReplicaCore final {
   };
 
   ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
-              WakeEvent wake, Source source, Events events);
+              std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source, Events events);
 
+  // The source of a journal that can be trusted, and is all there.
+  static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
+                                           uint64_t data_format, const StateHooks& hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is there, up to the end of the segment that is the last one now: a busy primary may publish as fast as
   // it is applied.
