@@ -14,10 +14,11 @@ namespace kekbit {
 
 namespace {
 
-absl::Status Seal(FileSystem& fs, const std::string& path, uint64_t position, bool cut) {
+absl::Status Seal(FileSystem& fs, const std::string& path, uint64_t position, WriterIs writer, bool cut) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
   KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
-  if (!locked) return absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock"));
+  if (!locked && writer != WriterIs::kDead)
+    return absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock"));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
   const uint64_t offset = kDataOffset + position;
   const bool in_file = cut || offset + kLengthBytes <= info.size;
@@ -41,12 +42,12 @@ absl::Status Seal(FileSystem& fs, const std::string& path, uint64_t position, bo
 
 }  // namespace
 
-absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position) {
-  return Seal(fs, path, position, /*cut=*/false);
+absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position, WriterIs writer) {
+  return Seal(fs, path, position, writer, /*cut=*/false);
 }
 
-absl::Status CutAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position) {
-  return Seal(fs, path, position, /*cut=*/true);
+absl::Status CutAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position, WriterIs writer) {
+  return Seal(fs, path, position, writer, /*cut=*/true);
 }
 
 }  // namespace kekbit

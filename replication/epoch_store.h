@@ -5,7 +5,8 @@
 // where the journal ends. So either the successor sees the frame, or its writer sees the new epoch (see
 // asymmetric_fence.h).
 //
-// File: magic u64, epoch u64, zeros; mapped. One aligned word is written by the disk whole or not at all.
+// File: magic u64, epoch u64, zeros; mapped. One aligned word is written by the disk whole or not at all. At 32 stands
+// a robust word, which the holder of the lease holds.
 //
 // Thread safety: current() any thread; Grant() the holder of the lease alone.
 // Durability: Grant() returns once the epoch is on stable storage.
@@ -21,6 +22,7 @@
 #include "kekbit/file_system.h"
 #include "kekbit/shared_word.h"
 #include "replication/position.h"
+#include "replication/robust_word.h"
 
 namespace kekbit {
 
@@ -42,18 +44,21 @@ class EpochStore final {
   // Whether the file's name still leads to it: not if somebody moved, replaced or deleted the journal's directory.
   absl::StatusOr<bool> IsNamed(FileSystem& fs) const;
 
+  // All replicas of a journal share it.
+  RobustWord robust_word() const { return {.mapping = mapping_, .offset = 32}; }
+
   // Grants the next epoch: above current() and above `seen`, the newest epoch in the journal's frames. From when it
   // returns on, whoever had an older one is fenced. REQUIRES: the caller holds the lease.
   absl::StatusOr<Epoch> Grant(Epoch seen);
 
  private:
-  EpochStore(std::unique_ptr<File> file, std::unique_ptr<MappedFile> mapping)
+  EpochStore(std::unique_ptr<File> file, std::shared_ptr<MappedFile> mapping)
       : file_(std::move(file)), mapping_(std::move(mapping)) {}
 
   uint8_t* word() const { return mapping_->data() + sizeof(uint64_t); }
 
   std::unique_ptr<File> file_;
-  std::unique_ptr<MappedFile> mapping_;
+  std::shared_ptr<MappedFile> mapping_;
 };
 
 }  // namespace kekbit

@@ -1,6 +1,6 @@
 // JournalLayout owns the names of a journal's files.
 //
-//   DIR/lease                          locked by the primary; says who that is
+//   DIR/lease                          locked by the primary; says who that is (beside it, for moments, lease.next)
 //   DIR/epoch                          the newest epoch that was granted
 //   DIR/synced                         how far the journal is known to be on stable storage
 //   DIR/wake                           by which the primary wakes sleeping followers

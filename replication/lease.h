@@ -1,16 +1,21 @@
 // Lease is the right to be the primary of a journal on one host: the kernel's lock on the file DIR/lease.
 //
 // It is held by an open file description: it works between processes, threads and containers, knows no timeout, and
-// ends with any death of its holder at once. A process that is merely stopped keeps it.
+// ends with any death of its holder. A process that is merely stopped keeps it.
 //
 // The file also says who holds it, so that others can watch that process die instead of asking for the lock again and
-// again.
+// again. The kernel releases the lock of a killed process only once it has freed all of its memory. Who knows for
+// certain that the holder never runs again need not wait for that: Succeed() puts a new file, locked, in the place of
+// the old one. DIR/lease.next is that file, and its lock the turn of whoever is just taking the lease in either way.
+//
+// File: the holder (see lease.cc); at 64 its sign of life, at 72 the epoch of its reign.
 //
 // Thread safety: one thread at a time.
 
 #ifndef KEKBIT_REPLICATION_LEASE_H_
 #define KEKBIT_REPLICATION_LEASE_H_
 
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +23,7 @@
 
 #include "absl/status/statusor.h"
 #include "kekbit/file_system.h"
+#include "replication/position.h"
 #include "replication/process_watch.h"
 
 namespace kekbit {
@@ -27,8 +33,17 @@ class Lease final {
   // The lease, if nobody has it. Makes the file if it is not there.
   static absl::StatusOr<std::optional<Lease>> TryAcquire(FileSystem& fs, const std::string& path);
 
+  // The lease of `dead`, if it is that one's: of a holder that will certainly never run again (see
+  // ProcessWatch::IsExiting), while its lock is still there. Nothing if it is somebody else's by now.
+  static absl::StatusOr<std::optional<Lease>> Succeed(FileSystem& fs, const std::string& path, const ProcessId& dead);
+
   // Who says that it holds, or last held, the lease; nothing if that can't be read.
   static std::optional<ProcessId> Holder(FileSystem& fs, const std::string& path);
+
+  // Says that the holder has begun its reign, as the journal's only writer. Best effort.
+  void SetReign(Epoch epoch);
+  // The epoch that the dead one, whose lease this was, had said so of; nothing for a lease by TryAcquire().
+  std::optional<Epoch> succeeded() const { return succeeded_; }
 
   // Shows that the holder is alive and makes progress: others see another number with each call. Best effort.
   void Beat();
@@ -43,8 +58,12 @@ class Lease final {
   ~Lease() = default;
 
  private:
-  explicit Lease(std::unique_ptr<File> file) : file_(std::move(file)) {}
+  Lease(std::string path, std::unique_ptr<File> file) : path_(std::move(path)), file_(std::move(file)) {}
+  static absl::StatusOr<std::unique_ptr<File>> TakeTurn(FileSystem& fs, const std::string& path);
+
+  std::string path_;  // the file may have been opened by another one
   std::unique_ptr<File> file_;
+  std::optional<Epoch> succeeded_;
   uint64_t beats_ = 0;
 };
 

@@ -33,27 +33,63 @@ int PollMillis(absl::Duration timeout) {
       std::clamp<int64_t>(absl::ToInt64Milliseconds(absl::Ceil(timeout, absl::Milliseconds(1))), 0, 3'600'000));
 }
 
+// Fields of /proc/PID/stat, by their numbers in proc(5).
+constexpr size_t kFlags = 9;
+constexpr size_t kNumThreads = 20;
+constexpr size_t kStartTime = 22;
+// In the flags of a thread that has begun to exit: PF_EXITING of the kernel.
+constexpr uint64_t kExiting = 0x4;
+
+// A number out of a file like /proc/PID/stat; nothing if it can't be read.
+std::optional<uint64_t> StatField(FileSystem& fs, const std::string& path, size_t field) {
+  auto file = fs.Open(path, Access::kRead);
+  if (!file.ok()) return std::nullopt;
+  uint8_t text[4096];
+  const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(text, sizeof text));
+  if (!size.ok()) return std::nullopt;
+  // The second field is the program's name in parentheses, which may hold anything; the third follows the last ')'.
+  const absl::string_view stat = AsText(Bytes(text, *size));
+  const size_t name_end = stat.rfind(") ");
+  if (name_end == absl::string_view::npos) return std::nullopt;
+  const std::vector<absl::string_view> fields = absl::StrSplit(stat.substr(name_end + 2), ' ');
+  uint64_t value = 0;
+  if (fields.size() <= field - 3 || !absl::SimpleAtoi(fields[field - 3], &value)) return std::nullopt;
+  return value;
+}
+
 // 0 if there is no such process.
 uint64_t StartTime(FileSystem& fs, uint64_t pid) {
-  auto file = fs.Open(absl::StrCat("/proc/", pid, "/stat"), Access::kRead);
-  if (!file.ok()) return 0;
-  std::vector<uint8_t> text(4096);
-  const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(text.data(), text.size()));
-  if (!size.ok()) return 0;
-  // The second field is the program's name in parentheses, which may hold anything; the third follows the last ')'.
-  const absl::string_view stat = AsText(Bytes(text.data(), *size));
-  const size_t name_end = stat.rfind(") ");
-  if (name_end == absl::string_view::npos) return 0;
-  const std::vector<absl::string_view> fields = absl::StrSplit(stat.substr(name_end + 2), ' ');
-  constexpr size_t kStartTime = 22 - 3;
-  uint64_t ticks = 0;
-  if (fields.size() <= kStartTime || !absl::SimpleAtoi(fields[kStartTime], &ticks)) return 0;
-  return ticks;
+  return StatField(fs, absl::StrCat("/proc/", pid, "/stat"), kStartTime).value_or(0);
+}
+
+// Whether every thread that a look finds has begun to exit.
+bool AllThreadsExit(FileSystem& fs, uint64_t pid) {
+  const std::optional<uint64_t> count = StatField(fs, absl::StrCat("/proc/", pid, "/stat"), kNumThreads);
+  const std::string directory = absl::StrCat("/proc/", pid, "/task");
+  const absl::StatusOr<std::vector<std::string>> threads = fs.List(directory);
+  // The kernel ends the list where a thread vanishes while it is made: then it is shorter than the count before it.
+  if (!count || *count == 0 || !threads.ok() || threads->size() < *count) return false;
+  for (const std::string& thread : *threads) {
+    const std::string path = absl::StrCat(directory, "/", thread, "/stat");
+    const std::optional<uint64_t> flags = StatField(fs, path, kFlags);
+    // One that can't be read is gone, unless it is there.
+    if (flags ? (*flags & kExiting) == 0 : fs.Info(path).ok()) return false;
+  }
+  return true;
 }
 
 uint64_t PidNamespace(FileSystem& fs) {
   const absl::StatusOr<FileInfo> info = fs.Info("/proc/self/ns/pid");
   return info.ok() ? info->inode : 0;
+}
+
+// The inode of a living namespace is no other one's.
+bool IsOfThisNamespace(FileSystem& fs, const ProcessId& process) {
+  return process.pid != 0 && process.pid_namespace != 0 && process.pid_namespace == PidNamespace(fs);
+}
+
+int OpenPidFd(const ProcessId& process) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(process.pid), 0));
 }
 
 }  // namespace
@@ -85,22 +121,33 @@ bool StopEvent::Wait(absl::Duration timeout) {
 }
 
 std::optional<ProcessWatch> ProcessWatch::Open(FileSystem& fs, const ProcessId& process) {
-  if (process.pid == 0 || process.pid_namespace == 0 || process.pid_namespace != PidNamespace(fs)) return std::nullopt;
-  const auto fd = static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(process.pid), 0));
+  if (!IsOfThisNamespace(fs, process)) return std::nullopt;
+  const int fd = OpenPidFd(process);
   if (fd < 0) return std::nullopt;
-  ProcessWatch watch(fd);
+  ProcessWatch watch(fd, process);
   // Looked at after the process is held: if the start time fits now, the descriptor is of the right one.
   if (StartTime(fs, process.pid) != process.start_time) return std::nullopt;
   return watch;
 }
 
-ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+bool ProcessWatch::IsGone(FileSystem& fs, const ProcessId& process) {
+  if (!IsOfThisNamespace(fs, process)) return false;
+  const int fd = OpenPidFd(process);
+  if (fd < 0) return errno == ESRCH;
+  ::close(fd);
+  // Whoever has the pid now may be one that is hidden from this process.
+  const uint64_t start_time = StartTime(fs, process.pid);
+  return start_time != 0 && start_time != process.start_time;
+}
+
+ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), process_(other.process_) {}
 
 ProcessWatch::~ProcessWatch() {
   if (fd_ >= 0) ::close(fd_);
 }
 
-bool ProcessWatch::Wait(StopEvent& stop, absl::Duration timeout) {
+bool ProcessWatch::Wait(StopEvent& stop, absl::Duration timeout) const {
   pollfd polls[] = {{.fd = fd_, .events = POLLIN, .revents = 0}, {.fd = stop.fd_, .events = POLLIN, .revents = 0}};
   ::poll(polls, 2, PollMillis(timeout));
   eventfd_t count = 0;
@@ -108,7 +155,20 @@ bool ProcessWatch::Wait(StopEvent& stop, absl::Duration timeout) {
   return (polls[0].revents & POLLIN) != 0;
 }
 
-absl::Status ProcessWatch::Kill() {
+bool ProcessWatch::IsDead() const {
+  pollfd poll = {.fd = fd_, .events = POLLIN, .revents = 0};
+  return ::poll(&poll, 1, 0) == 1 && (poll.revents & POLLIN) != 0;
+}
+
+bool ProcessWatch::IsExiting(FileSystem& fs) const {
+  if (IsDead()) return true;
+  // Twice: a thread that the first look has not found yet was started by one that had not begun to exit then.
+  if (!AllThreadsExit(fs, process_.pid) || !AllThreadsExit(fs, process_.pid)) return IsDead();
+  // Those of the right process: it was not gone when the looks were over, or is dead.
+  return StartTime(fs, process_.pid) == process_.start_time || IsDead();
+}
+
+absl::Status ProcessWatch::Kill() const {
   if (::syscall(SYS_pidfd_send_signal, fd_, SIGKILL, nullptr, 0) == 0 || errno == ESRCH) return absl::OkStatus();
   return absl::ErrnoToStatus(errno, "pidfd_send_signal(SIGKILL)");
 }

@@ -50,20 +50,31 @@ class ProcessWatch final {
   // Nothing if that process can't be watched from here: it is dead, in another pid namespace, or the kernel can't.
   static std::optional<ProcessWatch> Open(FileSystem& fs, const ProcessId& process);
 
+  // Whether that process is certain to be dead. False also if that can't be known from here.
+  static bool IsGone(FileSystem& fs, const ProcessId& process);
+
   ProcessWatch(ProcessWatch&& other) noexcept;
   ProcessWatch& operator=(ProcessWatch&&) = delete;
   ~ProcessWatch();
 
   // Waits until the process is dead, `stop` is signalled or the timeout is over; returns whether it is dead.
-  bool Wait(StopEvent& stop, absl::Duration timeout);
+  bool Wait(StopEvent& stop, absl::Duration timeout) const;
+
+  // Whether the process is dead or certain never to run again: all its threads have come to their end and are beyond
+  // every system call. What is left is the kernel's work of freeing its memory and closing its files, in that order.
+  // Looks at each thread (fields "state" and "flags" of /proc/PID/task/TID/stat, see proc(5)).
+  bool IsExiting(FileSystem& fs) const;
 
   // Kills the process, at once and for certain that one. PermissionDenied if it is not ours to kill; fine if it is
   // dead.
-  absl::Status Kill();
+  absl::Status Kill() const;
 
  private:
-  explicit ProcessWatch(int fd) : fd_(fd) {}
+  ProcessWatch(int fd, const ProcessId& process) : fd_(fd), process_(process) {}
+  bool IsDead() const;
+
   int fd_;
+  ProcessId process_;
 };
 
 }  // namespace kekbit

@@ -63,8 +63,8 @@ class TailRecovery {
     if (cut) KB_RETURN_IF_ERROR(KeepAside());
     if (tail_.segment_open && !(cut && Planted(PlantedBug::kTailNotCut))) {
       const std::string path = layout_.segment(tail_.segment);
-      const absl::Status sealed =
-          cut ? CutAbandonedChannel(fs_, path, tail_.offset) : SealAbandonedChannel(fs_, path, tail_.offset);
+      const absl::Status sealed = cut ? CutAbandonedChannel(fs_, path, tail_.offset, options_.writer)
+                                      : SealAbandonedChannel(fs_, path, tail_.offset, options_.writer);
       KB_RETURN_IF_ERROR(absl::IsFailedPrecondition(sealed) ? NotYet(sealed) : sealed);
     }
     const SegmentNumber poisoned = mark_.poisoned();
@@ -89,7 +89,9 @@ class TailRecovery {
     outcome_.why = tail_.what;
     Aside aside(fs_, layout_, options_.lose_from ? tail_.what : absl::StrCat("a torn tail: ", tail_.what),
                 options_.clock->RealtimeNanos());
-    for (const SegmentNumber number : tail_.beyond) KB_RETURN_IF_ERROR(CheckNoWriter(fs_, layout_.segment(number)));
+    if (options_.writer != WriterIs::kDead) {
+      for (const SegmentNumber number : tail_.beyond) KB_RETURN_IF_ERROR(CheckNoWriter(fs_, layout_.segment(number)));
+    }
     if (tail_.occupied) {
       KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs_, tail_.path));
       const Bytes cut = channel.mapping->bytes().subspan(kDataOffset + tail_.offset, tail_.end - tail_.offset);
@@ -152,7 +154,7 @@ Seq FollowedSeq(FileSystem& fs, const std::string& path) {
 
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options) {
-  KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, reader));
+  if (options.writer != WriterIs::kDead) KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, reader));
   KB_ASSIGN_OR_RETURN(JournalTail tail,
                       ExamineTail(fs, layout, reader, &mark, options.known, options.lose_from.has_value()));
   if (tail.verdict == TailVerdict::kDamaged) {
@@ -184,17 +186,16 @@ absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& 
   }
   KB_ASSIGN_OR_RETURN(std::vector<SegmentNumber> segments, layout.ListSegments(fs));
   segments.erase(std::upper_bound(segments.begin(), segments.end(), last), segments.end());
-  // The last one that begins at or before what is synced, and all behind it.
+  // The last one that begins at or before what is synced, and all behind it. If a frame of that one is synced, so is
+  // its name.
   size_t first = segments.size();
-  while (first > 0) {
-    --first;
-    if (FollowedSeq(fs, layout.segment(segments[first])) < mark.synced()) break;
-  }
+  bool named = false;
+  while (first > 0 && !named) named = FollowedSeq(fs, layout.segment(segments[--first])) < mark.synced();
   // Names before contents: a frame counts only in a file that can be found.
   std::string directory;
   for (size_t i = first; i < segments.size(); ++i) {
     const std::string path = layout.segment(segments[i]);
-    if (directory != DirectoryOf(path)) {
+    if (!(named && i == first) && directory != DirectoryOf(path)) {
       directory = DirectoryOf(path);
       KB_RETURN_IF_ERROR(fs.SyncDirectory(directory));
       if (i == first) {

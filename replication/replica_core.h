@@ -44,6 +44,7 @@
 #include "replication/recovery.h"
 #include "replication/replica_options.h"
 #include "replication/replica_stats.h"
+#include "replication/robust_word.h"
 #include "replication/segment_preparer.h"
 #include "replication/snapshot_format.h"
 #include "replication/snapshot_reader.h"
@@ -226,7 +227,8 @@ class ReplicaCore final {
   absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
   void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  bool AcquireLease() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes the lease if it is free, or that of `dead`; returns whether it is held.
+  bool AcquireLease(const std::optional<ProcessId>& dead = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void RunLoop();
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -242,8 +244,13 @@ class ReplicaCore final {
   // A primary whose lease file was replaced follows; one whose journal is gone stops.
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunLeaseWatch();
-  // Watches the holder of the lease until it is dead, or there is something else to do.
-  void WatchHolder();
+  // Watches the holder of the lease until it is dead, and then takes the lease, or until there is something else to do.
+  // `told`, if there is one, knows when the holder begins to exit.
+  void WatchHolder(RobustWordWatch* told);
+  // Returns whether it is dead. Kills it, if the options say so and it hangs.
+  bool AwaitDeath(const ProcessWatch& watch, const ProcessId& holder);
+  // Returns whether the holder, which began to exit, will never run again: once that is known.
+  bool AwaitExit(const ProcessWatch& watch);
   // Sleeps until there may be something to do.
   void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
 
@@ -284,6 +291,7 @@ class ReplicaCore final {
   bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;            // what does not fit may yet be mended
   SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // as it was when the journal was opened
   Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;                // for the takeover under way; 0: none
+  Epoch reign_before_ ABSL_GUARDED_BY(drive_mutex_) = 0;           // the newest epoch before that
   int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;          // of a takeover; on the monotonic clock
   int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // when a follower saw last that it is there
   absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);             // how long the loop slept last
@@ -316,6 +324,7 @@ class ReplicaCore final {
   absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);          // from then to having it
   std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);           // released last
   int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;                  // when that was shown last to be alive
+  Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;                  // the reign of the dead one whose lease this was
   std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
   std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
   std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);

@@ -34,6 +34,9 @@ constexpr absl::Duration kSleepWatched = absl::Seconds(1);
 // How often a primary shows that it is alive, and how many of these signs a watcher wants to miss before it kills.
 constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
 constexpr int kMissedBeats = 4;
+// How often, and how often quickly, a watcher looks whether a holder that began to exit has done so.
+constexpr int kQuickLooksAtExit = 100;
+constexpr int kLooksAtExit = 1'000;
 // How often a replica looks whether its journal is still in its place.
 constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
@@ -253,57 +256,95 @@ void ReplicaCore::Tick() {
 }
 
 void ReplicaCore::RunLeaseWatch() {
+  // Tells of this process's death: this thread ends with it.
+  RobustWordHolder life(epochs_.robust_word());
+  // An error: the death of others is seen later, when they are gone.
+  auto notice = RobustWordWatch::Start(epochs_.robust_word(), events_.lease_watch);
+  RobustWordWatch* const told = notice.ok() ? notice->get() : nullptr;
   while (!stopping_) {
     // Commands may follow each other so closely that this thread does not get the lock: then they beat for it.
     beat_waits_ = lease_held_.load();
     const Role now = role();
     if (now == Role::kStopped) return;
     if (now == Role::kPrimary || lease_held_) {
+      life.Hold();
       Beat();
       events_.lease_watch.Wait(kTickEvery);
-    } else if (AcquireLease()) {
+      continue;
+    }
+    life.LetGo();
+    if (AcquireLease()) {
       wake_.Notify();
     } else {
-      WatchHolder();
+      WatchHolder(told);
     }
   }
 }
 
-void ReplicaCore::WatchHolder() {
+void ReplicaCore::WatchHolder(RobustWordWatch* told) {
   FileSystem& fs = *options_.file_system;
   const std::optional<ProcessId> holder = Lease::Holder(fs, layout_.lease());
-  std::optional<ProcessWatch> watch = holder ? ProcessWatch::Open(fs, *holder) : std::nullopt;
+  const std::optional<ProcessWatch> watch = holder ? ProcessWatch::Open(fs, *holder) : std::nullopt;
   if (!watch) {
-    events_.lease_watch.Wait(kAskEvery);
+    if (holder && ProcessWatch::IsGone(fs, *holder) && AcquireLease(holder)) {
+      wake_.Notify();
+    } else {
+      events_.lease_watch.Wait(kAskEvery);
+    }
     return;
   }
-  if (options_.kill_hung_primary_after == absl::InfiniteDuration() || *holder == ProcessId::Self(fs)) {
-    if (!watch->Wait(events_.lease_watch, kSleepWatched)) return;
-  } else {
-    // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
-    const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
-    const absl::Duration look = options_.kill_hung_primary_after / kMissedBeats;
-    for (int missed = 0; missed < kMissedBeats; ++missed) {
-      const int64_t begin = options_.clock->MonotonicNanos();
-      if (watch->Wait(events_.lease_watch, look)) break;
-      if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return;
-      // Told to look anew, not to count that as a look.
-      if (options_.clock->MonotonicNanos() - begin < absl::ToInt64Nanoseconds(look)) return;
-      if (missed + 1 < kMissedBeats) continue;
-      if (absl::Status killed = watch->Kill(); !killed.ok()) {
-        absl::MutexLock lock(&mutex_);
-        status_ = absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder->pid,
-                                                           ", hangs and can't be killed: ", killed.message()));
-        return;
-      }
-      Log(options_.logger, LogSeverity::kWarning,
-          absl::StrCat(options_.directory, ": killed the primary, process ", holder->pid, ", which showed no sign of ",
-                       "life for ", DurationText(options_.kill_hung_primary_after)));
-      watch->Wait(events_.lease_watch, kSleepWatched);
-    }
+  if (*holder == ProcessId::Self(fs)) {
+    watch->Wait(events_.lease_watch, kSleepWatched);
+    return;
   }
-  absl::MutexLock lock(&mutex_);
-  holder_gone_ns_ = options_.clock->MonotonicNanos();
+  if (told != nullptr && told->TakeNotice()) {
+    // If that comes to nothing, a thread has ended, not the process.
+    if (!AwaitExit(*watch)) return;
+  } else if (!AwaitDeath(*watch, *holder)) {
+    return;
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    holder_gone_ns_ = options_.clock->MonotonicNanos();
+  }
+  // Its lock may still be there: for moments, or as long as a child that got its descriptors lives.
+  if (AcquireLease() || AcquireLease(holder)) wake_.Notify();
+}
+
+bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder) {
+  if (options_.kill_hung_primary_after == absl::InfiniteDuration()) {
+    return watch.Wait(events_.lease_watch, kSleepWatched);
+  }
+  // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
+  FileSystem& fs = *options_.file_system;
+  const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
+  const absl::Duration look = options_.kill_hung_primary_after / kMissedBeats;
+  for (int missed = 0; missed < kMissedBeats; ++missed) {
+    const int64_t begin = options_.clock->MonotonicNanos();
+    if (watch.Wait(events_.lease_watch, look)) return true;
+    if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return false;
+    // Told to look anew, not to count that as a look.
+    if (options_.clock->MonotonicNanos() - begin < absl::ToInt64Nanoseconds(look)) return false;
+  }
+  if (absl::Status killed = watch.Kill(); !killed.ok()) {
+    absl::MutexLock lock(&mutex_);
+    status_ = absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder.pid,
+                                                       ", hangs and can't be killed: ", killed.message()));
+    return false;
+  }
+  Log(options_.logger, LogSeverity::kWarning,
+      absl::StrCat(options_.directory, ": killed the primary, process ", holder.pid, ", which showed no sign of ",
+                   "life for ", DurationText(options_.kill_hung_primary_after)));
+  return AwaitExit(watch);
+}
+
+bool ReplicaCore::AwaitExit(const ProcessWatch& watch) {
+  // A thread that is in a system call, a sync say, exits when that returns.
+  for (int looks = 0; looks < kLooksAtExit && !stopping_; ++looks) {
+    if (watch.IsExiting(*options_.file_system)) return true;
+    absl::SleepFor(looks < kQuickLooksAtExit ? absl::Microseconds(20) : absl::Milliseconds(1));
+  }
+  return false;
 }
 
 absl::Status ReplicaCore::Poll() {

@@ -32,14 +32,15 @@ class Lap final {
 
 }  // namespace
 
-bool ReplicaCore::AcquireLease() {
+bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
   absl::MutexLock lock(&mutex_);
   if (lease_) return true;
   // A stopped replica must leave the lease to those that can go on.
   if (role_ != Role::kFollower) return false;
   const int64_t now = options_.clock->MonotonicNanos();
   if (left_epoch_ != 0 && epochs_.current() == left_epoch_ && now < leave_until_ns_) return false;
-  absl::StatusOr<std::optional<Lease>> lease = Lease::TryAcquire(*options_.file_system, layout_.lease());
+  absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
+                                                    : Lease::TryAcquire(*options_.file_system, layout_.lease());
   if (!lease.ok()) {
     if (!MayPass(lease.status())) status_ = lease.status();
     return false;
@@ -47,11 +48,13 @@ bool ReplicaCore::AcquireLease() {
   status_ = absl::OkStatus();
   if (!*lease) return false;
   lease_ = std::move(*lease);
+  succeeded_ = lease_->succeeded().value_or(0);
   lease_->Beat();
   lease_waited_ = holder_gone_ns_ == 0 ? absl::ZeroDuration()
                                        : absl::Nanoseconds(options_.clock->MonotonicNanos() - holder_gone_ns_);
   holder_gone_ns_ = 0;
   lease_held_ = true;
+  events_.lease_watch.Signal();  // to say so, if it was not that thread
   return true;
 }
 
@@ -91,6 +94,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   TakeoverReport report;
   // A takeover that is tried again goes on in the epoch that it has.
   if (granted_ == 0 || epochs_.current() != granted_) {
+    reign_before_ = epochs_.current();
     KB_ASSIGN_OR_RETURN(granted_, epochs_.Grant(reader_.last().position.epoch));
   }
   while (Follow()) {
@@ -121,6 +125,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   commit_ = std::move(commit);
   writer_.emplace(std::move(writer));
   status_ = absl::OkStatus();
+  if (lease_) lease_->SetReign(granted_);
   SetRole(Role::kPrimary, granted_, report);
   granted_ = 0;
   return absl::OkStatus();
@@ -132,6 +137,8 @@ absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
   options.clock = options_.clock;
   {
     absl::MutexLock lock(&mutex_);
+    // Who had begun its reign was the journal's only writer. Whose locks there are otherwise is not known.
+    if (succeeded_ != 0 && granted_ != 0 && succeeded_ == reign_before_) options.writer = WriterIs::kDead;
     if (!recovery_.snapshot.empty()) {
       options.known.push_back(
           {.seq = recovery_.snapshot_seq, .what = absl::StrCat("the snapshot ", recovery_.snapshot)});

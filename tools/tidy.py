@@ -49,7 +49,7 @@ ROWS = {
         "ack free_space histogram logger planted_bugs position process_watch versioned_words",
         "frame replica_options replica_stats_words tail_verdict",
         "apply_context catch_up failover journal_layout retention snapshot_format tail_scan",
-        "snapshot_compressor snapshot_policy snapshot_scan snapshot_stream",
+        "robust_word snapshot_compressor snapshot_policy snapshot_scan snapshot_stream",
         "snapshot_flusher snapshot_reader",
         "snapshot_store snapshot_writer state_archive",
         "aside epoch_store kept_segments lease segment state_machine stats_files sync_mark",

@@ -1,11 +1,16 @@
 #include "replication/process_watch.h"
 
 #include <signal.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <fstream>
 #include <optional>
+#include <string>
 #include <thread>
 
+#include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -117,6 +122,74 @@ TEST(ProcessWatchTest, StopEndsTheWait) {
   stopper.join();
   // The wait took the signal: the next one is not ended by it.
   EXPECT_FALSE(stop.Wait(absl::ZeroDuration()));
+}
+
+TEST(ProcessWatchTest, WhoLivesOrIsStoppedIsNotExiting) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  const std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
+  ASSERT_TRUE(watch.has_value());
+  EXPECT_FALSE(watch->IsExiting(Fs()));
+  child.Signal(SIGSTOP);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child.pid(), &status, WUNTRACED), child.pid());
+  EXPECT_FALSE(watch->IsExiting(Fs()));
+}
+
+TEST(ProcessWatchTest, WhoIsKilledIsExitingAndStaysSo) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  const std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
+  ASSERT_TRUE(watch.has_value());
+  child.Signal(SIGKILL);
+  while (!watch->IsExiting(Fs())) std::this_thread::yield();
+  EXPECT_TRUE(watch->IsExiting(Fs()));
+  child.Wait();
+  EXPECT_TRUE(watch->IsExiting(Fs()));
+}
+
+TEST(ProcessWatchTest, AProcessWhoseFirstThreadEndedIsNotExiting) {
+  SharedWords words(4);
+  ChildProcess child([&words] {
+    const ProcessId self = ProcessId::Self(FileSystem::Posix());
+    words.Set(1, self.start_time);
+    words.Set(2, self.pid_namespace);
+    std::thread([&words] {
+      words.Set(3, 1);
+      Sleep();
+    }).detach();
+    words.AwaitAtLeast(3, 1);
+    words.Set(0, 1);
+    ::syscall(SYS_exit, 0);  // of this thread alone
+  });
+  const std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
+  ASSERT_TRUE(watch.has_value());
+  // Until it is a zombie.
+  std::string state;
+  while (state != "Z") {
+    std::ifstream stat(absl::StrCat("/proc/", child.pid(), "/stat"));
+    std::string pid, name;
+    stat >> pid >> name >> state;
+  }
+  EXPECT_FALSE(watch->IsExiting(Fs()));
+  child.Kill();
+  EXPECT_TRUE(watch->IsExiting(Fs()));
+}
+
+TEST(ProcessWatchTest, WhoIsDeadIsGoneAndNobodyElse) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  const ProcessId id = IdOf(child, words);
+  EXPECT_FALSE(ProcessWatch::IsGone(Fs(), id));
+  ProcessId earlier = id;
+  --earlier.start_time;
+  EXPECT_TRUE(ProcessWatch::IsGone(Fs(), earlier));
+  child.Kill();
+  EXPECT_TRUE(ProcessWatch::IsGone(Fs(), id));
+  ProcessId elsewhere = id;
+  ++elsewhere.pid_namespace;
+  EXPECT_FALSE(ProcessWatch::IsGone(Fs(), elsewhere));
+  EXPECT_FALSE(ProcessWatch::IsGone(Fs(), ProcessId{}));
 }
 
 TEST(StopEventTest, IsSignalledOnce) {

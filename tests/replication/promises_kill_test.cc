@@ -2,12 +2,15 @@
 //
 // Writers are killed at random times, again and again, on one journal. KEKBIT_SEED sets the times; it is printed.
 
+#include <signal.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "absl/strings/numbers.h"
@@ -91,6 +94,33 @@ TEST_F(PromiseP2Test, AWriterKilledWhileItStartsOrTakesOverLosesNothing) {
   ASSERT_TRUE(writer.AwaitAcks(10));
   writer.Kill();
   journal.Check({&writer});
+}
+
+// P1: any death of the holder releases the lease. A child that was not made by fork(2), which kekbit would know of,
+// keeps all descriptors of the dead primary, and so its locks.
+TEST(PromiseP1Test, ADeadPrimaryIsSucceededThoughItsLocksAreKept) {
+  WriterJournal journal;
+  SharedWords words(1);
+  ChildProcess primary([&journal, &words] {
+    auto replica = Replica<Tape, TextCodec>::Open(journal.options()).value();
+    if (!replica->WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return;
+    for (uint64_t number = 0; number < 100; ++number) {
+      const std::vector<uint8_t> bytes = CheckedPayload(number, kCommandBytesMax);
+      if (!replica->Execute(std::string(AsText(bytes))).ok()) return;
+    }
+    const long keeper = ::syscall(SYS_clone, 0, nullptr, nullptr, nullptr, 0);
+    if (keeper != 0) words.Set(0, static_cast<uint64_t>(keeper));
+    for (;;) ::pause();
+  });
+  words.AwaitAtLeast(0, 1);
+  WriterProcess standby = journal.Start();
+  primary.Kill();
+  EXPECT_EQ(standby.AwaitPrimary(), 2u);
+  ASSERT_TRUE(standby.AwaitAcks(100));
+  standby.Kill();
+  ASSERT_NO_FATAL_FAILURE(journal.Check({&standby}));
+  EXPECT_GE(journal.commands(), 200u);
+  ::kill(static_cast<pid_t>(words.Get(0)), SIGKILL);
 }
 
 }  // namespace
