@@ -21,6 +21,8 @@ namespace {
 // Commands on the way at the same time.
 constexpr size_t kWindow = 4096;
 
+constexpr char kStepDown[] = "step-down\n";
+
 absl::Status DecodeCommand(const Frame& frame, Ledger::Command* command) {
   return CerealBinaryCodec::Decode(frame.payload, command);
 }
@@ -47,6 +49,10 @@ absl::Status LedgerClient::TakeAnswers() {
     Seq seq = 0;
     if (sent_.empty() && stepping_down_ && absl::StartsWith(answer, "ok ")) {
       stepping_down_ = false;
+      continue;
+    }
+    if (sent_.empty() && stepping_down_ && absl::StrContains(answer, "there is no standby")) {
+      absl::StrAppend(&to_send_, kStepDown);  // one that was just started is seen soon
       continue;
     }
     if (sent_.empty()) return absl::DataLossError(absl::StrCat("an answer to nothing: ", answer));
@@ -95,7 +101,7 @@ absl::Status LedgerClient::Drain(LedgerProcess& primary) {
 }
 
 absl::Status LedgerClient::StepDown(LedgerProcess& primary) {
-  absl::StrAppend(&to_send_, "step-down\n");
+  absl::StrAppend(&to_send_, kStepDown);
   stepping_down_ = true;
   while (stepping_down_) KB_RETURN_IF_ERROR(Step(primary, /*send=*/false));
   return absl::OkStatus();

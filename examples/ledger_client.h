@@ -42,8 +42,8 @@ class LedgerClient final {
   // Takes every answer that is still to come, until all that was sent is answered. Unavailable if the primary died.
   absl::Status Drain(LedgerProcess& primary);
 
-  // Has the primary step down behind all that was sent, and takes every answer. The next commands are for the standby.
-  // Unavailable if the primary died.
+  // Has the primary step down behind all that was sent, once there is a standby, and takes every answer. The next
+  // commands are for the standby. Unavailable if the primary died.
   absl::Status StepDown(LedgerProcess& primary);
 
   // After the death of the primary: has `standby` do the command `first`, and waits for the answer. Then the journal

@@ -107,9 +107,9 @@ struct ReplicaOptions {
   // in all; then the slowest lose their place. 0: for ever.
   uint64_t retain_bytes_max = 0;
 
-  // Called after the role has changed, with the epoch: by the replica's thread, or inside Poll(), Execute(), Submit()
-  // or StepDown(); one call at a time, in the order of the changes. It may call any method of the replica but the
-  // destructor.
+  // Called after the role has changed, with the epoch: by the replica's thread, or inside a call of Poll() or of
+  // what ends a reign: Execute(), Submit(), WaitFor(), TakeSnapshot(), StepDown(); one call at a time, in the order of
+  // the changes. It may call any method of the replica but the destructor.
   std::function<void(Role, Epoch)> on_role_change = {};
   // Called before that, if it has become primary.
   std::function<void(const TakeoverReport&)> on_takeover = {};
