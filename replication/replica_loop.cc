@@ -328,8 +328,9 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
   }
   if (absl::Status killed = watch.Kill(); !killed.ok()) {
     absl::MutexLock lock(&mutex_);
-    status_ = absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder.pid,
-                                                       ", hangs and can't be killed: ", killed.message()));
+    Note(absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder.pid,
+                                                  ", hangs and can't be killed: ", killed.message())),
+         "the primary can't be killed");
     return false;
   }
   Log(options_.logger, LogSeverity::kWarning,

@@ -42,7 +42,7 @@ bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
   absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
                                                     : Lease::TryAcquire(*options_.file_system, layout_.lease());
   if (!lease.ok()) {
-    if (!MayPass(lease.status())) status_ = lease.status();
+    if (!MayPass(lease.status())) Note(lease.status(), "can't ask for the lease, it is tried again");
     return false;
   }
   status_ = absl::OkStatus();

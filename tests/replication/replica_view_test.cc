@@ -81,6 +81,18 @@ TEST_F(ReplicaViewTest, WhatKeepsAReplicaFromLeadingIsNoted) {
   EXPECT_EQ(replicas[0].facts.last_error->count, 2u);
 }
 
+TEST_F(ReplicaViewTest, ALeaseThatCanNotBeAskedForIsNoted) {
+  const auto replica = Open(Polled());
+  fs_.FailCalls("OpenOrCreate", absl::PermissionDeniedError("planted: not for you"));
+  EXPECT_THAT(PollUntil(Role::kPrimary, *replica, 10), StatusIs(absl::StatusCode::kPermissionDenied));
+  const std::vector<ReplicaView> replicas = Look();
+  ASSERT_EQ(replicas.size(), 1u);
+  ASSERT_TRUE(replicas[0].facts.last_error.has_value());
+  EXPECT_THAT(replicas[0].facts.last_error->status,
+              StatusIs(absl::StatusCode::kPermissionDenied, "planted: not for you"));
+  EXPECT_EQ(replicas[0].facts.last_error->count, 1u);
+}
+
 // Of a replica whose Open() failed.
 TEST_F(ReplicaViewTest, WhyAReplicaCouldNotBeOpenedIsNoted) {
   {
