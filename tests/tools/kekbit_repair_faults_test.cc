@@ -1,0 +1,137 @@
+// Repair that dies before any of its calls to the system: the next one does what is left to do, and comes to the same
+// end.
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "gtest/gtest.h"
+#include "kekbit/channel_format.h"
+#include "kekbit/file_system.h"
+#include "replication/sync_mark.h"
+#include "tests/replication/test_journal.h"
+#include "tests/replication/test_snapshot.h"
+#include "tests/support/faulty_file_system.h"
+#include "tests/support/file_bytes.h"
+#include "tests/support/status_matchers.h"
+#include "tests/support/temp_dir.h"
+#include "tools/kekbit_commands.h"
+
+namespace kekbit {
+namespace {
+
+class RepairFaultsTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    TestJournal journal(whole_.path());
+    JournalWriter writer = journal.Begin();
+    FillUpTo(writer, 2);
+    Snapshot(writer.last());
+    FillUpTo(writer, 4);
+    Snapshot(writer.last());
+    snapshot_ = writer.last().position.seq;
+    FillUpTo(writer, 6);
+    last_ = writer.last().position.seq;
+    ValueOrDie(SyncMark::Open(FileSystem::Posix(), layout().synced())).Advance(last_);
+  }
+
+  JournalLayout layout() const { return JournalLayout(whole_.path()); }
+  void FillUpTo(JournalWriter& writer, SegmentNumber segment) {
+    while (writer.segment() < segment) ValueOrDie(Append(writer, std::string(80, 'x')));
+    for (int i = 0; i < 10; ++i) ValueOrDie(Append(writer, "in it"));
+  }
+  void Snapshot(const ChainLink& link) {
+    SnapshotHeader header = HeaderOf(link.position.seq);
+    header.last = link;
+    ASSERT_THAT(WriteSnapshot(FileSystem::Posix(), layout().snapshots(), header, "a state"), IsOk());
+  }
+  void Damage(const std::string& path, uint64_t at) {
+    std::string bytes = ReadFileBytes(path);
+    bytes[at] = static_cast<char>(bytes[at] ^ 1);
+    WriteFileBytes(path, bytes);
+  }
+
+  // What the repaired journal holds: its files but those aside, by name, and their sizes.
+  static std::string FilesOf(const std::string& directory) {
+    std::string files;
+    FileSystem& fs = FileSystem::Posix();
+    for (const SegmentNumber number : ValueOrDie(JournalLayout(directory).ListSegments(fs))) {
+      absl::StrAppend(&files, "segment ", number, "; ");
+    }
+    for (const std::string& name : ValueOrDie(fs.List(JournalLayout(directory).snapshots()))) {
+      absl::StrAppend(&files, name, "; ");
+    }
+    return files;
+  }
+
+  // Repairs as an operator does who follows what it says; whether it came to an end.
+  static bool RepairAll(const std::string& directory, Seq lose_from) {
+    for (int i = 0; i < 3; ++i) {
+      Output output;
+      if (Repair({.path = directory}, output).value_or(false)) return true;
+      if (!Repair({.path = directory, .apply = true}, output).value_or(false)) {
+        EXPECT_THAT(Repair({.path = directory, .apply = true, .lose_from = lose_from}, output), IsOk());
+      }
+    }
+    return false;
+  }
+
+  // Repairs copies of the damaged journal, one after the other, of which each dies one call later.
+  void ExpectTheSameEnd(Seq lose_from) {
+    testing::internal::CaptureStdout();
+    std::string expected;
+    for (uint64_t call = 0;; ++call) {
+      const TempDir dir = TempDir::InMemory();
+      const std::string directory = JoinPath(dir.path(), "journal");
+      std::filesystem::copy(whole_.path(), directory, std::filesystem::copy_options::recursive);
+      FaultyFileSystem fs;
+      fs.FailCall(call, absl::UnavailableError("planted"), /*for_good=*/true);
+      Output output;
+      const auto repaired =
+          Repair({.file_system = &fs, .path = directory, .apply = true, .lose_from = lose_from}, output);
+      if (call == 0) {
+        ASSERT_THAT(repaired, IsOkAndHolds(true));
+      }
+      ASSERT_TRUE(RepairAll(directory, lose_from)) << "died before call " << call;
+      ASSERT_THAT(Verify({.path = directory}, output), IsOkAndHolds(true)) << "died before call " << call;
+      if (call == 0) expected = FilesOf(directory);
+      ASSERT_EQ(FilesOf(directory), expected) << "died before call " << call;
+      if (call > 0 && !fs.failed()) {
+        EXPECT_GT(call, 100u);
+        break;
+      }
+    }
+    testing::internal::GetCapturedStdout();
+  }
+
+  const TempDir whole_ = TempDir::InMemory();
+  Seq snapshot_ = 0;  // the newest one's
+  Seq last_ = 0;
+};
+
+TEST_F(RepairFaultsTest, WhereTheSegmentOfTheSnapshotIsMissing) {
+  ASSERT_THAT(FileSystem::Posix().Unlink(layout().segment(4)), IsOk());
+  ExpectTheSameEnd(snapshot_ + 1);
+}
+
+TEST_F(RepairFaultsTest, WhereDamageIsBeforeAndBehindTheSnapshot) {
+  Damage(layout().segment(2), kDataOffset + 5);
+  Damage(layout().segment(6), kDataOffset + 5);
+  JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
+  while (reader.Next()) {
+  }
+  ExpectTheSameEnd(reader.last().position.seq + 1);
+}
+
+TEST_F(RepairFaultsTest, WhereNothingIsLeftToBeginWith) {
+  ASSERT_THAT(FileSystem::Posix().Unlink(layout().segment(1)), IsOk());
+  for (const std::string& name : ValueOrDie(FileSystem::Posix().List(layout().snapshots()))) {
+    Damage(JoinPath(layout().snapshots(), name), 40);
+  }
+  ExpectTheSameEnd(1);
+}
+
+}  // namespace
+}  // namespace kekbit
