@@ -3,17 +3,11 @@
 #include "absl/base/optimization.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kekbit/check.h"
 #include "kekbit/crc32c.h"
 #include "replication/planted_bugs.h"
 
 namespace kekbit {
 namespace {
-
-uint32_t Checksum(const ChainLink& link, Bytes record) {
-  const uint32_t before = Planted(PlantedBug::kNoChain) ? 0 : link.crc32c;
-  return Crc32c(before, record.subspan(sizeof(FrameHeader::crc32c)));
-}
 
 absl::Status Unfitting(const FrameHeader& header, const ChainLink& link) {
   return absl::DataLossError(absl::StrCat("a frame of ", Position{header.epoch, header.seq}.ToString(), " follows ",
@@ -22,12 +16,9 @@ absl::Status Unfitting(const FrameHeader& header, const ChainLink& link) {
 
 }  // namespace
 
-ChainLink SealFrame(FrameHeader header, const ChainLink& link, MutableBytes record) {
-  KB_CHECK(record.size() >= kFrameHeaderBytes);
-  StoreUnaligned(record.data(), header);
-  header.crc32c = Checksum(link, record);
-  StoreUnaligned(record.data(), header.crc32c);
-  return {.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
+uint32_t FrameChecksum(const ChainLink& link, Bytes record) {
+  const uint32_t before = Planted(PlantedBug::kNoChain) ? 0 : link.crc32c;
+  return Crc32c(before, record.subspan(sizeof(FrameHeader::crc32c)));
 }
 
 bool ParseCommand(Bytes record, ChainLink& link, Frame& frame) {
@@ -36,7 +27,7 @@ bool ParseCommand(Bytes record, ChainLink& link, Frame& frame) {
   const bool known = header.kind == static_cast<uint8_t>(FrameKind::kCommand) && header.flags == 0 &&
                      header.type_id == 0 && header.type_version == 0;
   const bool follows = header.epoch == link.position.epoch && header.seq == link.position.seq + 1;
-  if (ABSL_PREDICT_FALSE(!known || !follows || Checksum(link, record) != header.crc32c)) return false;
+  if (ABSL_PREDICT_FALSE(!known || !follows || FrameChecksum(link, record) != header.crc32c)) return false;
   link = {.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
   frame = {.header = header, .payload = record.subspan(kFrameHeaderBytes)};
   return true;
@@ -48,7 +39,7 @@ absl::StatusOr<Frame> ParseFrame(Bytes record, ChainLink& link) {
     return absl::DataLossError(absl::StrCat("a record of ", record.size(), " bytes is too short for a frame's header"));
   }
   const auto header = LoadUnaligned<FrameHeader>(record.data());
-  const uint32_t crc = Planted(PlantedBug::kNoChecksum) ? header.crc32c : Checksum(link, record);
+  const uint32_t crc = Planted(PlantedBug::kNoChecksum) ? header.crc32c : FrameChecksum(link, record);
   if (ABSL_PREDICT_FALSE(crc != header.crc32c)) {
     return absl::DataLossError(absl::StrFormat("checksum is 0x%08x, the frame's bytes behind seq %d have 0x%08x",
                                                header.crc32c, link.position.seq, crc));

@@ -14,6 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "kekbit/bytes.h"
+#include "kekbit/check.h"
 #include "replication/position.h"
 
 namespace kekbit {
@@ -85,10 +86,28 @@ struct ChainLink {
   friend bool operator==(const ChainLink&, const ChainLink&) = default;
 };
 
+// FrameHeader::crc32c of the frame in a whole record that follows `link`. REQUIRES: `record` is longer than a header.
+uint32_t FrameChecksum(const ChainLink& link, Bytes record);
+
 // Completes a frame in `record`, whose payload stands behind the header's place already: writes the header, with its
-// checksum, for the frame that follows `link`. Returns the link for the frame after it. REQUIRES: `record` is longer
-// than a header; header.seq, header.unsynced and the like are set.
-ChainLink SealFrame(FrameHeader header, const ChainLink& link, MutableBytes record);
+// checksum, for the frame that follows `link`, and moves `link` on to it. REQUIRES: `record` is longer than a header;
+// header.seq, header.unsynced and the like are set.
+inline void SealFrame(const FrameHeader& header, ChainLink& link, MutableBytes record) {
+  KB_CHECK(record.size() >= kFrameHeaderBytes);
+  // In words, as the checksum loads them right after: a processor waits where it loads what it has just stored in
+  // other pieces.
+  uint8_t* const to = record.data();
+  StoreUnaligned(to, uint64_t{header.kind} << 32 | uint64_t{header.flags} << 40 | uint64_t{header.type_version} << 48);
+  StoreUnaligned(to + offsetof(FrameHeader, epoch), header.epoch);
+  StoreUnaligned(to + offsetof(FrameHeader, seq), header.seq);
+  StoreUnaligned(to + offsetof(FrameHeader, time_ns), header.time_ns);
+  StoreUnaligned(to + offsetof(FrameHeader, type_id), uint64_t{header.type_id} | uint64_t{header.unsynced} << 32);
+  link.crc32c = FrameChecksum(link, record);
+  StoreUnaligned(to, link.crc32c);
+  link.position.epoch = header.epoch;
+  link.position.seq = header.seq;
+  link.time_ns = header.time_ns;
+}
 
 // The frame in a whole record, if it is the one that follows `link`; moves `link` on to it. Otherwise `link` stays:
 // DataLoss if the checksum, seq or epoch does not fit, FailedPrecondition if the frame's kind or type is unknown to

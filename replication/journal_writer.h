@@ -160,7 +160,7 @@ class JournalWriter final {
     header.seq = last_.position.seq + 1;
     header.unsynced = UnsyncedBefore(header.seq, options_.commit == nullptr ? 0 : options_.commit->synced());
     header.time_ns = std::max(now_ns, last_.time_ns);
-    last_ = SealFrame(header, last_, room.first(kFrameHeaderBytes + length));
+    SealFrame(header, last_, room.first(kFrameHeaderBytes + length));
   }
 
   absl::Status AfterPublication() {

@@ -109,14 +109,11 @@ class Replica final {
     absl::Status aborted;
     {
       absl::MutexLock lock(&core_->mutex());
-      const absl::StatusOr<FrameHeader> header =
+      const absl::StatusOr<ApplyContext> context =
           core_->Append([&command](MutableBytes to) { return Codec::Encode(command, to); });
-      if (header.ok()) {
-        const ApplyContext context(*header);
-        return Executed{.position = context.position(), .result = state_.Apply(command, context)};
-      }
-      if (!absl::IsAborted(header.status())) return header.status();
-      aborted = header.status();
+      if (context.ok()) return Executed{.position = context->position(), .result = state_.Apply(command, *context)};
+      if (!absl::IsAborted(context.status())) return context.status();
+      aborted = context.status();
     }
     core_->ReportRole();
     return aborted;
@@ -130,20 +127,21 @@ class Replica final {
     absl::Status aborted;
     {
       absl::MutexLock lock(&core_->mutex());
-      absl::StatusOr<FrameHeader> header = core_->AppendBatch(
+      const absl::StatusOr<ApplyContext> first = core_->AppendBatch(
           commands.size(), [commands](size_t i, MutableBytes to) { return Codec::Encode(commands[i], to); });
-      if (header.ok()) {
+      if (first.ok()) {
         std::vector<Executed> executed;
         executed.reserve(commands.size());
+        Position position = first->position();
         for (const Command& command : commands) {
-          const ApplyContext context(*header);
-          executed.push_back({.position = context.position(), .result = state_.Apply(command, context)});
-          ++header->seq;
+          const ApplyContext context(position, first->time_ns());
+          executed.push_back({.position = position, .result = state_.Apply(command, context)});
+          ++position.seq;
         }
         return executed;
       }
-      if (!absl::IsAborted(header.status())) return header.status();
-      aborted = header.status();
+      if (!absl::IsAborted(first.status())) return first.status();
+      aborted = first.status();
     }
     core_->ReportRole();
     return aborted;

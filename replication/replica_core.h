@@ -33,6 +33,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "kekbit/wake_event.h"
+#include "replication/apply_context.h"
 #include "replication/epoch_store.h"
 #include "replication/free_space.h"
 #include "replication/group_commit.h"
@@ -86,28 +87,26 @@ class ReplicaCore final {
   // primary, Aborted if it has just found out that it no longer is: its outcome is unknown. ResourceExhausted also
   // while the disk is nearly full.
   template <typename Encode>
-  absl::StatusOr<FrameHeader> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  absl::StatusOr<ApplyContext> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
     if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
     absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), options_.clock->RealtimeNanos());
     if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
-    return Appended(*position);
+    return Appended();
   }
 
-  // The same for `count` commands as one publication; see JournalWriter::AppendBatch. The header is the first one's;
+  // The same for `count` commands as one publication; see JournalWriter::AppendBatch. The context is the first one's;
   // the others differ in seq alone.
   template <typename Encode>
-  absl::StatusOr<FrameHeader> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+  absl::StatusOr<ApplyContext> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
     if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
     absl::StatusOr<Position> first =
         writer_->AppendBatch(count, std::forward<Encode>(encode), options_.clock->RealtimeNanos());
     if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
-    FrameHeader header = Appended(writer_->last().position);
-    header.seq = first->seq;
-    return header;
+    return ApplyContext(*first, Appended().time_ns());
   }
 
   // Waits until the command at `position`, which this replica appended, has reached the stage.
@@ -164,15 +163,13 @@ class ReplicaCore final {
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
 
-  FrameHeader Appended(Position last) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    applied_ = last;
+  // The last frame of writer_ is published, and about to be applied. Its context.
+  ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const ChainLink& last = writer_->last();
+    applied_ = last.position;
     if (ABSL_PREDICT_FALSE(beat_waits_)) BeatNow();
-    FrameHeader header;
-    header.epoch = last.epoch;
-    header.seq = last.seq;
-    header.time_ns = writer_->last().time_ns;
-    stats_->SetPublished(last, header.time_ns);
-    return header;
+    stats_->SetPublished(last.position, last.time_ns);
+    return ApplyContext(last.position, last.time_ns);
   }
   absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 

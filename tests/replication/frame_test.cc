@@ -32,7 +32,7 @@ FrameHeader Start(Epoch epoch, Seq seq) {
   return header;
 }
 
-std::vector<uint8_t> Seal(const FrameHeader& header, absl::string_view payload, const ChainLink& link = kBefore) {
+std::vector<uint8_t> Seal(const FrameHeader& header, absl::string_view payload, ChainLink link = kBefore) {
   std::vector<uint8_t> record(kFrameHeaderBytes + payload.size());
   std::memcpy(record.data() + kFrameHeaderBytes, payload.data(), payload.size());
   SealFrame(header, link, absl::MakeSpan(record));
@@ -53,10 +53,27 @@ TEST(FrameTest, ParsesWhatWasSealed) {
   EXPECT_EQ(AsText(frame.payload), "payload");
   EXPECT_EQ(frame.payload.data(), record.data() + kFrameHeaderBytes);
   // The writer's link and the reader's are the same.
-  EXPECT_EQ(link, SealFrame(Command(), kBefore, absl::MakeSpan(record)));
+  ChainLink writers = kBefore;
+  SealFrame(Command(), writers, absl::MakeSpan(record));
+  EXPECT_EQ(link, writers);
   EXPECT_EQ(link.position, frame.position());
   EXPECT_EQ(link.crc32c, frame.header.crc32c);
   EXPECT_EQ(link.time_ns, 1000);
+}
+
+TEST(FrameTest, EachFieldOfTheHeaderIsInItsPlace) {
+  FrameHeader header;
+  header.kind = 0x11;
+  header.flags = 0x22;
+  header.type_version = 0x3344;
+  header.epoch = 0x0102'0304'0506'0708;
+  header.seq = 0x1112'1314'1516'1718;
+  header.time_ns = 0x2122'2324'2526'2728;
+  header.type_id = 0x5566'7788;
+  header.unsynced = 0x99AA'BBCC;
+  const std::vector<uint8_t> record = Seal(header, "payload");
+  header.crc32c = LoadUnaligned<uint32_t>(record.data());
+  EXPECT_EQ(std::memcmp(record.data(), &header, sizeof header), 0);
 }
 
 TEST(FrameTest, UnsyncedIsAsTheHeaderSays) {

@@ -32,7 +32,7 @@ class TailScanTest : public testing::Test {
       const std::string text(20 + seq % 5, 'x');
       const size_t length = kFrameHeaderBytes + text.size();
       std::memcpy(data_.data() + at + kLengthBytes + kFrameHeaderBytes, text.data(), text.size());
-      link = SealFrame(header, link, MutableBytes(data_.data() + at + kLengthBytes, length));
+      SealFrame(header, link, MutableBytes(data_.data() + at + kLengthBytes, length));
       StoreUnaligned(data_.data() + at, uint64_t{length});
       places_.push_back(at);
       at += RecordBytes(length);

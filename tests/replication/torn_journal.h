@@ -123,7 +123,7 @@ class TornJournal final {
     const uint64_t offset = writer_->write_offset();
     const MutableBytes room = ValueOrDie(writer_->Claim(kFrameHeaderBytes + payload.size()));
     if (!payload.empty()) std::memcpy(room.data() + kFrameHeaderBytes, payload.data(), payload.size());
-    last_ = SealFrame(header, last_, room);
+    SealFrame(header, last_, room);
     writer_->Publish(room.size());
     frames_.push_back({.segment = segment_,
                        .offset = offset,
