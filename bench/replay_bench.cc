@@ -1,5 +1,5 @@
 // Replay of a ledger's journal on one core: Replica::Open of a journal of transfers, against merely reading and
-// checking the same frames with JournalReader.
+// checking the same frames with JournalReader::NextBatch().
 //
 // The journal was written before, is in memory's page cache, and has the accounts that the argument says, each in
 // turn. `apply_ns` is the state's part: decoding and applying the same commands, without a journal. `per_second`:
