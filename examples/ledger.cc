@@ -221,7 +221,9 @@ int RunServe(ServeOptions options) {
   std::fprintf(stderr, "ledger: opened %s: %s\n", options.replica.directory.c_str(),
                (*replica)->recovery().ToString().c_str());
   const absl::Status status = Server(**replica, options.replica, input, hand_over).Run();
-  return status.ok() ? 0 : Fail(std::string(status.message()));
+  if (status.ok()) return 0;
+  // Why a replica stops is in its log.
+  return (*replica)->role() == Role::kStopped ? 1 : Fail(std::string(status.message()));
 }
 
 void AddOptions(CLI::App& serve, ServeOptions& options) {

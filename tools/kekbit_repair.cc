@@ -92,13 +92,14 @@ class Repairer final {
     KB_ASSIGN_OR_RETURN(const RepairPlan plan, Plan());
     KB_RETURN_IF_ERROR(CheckLoseFrom(plan));
     const bool nothing = plan.moves.empty() && !plan.cuts();
+    const bool applies = options_.apply && !nothing && !LacksWord(plan);
+    if (applies) KB_RETURN_IF_ERROR(CheckNobodyFollows());
     if (nothing) {
       SaySound(plan);
     } else {
       Show(plan);
     }
-    if (nothing || !options_.apply || LacksWord(plan)) return nothing;
-    KB_RETURN_IF_ERROR(CheckNobodyFollows());
+    if (!applies) return nothing;
     KB_RETURN_IF_ERROR(Apply(plan));
     Say("done", layout_.directory(),
         absl::StrCat("the journal ends with ", plan.end.last.position.ToString(), From(plan.base)));

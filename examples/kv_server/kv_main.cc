@@ -62,7 +62,9 @@ int Serve(ReplicaOptions replica_options, KvServerOptions server_options) {
                      status.message()));
   }
   const absl::Status status = (*server)->Run(**replica);
-  return status.ok() ? 0 : Fail(status);
+  if (status.ok()) return 0;
+  // Why a replica stops is in its log.
+  return (*replica)->role() == Role::kStopped ? 1 : Fail(status);
 }
 
 int Main(int argc, char** argv) {

@@ -55,3 +55,16 @@ printf 'open a 1\n' | "$ledger" serve --directory "$TMPDIR/ledger" >/dev/null 2>
 expect_match "what the ledger says" 'takeover: epoch 1 behind seq 0: [0-9.]{1,4} (s|ms|us) \(lease 0, drained [0-9.]{1,4} [mu]s, ' \
   "$(cat "$TMPDIR/said")"
 expect_match "what the ledger says" 'no snapshot, 0 frame\(s\) replayed in [0-9.]{1,4} (s|ms|us)'$'\n' "$(cat "$TMPDIR/said")"
+
+# Why a replica stops is said once.
+mkfifo "$TMPDIR/lines"
+"$ledger" serve --directory "$TMPDIR/moved" <"$TMPDIR/lines" >/dev/null 2>"$TMPDIR/said" &
+primary=$!
+exec 3>"$TMPDIR/lines"
+await "the primary" grep -q "primary on" "$TMPDIR/said"
+mv "$TMPDIR/moved" "$TMPDIR/elsewhere"
+await "the stop" grep -q "the replica stops" "$TMPDIR/said"
+echo "open a 1" >&3
+exec 3>&-
+wait $primary && fail "a replica that stopped exits with 0"
+expect_equal "how often it says why" 1 "$(grep -c "was moved, replaced or deleted" "$TMPDIR/said")"

@@ -3,6 +3,7 @@
 
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -274,16 +275,32 @@ class Snapshots(KekbitTest):
         self.repair("--apply", "--lose-from", str(seq + 1), expect=0)
         self.assertIn(f"snapshot {self.newest} of seq {seq}, 0 frame(s) replayed", self.expect_opens(lost=True))
 
-    def test_a_follower_that_lives_is_left_alone(self):
+    def test_whoever_lives_is_left_alone(self):
+        primary, standby = self.start(), self.start()
+        self.ask(primary, "digest")
+        while sum(line["kind"] == "replica" and line["state"] == "alive"
+                  for line in self.json_lines("stat", self.bank)) < 2:
+            pass
         self.flip_payload(self.newest)
-        process = self.open(subprocess.PIPE)
-        self.addCleanup(process.kill)
-        self.ask(process, "digest")
         self.expect_unusable("repair", self.bank, "--apply", says="a primary lives")
-        process.stdin.close()
-        process.wait()
-        for pipe in process.stdout, process.stderr:
-            pipe.close()
+        standby.send_signal(signal.SIGSTOP)
+        os.waitpid(standby.pid, os.WUNTRACED)
+        primary.kill()
+        primary.wait()
+        self.assertIn("would move: ", self.repair(expect=1))
+        out = self.expect_unusable("repair", self.bank, "--apply",
+                                   says=f"a replica in process {standby.pid} follows the journal; end it, then repair")
+        self.assertEqual(out, b"")
+        self.assertFalse(os.path.exists(os.path.join(self.bank, "aside")))
+        standby.kill()
+        standby.wait()
+        self.repair("--apply", expect=0)
+
+    def start(self):
+        process = self.open(subprocess.PIPE)
+        self.addCleanup(lambda: [process.kill(), process.wait(), process.stdin.close(), process.stdout.close(),
+                                 process.stderr.close()])
+        return process
 
 
 if __name__ == "__main__":
