@@ -75,8 +75,7 @@ class Repairer final {
 
   absl::StatusOr<bool> Run() {
     KB_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(layout_.directory()));
-    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
-    if (segments.empty() && !fs_.Info(layout_.epoch()).ok()) {
+    if (!HoldsJournal(fs_, layout_)) {
       return absl::FailedPreconditionError(absl::StrCat(options_.path, ": a directory without a journal"));
     }
     std::optional<Lease> lease;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <memory>
 #include <utility>
@@ -87,6 +88,13 @@ class SmallFiles {
 
 absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout) {
   return SmallFiles(fs, layout).Check();
+}
+
+bool HoldsJournal(FileSystem& fs, const JournalLayout& layout) {
+  const absl::StatusOr<std::vector<SegmentNumber>> segments = layout.ListSegments(fs);
+  if (segments.ok() && !segments->empty()) return true;
+  const std::string paths[] = {layout.epoch(), layout.synced(), layout.snapshots()};
+  return std::any_of(std::begin(paths), std::end(paths), [&fs](const std::string& path) { return fs.Info(path).ok(); });
 }
 
 absl::StatusOr<bool> LeaseHeld(FileSystem& fs, const JournalLayout& layout) {

@@ -24,6 +24,9 @@ struct BadFile {
 // is fine, as is one of a newer version.
 absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout);
 
+// Whether there is anything of a journal in the directory, be its segments gone.
+bool HoldsJournal(FileSystem& fs, const JournalLayout& layout);
+
 // Whether somebody holds the lease: a primary that lives, or is about to be one.
 absl::StatusOr<bool> LeaseHeld(FileSystem& fs, const JournalLayout& layout);
 

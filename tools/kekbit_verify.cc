@@ -331,7 +331,7 @@ absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output) {
   const JournalLayout layout(options.path);
   absl::StatusOr<std::vector<Part>> parts = PartsOf(*options.file_system, options.path);
   // A journal that has no segment: none yet, or all are gone.
-  if (absl::IsFailedPrecondition(parts.status()) && options.file_system->Info(layout.epoch()).ok()) {
+  if (absl::IsFailedPrecondition(parts.status()) && HoldsJournal(*options.file_system, layout)) {
     parts = std::vector<Part>();
   }
   KB_RETURN_IF_ERROR(parts.status());

@@ -268,6 +268,7 @@ class Snapshots(KekbitTest):
     def test_all_segments_are_gone(self):
         for number in {frame["segment"] for frame in self.frames}:
             os.remove(self.segment(number))
+        os.remove(os.path.join(self.bank, "epoch"))
         found = self.damages(self.bank)
         self.assertIn("is gone", found[-1][2])
         seq = self.seq_of(self.newest)
