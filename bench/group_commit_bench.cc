@@ -14,6 +14,7 @@
 #include <thread>
 #include <vector>
 
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "bench/channels.h"
 #include "bench/journals.h"
@@ -65,6 +66,7 @@ double ExecuteSynced(uint64_t callers, Figures* per_sync) {
   const BenchDirectory directory(Medium::kDisk);
   auto replica = Replica<Counter>::Open({.directory = directory.path(), .ack = Ack::kSynced}).value();
   KB_CHECK(replica->WaitForRole(Role::kPrimary, absl::Seconds(10)));
+  absl::SleepFor(kPreparing);
   const uint64_t each = SyncsFor(callers);
   const auto work = [&] {
     for (uint64_t i = 0; i < each; ++i) KB_CHECK(replica->Execute(Command{}).ok());

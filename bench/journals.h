@@ -11,6 +11,7 @@
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "bench/channels.h"
 #include "kekbit/bytes.h"
 #include "kekbit/check.h"
@@ -23,6 +24,10 @@
 #include "replication/sync_mark.h"
 
 namespace kekbit::bench {
+
+// In which a new primary's next segment is ready for certain. Until then 64 MB are being written beside the first
+// moment of its life, and of no other.
+inline constexpr absl::Duration kPreparing = absl::Seconds(2);
 
 // A directory that is not there yet, and goes with this.
 class BenchDirectory final {

@@ -1,16 +1,12 @@
 #include "kekbit/wake_event.h"
 
-#include <linux/futex.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <climits>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/asymmetric_fence.h"
 #include "kekbit/bytes.h"
+#include "kekbit/futex.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
@@ -47,10 +43,6 @@ absl::StatusOr<std::unique_ptr<MappedFile>> MapWord(File& file) {
   if (PeekWord(magic) == 0) PublishWord(magic, kMagic);
   KB_RETURN_IF_ERROR(CheckMagic(file, PeekWord(magic)));
   return mapping;
-}
-
-long Futex(uint32_t* word, int operation, uint32_t value, const timespec* timeout) {
-  return ::syscall(SYS_futex, word, operation, value, timeout, nullptr, 0);
 }
 
 }  // namespace
@@ -93,9 +85,7 @@ uint32_t WakeEvent::Prepare() {
 void WakeEvent::Wait(uint32_t ticket, absl::Duration timeout) {
   if (!can_fence_) timeout = std::min(timeout, kUnfencedSleep);
   if (timeout <= absl::ZeroDuration()) return;
-  const timespec relative = absl::ToTimespec(std::min(timeout, absl::Hours(1)));
-  // Any reason to return is good: the caller looks again.
-  Futex(word_, FUTEX_WAIT, ticket, &relative);
+  FutexWait(word_, ticket, std::min(timeout, absl::Hours(1)));
 }
 
 void WakeEvent::Wake() {
@@ -104,7 +94,7 @@ void WakeEvent::Wake() {
   const uint32_t old = PeekWord32(word_);
   if ((old & kSleepers) == 0) return;
   CompareExchangeWord32(word_, old, old + 1);
-  Futex(word_, FUTEX_WAKE, INT_MAX, nullptr);
+  FutexWakeAll(word_);
 }
 
 }  // namespace kekbit

@@ -1,12 +1,13 @@
 #include "replication/group_commit.h"
 
 #include <algorithm>
-#include <semaphore>
+#include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/channel_format.h"
+#include "kekbit/futex.h"
 #include "kekbit/status_macros.h"
 #include "replication/planted_bugs.h"
 
@@ -16,21 +17,13 @@ namespace {
 // Mappings are synced by whole pages.
 constexpr uint64_t kPageBytes = 4096;
 
+// Of the time of a sync: how long a leader waits for callers to come back. Each that comes saves a sync's time.
+constexpr int64_t kPatience = 4;
+
+// By which those who wait for one sync are woken, and not those who wait for the next.
+uint32_t BitOf(uint32_t group) { return uint32_t{1} << (group % 32); }
+
 }  // namespace
-
-// One a thread, and never destroyed before it: who wakes a waiter may touch it once more after it went on.
-struct GroupCommit::Waiter {
-  Seq seq = 0;
-  std::binary_semaphore woken{0};
-
-  bool AwaitUntil(absl::Time deadline) {
-    if (deadline == absl::InfiniteFuture()) {
-      woken.acquire();
-      return true;
-    }
-    return woken.try_acquire_until(absl::ToChronoTime(deadline));
-  }
-};
 
 GroupCommit::GroupCommit(Options options)
     : options_(std::move(options)), published_(options_.synced), synced_(options_.synced) {}
@@ -47,37 +40,63 @@ size_t GroupCommit::open_segments() const {
   return segments_.size();
 }
 
+uint64_t GroupCommit::waiting() const {
+  absl::MutexLock lock(&mutex_);
+  return sleepers_;
+}
+
 absl::Status GroupCommit::WaitFor(Seq seq, absl::Time deadline) {
   if (synced() >= seq) return absl::OkStatus();
-  static thread_local Waiter self;
-  absl::MutexLock lock(&mutex_);
   if (seq > published()) {
     return absl::InvalidArgumentError(
         absl::StrCat(options_.layout.directory(), ": seq ", seq, " is not published, the last one is ", published()));
   }
-  while (synced() < seq && error_.ok()) {
+  absl::Status late;
+  mutex_.Lock();
+  while (synced() < seq && error_.ok() && late.ok()) {
     if (!leading_) {
       Lead();
-      continue;
-    }
-    if (absl::Now() >= deadline) {
-      return absl::UnavailableError(
+    } else if (deadline != absl::InfiniteFuture() && absl::Now() >= deadline) {
+      late = absl::UnavailableError(
           absl::StrCat(options_.layout.directory(), ": seq ", seq, " is not synced in time, seq ", synced(), " is"));
+    } else {
+      const uint32_t syncs = syncs_;
+      const uint32_t bit = Join(seq);
+      mutex_.Unlock();
+      PrivateFutexWait(&syncs_, syncs, bit, deadline);
+      // Without the lock, for which all that were woken would have to queue.
+      if (synced() >= seq) return absl::OkStatus();
+      mutex_.Lock();
     }
-    self.seq = seq;
-    waiters_.push_back(&self);
-    mutex_.Unlock();
-    const bool woken = self.AwaitUntil(deadline);
-    mutex_.Lock();
-    if (!woken && std::erase(waiters_, &self) == 0) self.woken.acquire();  // it was being woken just then
   }
-  // Frames synced before the error are.
-  return synced() >= seq ? absl::OkStatus() : error_;
+  // Frames synced before an error are.
+  absl::Status status = synced() >= seq ? absl::OkStatus() : (late.ok() ? error_ : late);
+  mutex_.Unlock();
+  return status;
+}
+
+uint32_t GroupCommit::Join(Seq seq) {
+  if (seq <= target_) return BitOf(group_);
+  ++sleepers_;
+  return BitOf(group_ + 1);
+}
+
+void GroupCommit::Gather() {
+  const Seq enough = synced() + sleepers_ + std::exchange(released_, 0) + 1;
+  const int64_t patience = sync_nanos_ / kPatience;
+  mutex_.Unlock();
+  const int64_t until = options_.clock->MonotonicNanos() + patience;
+  while (published() < enough && options_.clock->MonotonicNanos() < until) std::this_thread::yield();
+  mutex_.Lock();
 }
 
 void GroupCommit::Lead() {
   leading_ = true;
+  if (released_ > 0) Gather();
+  ++group_;
+  const uint64_t sleepers = std::exchange(sleepers_, 0);
   const Seq target = AcquireWord(&published_);
+  target_ = target;
   const uint64_t end = PeekWord(&published_end_);  // at least that of `target`; segments can't change meanwhile
   std::vector<Segment> segments = segments_;
   mutex_.Unlock();
@@ -90,6 +109,8 @@ void GroupCommit::Lead() {
 
   mutex_.Lock();
   leading_ = false;
+  sync_nanos_ = nanos;
+  released_ = sleepers;
   const uint64_t frames = target - synced();
   if (status.ok()) {
     PublishWord(&synced_, target);
@@ -105,10 +126,14 @@ void GroupCommit::Lead() {
     error_ = absl::AbortedError(absl::StrCat(status.message(), ": a sync failed; whether what was written after seq ",
                                              synced(), " lasts is unknown"));
   }
-  const std::vector<Waiter*> woken = TakeWoken();
+  ++syncs_;
   const absl::Status error = error_;
+  const uint32_t done = BitOf(group_);
+  const uint32_t next = BitOf(group_ + 1);
   mutex_.Unlock();
-  for (Waiter* const waiter : woken) waiter->woken.release();
+  // Who shall lead the next one, first. If it is not asleep, it finds out by itself that nobody leads.
+  PrivateFutexWake(&syncs_, next, 1);
+  PrivateFutexWake(&syncs_, error.ok() ? done : ~uint32_t{0});
   if (!error.ok() && options_.on_error) options_.on_error(error);
   mutex_.Lock();
 }
@@ -139,21 +164,6 @@ absl::Status GroupCommit::SyncNames(const std::string& path) const {
   const absl::Status above = options_.file_system->SyncDirectory(DirectoryOf(options_.layout.directory()));
   // Who made the directory for a service that may not read around it has synced it, one hopes.
   return absl::IsPermissionDenied(above) ? absl::OkStatus() : above;
-}
-
-std::vector<GroupCommit::Waiter*> GroupCommit::TakeWoken() {
-  std::vector<Waiter*> woken;
-  std::vector<Waiter*> rest;
-  for (Waiter* const waiter : waiters_) {
-    const bool done = waiter->seq <= synced() || !error_.ok();
-    (done ? woken : rest).push_back(waiter);
-  }
-  if (!rest.empty()) {
-    woken.insert(woken.begin(), rest.front());
-    rest.erase(rest.begin());
-  }
-  waiters_ = std::move(rest);
-  return woken;
 }
 
 }  // namespace kekbit

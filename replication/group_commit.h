@@ -6,7 +6,9 @@
 //
 // There is no thread and no timer. Who waits while nobody syncs does it itself, for everything published by then; who
 // comes meanwhile gathers for the next sync, which one of them leads. So a single caller pays the sync and no hand-over
-// to another thread, and many callers share each sync.
+// to another thread, and many callers share each sync. Callers that a sync has released are on their way back with
+// their next frames: whoever leads the next sync waits for as many, for at most a quarter of the time of a sync, since
+// otherwise they split into two groups that take turns, and each waits for the other's sync.
 //
 // Segments are synced strictly in order, and the name of one before anything counts as synced that stands in it.
 //
@@ -18,6 +20,7 @@
 #ifndef KEKBIT_REPLICATION_GROUP_COMMIT_H_
 #define KEKBIT_REPLICATION_GROUP_COMMIT_H_
 
+#include <atomic>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -77,6 +80,8 @@ class GroupCommit final {
   Seq published() const { return AcquireWord(&published_); }
   Seq synced() const { return AcquireWord(&synced_); }
   Epoch epoch() const { return options_.epoch; }
+  // How many callers sleep until the next sync, the one after that which is under way, has come.
+  uint64_t waiting() const ABSL_LOCKS_EXCLUDED(mutex_);
   // Segments that hold frames which are not synced, the one in use included.
   size_t open_segments() const ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -87,17 +92,17 @@ class GroupCommit final {
     std::shared_ptr<MappedFile> mapping;
     uint64_t synced_end = 0;  // bytes of the file that are synced; 0: its name is not either
   };
-  struct Waiter;
 
+  // Says that the caller is about to sleep until `seq` is synced; returns by which bit it is woken.
+  uint32_t Join(Seq seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Gives those whom the last sync has just released a moment to come back with their next frames.
+  void Gather() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Syncs once, with the mutex released meanwhile, and wakes who waited for it.
   void Lead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Syncs all of `segments` up to the end of their mapping, the last one to `end`. Sets how far each is synced, and at
   // an error which one failed.
   absl::Status SyncSegments(std::vector<Segment>& segments, uint64_t end, SegmentNumber* failed) const;
   absl::Status SyncNames(const std::string& path) const;
-  // Takes from waiters_ those that have nothing to wait for, with the one that shall lead next in front.
-  std::vector<Waiter*> TakeWoken() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-
   const Options options_;
 
   // The writer's cache line.
@@ -105,11 +110,16 @@ class GroupCommit final {
   uint64_t published_end_ = 0;
 
   alignas(64) uint64_t synced_;
+  std::atomic<uint32_t> syncs_ = 0;  // that are done; what waiting callers sleep on
   mutable absl::Mutex mutex_;
-  bool leading_ ABSL_GUARDED_BY(mutex_) = false;  // somebody syncs
+  bool leading_ ABSL_GUARDED_BY(mutex_) = false;    // somebody syncs, or gathers for that
+  uint32_t group_ ABSL_GUARDED_BY(mutex_) = 0;      // number of the sync begun last
+  Seq target_ ABSL_GUARDED_BY(mutex_) = 0;          // up to where that goes
+  int64_t sync_nanos_ ABSL_GUARDED_BY(mutex_) = 0;  // how long the last one took
+  uint64_t sleepers_ ABSL_GUARDED_BY(mutex_) = 0;   // for the next sync
+  uint64_t released_ ABSL_GUARDED_BY(mutex_) = 0;   // by the last sync
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   std::vector<Segment> segments_ ABSL_GUARDED_BY(mutex_);  // not synced to their end; ascending
-  std::vector<Waiter*> waiters_ ABSL_GUARDED_BY(mutex_);
 };
 
 }  // namespace kekbit

@@ -3,25 +3,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-#include <climits>
 #include <utility>
 
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "kekbit/futex.h"
 #include "kekbit/shared_word.h"
 #include "kekbit/start_thread.h"
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
-namespace {
-
-void WakeAll(uint8_t* word) { ::syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
-
-// As long as the word is `value`.
-void WaitWhile(uint8_t* word, uint32_t value) { ::syscall(SYS_futex, word, FUTEX_WAIT, value, nullptr, nullptr, 0); }
-
-}  // namespace
-
 RobustWordHolder::RobustWordHolder(RobustWord word)
     // The kernel wakes only where somebody is said to wait.
     : word_(std::move(word)), mine_(static_cast<uint32_t>(::gettid()) | FUTEX_WAITERS) {
@@ -30,11 +21,16 @@ RobustWordHolder::RobustWordHolder(RobustWord word)
   head_.futex_offset =
       static_cast<long>(reinterpret_cast<intptr_t>(word_.data()) - reinterpret_cast<intptr_t>(&entry_));
   entry_.next = &head_.list;
+  size_t size = 0;
+  ::syscall(SYS_get_robust_list, 0, &before_, &size);
   // An error means that the kernel can't: then nobody is told, and has to wait for the process to be gone.
   ::syscall(SYS_set_robust_list, &head_, sizeof head_);
 }
 
-RobustWordHolder::~RobustWordHolder() { LetGo(); }
+RobustWordHolder::~RobustWordHolder() {
+  LetGo();
+  ::syscall(SYS_set_robust_list, before_, sizeof *before_);
+}
 
 void RobustWordHolder::Hold() {
   if (std::exchange(holds_, true)) return;
@@ -42,13 +38,13 @@ void RobustWordHolder::Hold() {
   LightFence();  // the kernel may read the list after any instruction
   uint32_t before = PeekWord32(word_.data());
   while (!CompareExchangeWord32(word_.data(), before, mine_)) before = PeekWord32(word_.data());
-  WakeAll(word_.data());
+  FutexWakeAll(word_.data());
 }
 
 void RobustWordHolder::LetGo() {
   if (!std::exchange(holds_, false)) return;
   // Unless somebody else holds it by now.
-  if (CompareExchangeWord32(word_.data(), mine_, 0)) WakeAll(word_.data());
+  if (CompareExchangeWord32(word_.data(), mine_, 0)) FutexWakeAll(word_.data());
   LightFence();
   head_.list.next = &head_.list;
 }
@@ -64,7 +60,7 @@ RobustWordWatch::~RobustWordWatch() {
   stopping_ = true;
   // Again and again: it may be on its way into the wait.
   while (!ended_) {
-    WakeAll(word_.data());
+    FutexWakeAll(word_.data());
     absl::SleepFor(absl::Microseconds(20));
   }
   thread_.join();
@@ -77,9 +73,9 @@ void RobustWordWatch::Run() {
     if (value != std::exchange(before, value) && (value & FUTEX_OWNER_DIED) != 0) {
       told_ = true;
       event_.Signal();
-      WakeAll(word_.data());  // the kernel has woken one
+      FutexWakeAll(word_.data());  // the kernel has woken one
     }
-    if (!stopping_) WaitWhile(word_.data(), value);
+    if (!stopping_) FutexWait(word_.data(), value, absl::InfiniteDuration());
   }
   ended_ = true;
 }

@@ -35,8 +35,8 @@ struct RobustWord {
   uint8_t* data() const { return mapping->data() + offset; }
 };
 
-// Thread safety: made, used and destroyed by one thread, the one whose death is to be told. That thread must not hold
-// robust mutexes of the C library: there is one list a thread.
+// Thread safety: made, used and destroyed by one thread, the one whose death is to be told. Meanwhile that thread must
+// not hold robust mutexes of the C library: there is one list a thread.
 class RobustWordHolder final {
  public:
   explicit RobustWordHolder(RobustWord word);
@@ -54,6 +54,7 @@ class RobustWordHolder final {
   bool holds_ = false;
   robust_list entry_ = {};
   robust_list_head head_ = {};
+  robust_list_head* before_ = nullptr;  // the C library's
 };
 
 // Signals an event when the holder of a word dies. It has a thread, which sleeps until then.

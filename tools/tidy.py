@@ -38,7 +38,7 @@ SEES_CODECS = r"replication/(replica|replica_\w+|state_archive|state_machine)\.(
 # The layers inside a directory, lowest first: a file (.h and .cc alike) includes from lower rows only.
 ROWS = {
     "kekbit": [
-        "asymmetric_fence backoff bytes callers_directory check clock duration_text shared_word start_thread status_macros version",
+        "asymmetric_fence backoff bytes callers_directory check clock duration_text futex shared_word start_thread status_macros version",
         "byte_stream channel_format crc32c file_system fork_guard tick_unit",
         "extension file_lock header mapped_file page_toucher posix_file_system wake_event",
         "channel_file channel_seal",

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "replication/journal_layout.h"
 #include "replication/sync_mark.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -37,6 +38,7 @@ class GatedMapping final : public MappedFile {
     ++begun_;
     mutex_.Await(absl::Condition(&open_));
     ranges_.emplace_back(offset, size);
+    if (clock_ != nullptr) clock_->Advance(nanos_);
     return error_;
   }
   absl::Status Touch(uint64_t, uint64_t) override { return absl::OkStatus(); }
@@ -48,6 +50,12 @@ class GatedMapping final : public MappedFile {
   void SetError(const absl::Status& error) {
     absl::MutexLock lock(&mutex_);
     error_ = error;
+  }
+  // From now on each sync takes so long.
+  void SetDuration(FakeClock* clock, int64_t nanos) {
+    absl::MutexLock lock(&mutex_);
+    clock_ = clock;
+    nanos_ = nanos;
   }
   // Waits until that many syncs were begun.
   void AwaitBegun(int count) {
@@ -65,6 +73,8 @@ class GatedMapping final : public MappedFile {
   absl::Mutex mutex_;
   bool open_ ABSL_GUARDED_BY(mutex_) = true;
   int begun_ ABSL_GUARDED_BY(mutex_) = 0;
+  FakeClock* clock_ ABSL_GUARDED_BY(mutex_) = nullptr;
+  int64_t nanos_ ABSL_GUARDED_BY(mutex_) = 0;
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   std::vector<std::pair<uint64_t, uint64_t>> ranges_ ABSL_GUARDED_BY(mutex_);
 };
@@ -79,6 +89,7 @@ class GroupCommitTest : public testing::Test {
     options.layout = layout_;
     options.mark = mark_.get();
     options.epoch = 3;
+    options.clock = &clock_;
     options.synced = 10;
     options.on_error = [this](const absl::Status& error) { errors_.push_back(error); };
     options.on_sync = [this](Seq synced, uint64_t frames, int64_t) {
@@ -91,6 +102,24 @@ class GroupCommitTest : public testing::Test {
 
   static absl::Time Never() { return absl::InfiniteFuture(); }
 
+  // Has frame 11 synced by one thread, and frame 12 by another that slept meanwhile; each sync takes 4 us. Then both
+  // are on their way back, for all that the next leader knows.
+  void SyncForTwo() {
+    mapping_->SetDuration(&clock_, 4'000);
+    mapping_->SetOpen(false);
+    commit_->Published(11, 1'000);
+    std::thread leader([this] { EXPECT_THAT(commit_->WaitFor(11, Never()), IsOk()); });
+    mapping_->AwaitBegun(1);
+    commit_->Published(12, 2'000);
+    std::thread sleeper([this] { EXPECT_THAT(commit_->WaitFor(12, Never()), IsOk()); });
+    while (commit_->waiting() == 0) std::this_thread::yield();
+    mapping_->SetOpen(true);
+    leader.join();
+    sleeper.join();
+    ASSERT_THAT(groups_, ElementsAre(1, 1));
+  }
+
+  FakeClock clock_;
   TempDir dir_;
   FaultyFileSystem fs_;
   const JournalLayout layout_{dir_.path()};
@@ -141,6 +170,28 @@ TEST_F(GroupCommitTest, WhoComesDuringASyncSharesTheNext) {
   EXPECT_EQ(commit_->synced(), 19u);
   // The first alone, then all the others, whoever led them.
   EXPECT_EQ(mapping_->ranges().size(), 2u);
+}
+
+TEST_F(GroupCommitTest, ALeaderWaitsForThoseJustReleased) {
+  ASSERT_NO_FATAL_FAILURE(SyncForTwo());
+  commit_->Published(13, 3'000);
+  std::thread leader([this] { EXPECT_THAT(commit_->WaitFor(13, Never()), IsOk()); });
+  absl::SleepFor(absl::Milliseconds(20));  // in which one that did not wait would have synced
+  EXPECT_EQ(commit_->synced(), 12u);
+  commit_->Published(14, 4'000);
+  leader.join();
+  EXPECT_THAT(groups_, ElementsAre(1, 1, 2));
+}
+
+TEST_F(GroupCommitTest, ALeaderWaitsAQuarterOfASync) {
+  ASSERT_NO_FATAL_FAILURE(SyncForTwo());
+  commit_->Published(13, 3'000);
+  std::thread leader([this] { EXPECT_THAT(commit_->WaitFor(13, Never()), IsOk()); });
+  absl::SleepFor(absl::Milliseconds(20));
+  EXPECT_EQ(commit_->synced(), 12u);
+  clock_.Advance(1'000);
+  leader.join();
+  EXPECT_THAT(groups_, ElementsAre(1, 1, 1));
 }
 
 TEST_F(GroupCommitTest, SegmentsAreSyncedInOrderWithTheirNames) {
@@ -222,13 +273,16 @@ TEST_F(GroupCommitTest, ManyCallersAllComeThrough) {
   absl::Mutex publishing;
   std::vector<std::thread> callers;
   for (int i = 0; i < 8; ++i) {
-    callers.emplace_back([&] {
+    callers.emplace_back([&, i] {
       for (int round = 0; round < 200; ++round) {
         Seq seq;
         {
           absl::MutexLock lock(&publishing);
           seq = ++next;
           commit_->Published(seq, seq);
+        }
+        // Some give up, and come again.
+        while (i % 2 == 0 && !commit_->WaitFor(seq, absl::Now() + absl::Microseconds(20)).ok()) {
         }
         ASSERT_THAT(commit_->WaitFor(seq, Never()), IsOk());
         ASSERT_GE(commit_->synced(), seq);

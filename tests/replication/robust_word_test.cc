@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include <memory>
-#include <new>
 #include <string>
 #include <thread>
 
@@ -85,11 +84,14 @@ TEST_F(RobustWordTest, TellsWhoComesAfterTheDeath) {
 TEST_F(RobustWordTest, TellsOfAThreadThatEndsWithoutLettingGo) {
   StopEvent event = StopEvent::Create().value();
   const auto watch = Watch(event);
-  alignas(RobustWordHolder) unsigned char memory[sizeof(RobustWordHolder)];
-  std::thread([&] { (new (memory) RobustWordHolder(Word()))->Hold(); }).join();
+  // Only the thread itself could destroy it.
+  static RobustWordHolder* holder = nullptr;
+  std::thread([this] {
+    holder = new RobustWordHolder(Word());
+    holder->Hold();
+  }).join();
   EXPECT_TRUE(event.Wait(kLong));
   EXPECT_TRUE(watch->TakeNotice());
-  std::destroy_at(reinterpret_cast<RobustWordHolder*>(memory));
 }
 
 TEST_F(RobustWordTest, IsSilentAboutAHolderThatLetsGo) {
