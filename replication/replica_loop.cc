@@ -258,15 +258,15 @@ void ReplicaCore::Tick() {
 void ReplicaCore::RunLeaseWatch() {
   // Tells of this process's death: this thread ends with it.
   RobustWordHolder life(epochs_.robust_word());
-  // An error: the death of others is seen later, when they are gone.
-  auto notice = RobustWordWatch::Start(epochs_.robust_word(), events_.lease_watch);
-  RobustWordWatch* const told = notice.ok() ? notice->get() : nullptr;
+  std::unique_ptr<RobustWordWatch> told;
   while (!stopping_) {
     // Commands may follow each other so closely that this thread does not get the lock: then they beat for it.
     beat_waits_ = lease_held_.load();
     const Role now = role();
     if (now == Role::kStopped) return;
     if (now == Role::kPrimary || lease_held_) {
+      // The kernel wakes one of those who wait for a thread's death: not one that dies with it.
+      told.reset();
       life.Hold();
       Beat();
       events_.lease_watch.Wait(kTickEvery);
@@ -275,9 +275,14 @@ void ReplicaCore::RunLeaseWatch() {
     life.LetGo();
     if (AcquireLease()) {
       wake_.Notify();
-    } else {
-      WatchHolder(told);
+      continue;
     }
+    if (told == nullptr) {
+      // An error: the death of others is seen later, when they are gone.
+      auto watch = RobustWordWatch::Start(epochs_.robust_word(), events_.lease_watch);
+      if (watch.ok()) told = *std::move(watch);
+    }
+    WatchHolder(told.get());
   }
 }
 
