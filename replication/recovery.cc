@@ -1,6 +1,7 @@
 #include "replication/recovery.h"
 
 #include <algorithm>
+#include <limits>
 #include <memory>
 #include <utility>
 
@@ -20,6 +21,9 @@ namespace kekbit {
 namespace {
 
 constexpr uint64_t kRewriteBytes = 1u << 20;
+
+// More than a file has.
+constexpr uint64_t kWhole = std::numeric_limits<uint64_t>::max();
 
 absl::Status NotYet(const absl::Status& status) {
   return absl::UnavailableError(absl::StrCat("can't take over yet: ", status.message()));
@@ -70,7 +74,9 @@ class TailRecovery {
     const SegmentNumber poisoned = mark_.poisoned();
     if (poisoned != 0 && !Planted(PlantedBug::kPoisonForgotten)) KB_RETURN_IF_ERROR(Rewrite(poisoned));
     if (options_.sync || cut || poisoned != 0) {
-      KB_RETURN_IF_ERROR(SyncJournal(fs_, layout_, mark_, tail_.segment, reader_.last().position.seq));
+      const bool ends = tail_.segment_open && poisoned == 0;
+      const uint64_t bytes = ends ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
+      KB_RETURN_IF_ERROR(SyncJournal(fs_, layout_, mark_, tail_.segment, bytes, reader_.last().position.seq));
       outcome_.synced = true;
     }
     if (tail_.continues || tail_.verdict == TailVerdict::kTorn) KB_RETURN_IF_ERROR(reader_.LookAgain());
@@ -134,12 +140,13 @@ class TailRecovery {
   RecoveryOutcome outcome_;
 };
 
-absl::Status SyncSegment(FileSystem& fs, const std::string& path) {
+absl::Status SyncSegment(FileSystem& fs, const std::string& path, uint64_t bytes) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
-  if (info.size == 0) return absl::OkStatus();
-  KB_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> mapping, file->Map(Access::kReadWrite, info.size));
-  return mapping->Sync(0, info.size);
+  bytes = std::min(bytes, info.size);
+  if (bytes == 0) return absl::OkStatus();
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> mapping, file->Map(Access::kReadWrite, bytes));
+  return mapping->Sync(0, bytes);
 }
 
 // What the segment follows; nothing known: 0, as if it held everything.
@@ -179,7 +186,8 @@ absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const 
   return absl::OkStatus();
 }
 
-absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last, Seq seq) {
+absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,
+                         uint64_t last_bytes, Seq seq) {
   if (Planted(PlantedBug::kSealNotSynced)) {
     mark.Advance(seq);
     return absl::OkStatus();
@@ -203,7 +211,7 @@ absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& 
         KB_RETURN_IF_ERROR(fs.SyncDirectory(layout.directory()));
       }
     }
-    if (absl::Status synced = SyncSegment(fs, path); !synced.ok()) {
+    if (absl::Status synced = SyncSegment(fs, path, segments[i] == last ? last_bytes : kWhole); !synced.ok()) {
       mark.Poison(segments[i]);
       return synced;
     }

@@ -77,8 +77,11 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
 absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark);
 
 // Brings to the disk, in order, all segments up to `last` that may hold something that is not there, and their names.
-// Then everything up to `seq`, which ends there, is synced, and the mark says so. After an error the mark is poisoned.
-absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last, Seq seq);
+// Then everything up to `seq`, which ends there, is synced, and the mark says so. Of the last segment's file only the
+// first `last_bytes` count; the pages touched ahead behind them would take longer than all else. After an error the
+// mark is poisoned.
+absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,
+                         uint64_t last_bytes, Seq seq);
 
 // What opening a journal took; for logs.
 struct RecoveryReport {
