@@ -43,8 +43,10 @@ done
 
 # A stage has a name.
 for program in "$ledger serve" "$kv_server"; do
+  # shellcheck disable=SC2086 # they are words
   expect_exit 2 $program -d "$TMPDIR/new" --ack 1
   expect_match "the answer of '$program'" 'not in \{published,synced\}' "$output"
+  # shellcheck disable=SC2086
   expect_exit 0 $program --help
   expect_match "the help of '$program'" 'STAGE:\{published,synced\}=published' "$output"
   [[ $output != *ENUM* ]] || fail "the help of '$program' speaks of an ENUM"

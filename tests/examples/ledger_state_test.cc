@@ -2,8 +2,8 @@
 
 #include "examples/ledger_state.h"
 
-#include <cereal/types/map.hpp>
 #include <algorithm>
+#include <cereal/types/map.hpp>
 #include <cstdint>
 #include <map>
 #include <string>
