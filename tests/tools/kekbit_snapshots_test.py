@@ -277,8 +277,9 @@ class Snapshots(KekbitTest):
         self.assertIn(f"snapshot {self.newest} of seq {seq}, 0 frame(s) replayed", self.expect_opens(lost=True))
 
     def test_whoever_lives_is_left_alone(self):
-        primary, standby = self.start(), self.start()
-        self.ask(primary, "digest")
+        primary = self.start()
+        self.ask(primary, "digest")  # it leads, then
+        standby = self.start()
         while sum(line["kind"] == "replica" and line["state"] == "alive"
                   for line in self.json_lines("stat", self.bank)) < 2:
             pass
