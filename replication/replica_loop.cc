@@ -180,6 +180,8 @@ void ReplicaCore::Sleep() {
   if (Follow() || stopping_ || (lease_held_ && next_try_ns_ == 0)) return;
   const bool watched = !reader_.at_segment_end() && !lease_held_;
   sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
+  // A takeover is due then.
+  if (lease_held_) sleep_ = absl::Nanoseconds(std::max<int64_t>(next_try_ns_ - options_.clock->MonotonicNanos(), 0));
   wake_.Wait(ticket, sleep_);
 }
 

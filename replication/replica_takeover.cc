@@ -12,9 +12,11 @@
 namespace kekbit {
 namespace {
 
-// How often a follower asks for the lease without being told, and tries again after a takeover failed.
+// How often a follower asks for the lease without being told, and looks whether a writer that keeps a takeover waiting
+// is gone: it may have been killed in a takeover of its own, and its memory is being freed.
 constexpr int64_t kLookEveryNs = 1'000'000;
-constexpr absl::Duration kRetryEvery = absl::Milliseconds(100);
+// How often it tries again after a takeover failed for another reason.
+constexpr int64_t kRetryEveryNs = 100'000'000;
 
 // The time since the last call, or since it was made.
 class Lap final {
@@ -78,7 +80,7 @@ void ReplicaCore::TryTakeOver() {
   }
   const absl::Status status = BecomePrimary();
   if (!status.ok()) {
-    next_try_ns_ = now + absl::ToInt64Nanoseconds(kRetryEvery);
+    next_try_ns_ = now + (absl::IsUnavailable(status) ? kLookEveryNs : kRetryEveryNs);
     absl::MutexLock lock(&mutex_);
     // NotFound: somebody cut the journal's beginning meanwhile.
     if (MayPass(status) || absl::IsNotFound(status)) {
