@@ -219,7 +219,12 @@ class PosixFile final : public File {
   absl::Status LinkTo(const std::string& path) override {
     const std::string self = absl::StrCat("/proc/self/fd/", fd_);
     if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
-      return ErrorOf(errno, "linkat", path);
+      const int error = errno;
+      if (error == ENOENT && ::access(self.c_str(), F_OK) != 0) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("linkat: ", path, ": there is no ", self, ": is /proc mounted?"));
+      }
+      return ErrorOf(error, "linkat", path);
     }
     return absl::OkStatus();
   }

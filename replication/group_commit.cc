@@ -17,8 +17,11 @@ namespace {
 // Mappings are synced by whole pages.
 constexpr uint64_t kPageBytes = 4096;
 
-// Of the time of a sync: how long a leader waits for callers to come back. Each that comes saves a sync's time.
+// How long a leader waits for callers to come back: a part of the time of a sync, since each that comes saves that
+// time, and never longer than a slow disk's would be. (The last sync may have waited for an error of the disk, or in a
+// process that was stopped.)
 constexpr int64_t kPatience = 4;
+constexpr int64_t kPatienceMaxNanos = 2'000'000;
 
 // By which those who wait for one sync are woken, and not those who wait for the next.
 uint32_t BitOf(uint32_t group) { return uint32_t{1} << (group % 32); }
@@ -83,7 +86,7 @@ uint32_t GroupCommit::Join(Seq seq) {
 
 void GroupCommit::Gather() {
   const Seq enough = synced() + sleepers_ + std::exchange(released_, 0) + 1;
-  const int64_t patience = sync_nanos_ / kPatience;
+  const int64_t patience = std::min(sync_nanos_ / kPatience, kPatienceMaxNanos);
   mutex_.Unlock();
   const int64_t until = options_.clock->MonotonicNanos() + patience;
   while (published() < enough && options_.clock->MonotonicNanos() < until) std::this_thread::yield();

@@ -7,8 +7,8 @@
 // There is no thread and no timer. Who waits while nobody syncs does it itself, for everything published by then; who
 // comes meanwhile gathers for the next sync, which one of them leads. So a single caller pays the sync and no hand-over
 // to another thread, and many callers share each sync. Callers that a sync has released are on their way back with
-// their next frames: whoever leads the next sync waits for as many, for at most a quarter of the time of a sync, since
-// otherwise they split into two groups that take turns, and each waits for the other's sync.
+// their next frames: whoever leads the next sync waits for as many, for at most a quarter of the time of a sync and 2
+// ms, since otherwise they split into two groups that take turns, and each waits for the other's sync.
 //
 // Segments are synced strictly in order, and the name of one before anything counts as synced that stands in it.
 //

@@ -43,6 +43,8 @@ absl::Status WriteWord(File& file, uint64_t offset, uint64_t word) {
   return file.WriteAt(offset, Bytes(reinterpret_cast<const uint8_t*>(&word), sizeof word));
 }
 
+std::string NextOf(const std::string& path) { return absl::StrCat(path, ".next"); }
+
 // Says that this process holds the lease, and that it has not begun to reign.
 absl::Status WriteHolder(FileSystem& fs, File& file) {
   const ProcessId self = ProcessId::Self(fs);
@@ -56,14 +58,15 @@ absl::Status WriteHolder(FileSystem& fs, File& file) {
 
 // Null if somebody else is just taking the lease.
 absl::StatusOr<std::unique_ptr<File>> Lease::TakeTurn(FileSystem& fs, const std::string& path) {
-  const std::string next = absl::StrCat(path, ".next");
+  const std::string next = NextOf(path);
   KB_ASSIGN_OR_RETURN(std::unique_ptr<File> turn, fs.OpenOrCreate(next));
   KB_RETURN_IF_ERROR(turn->CheckSupported());
   const absl::StatusOr<bool> locked = LockNamedFile(fs, *turn, next);
   // Whoever had the turn just now has renamed or deleted the file.
   if (absl::IsNotFound(locked.status()) || absl::IsUnavailable(locked.status())) return nullptr;
   KB_RETURN_IF_ERROR(locked.status());
-  if (!*locked) turn.reset();
+  if (!*locked) return nullptr;
+  WriteHolder(fs, *turn).IgnoreError();  // for Taker()
   return turn;
 }
 
@@ -96,6 +99,14 @@ absl::StatusOr<std::optional<Lease>> Lease::Succeed(FileSystem& fs, const std::s
   Lease lease(path, std::move(turn));
   lease.succeeded_ = reign;
   return lease;
+}
+
+std::optional<ProcessId> Lease::Taker(FileSystem& fs, const std::string& path) {
+  const auto turn = fs.Open(NextOf(path), Access::kReadWrite);
+  if (!turn.ok()) return std::nullopt;
+  const absl::StatusOr<bool> taken = (*turn)->LockedByOther();
+  if (!taken.ok() || !*taken) return std::nullopt;
+  return Holder(fs, NextOf(path));
 }
 
 void Lease::SetReign(Epoch epoch) { WriteWord(*file_, kReignOffset, epoch).IgnoreError(); }

@@ -6,7 +6,8 @@
 // The file also says who holds it, so that others can watch that process die instead of asking for the lock again and
 // again. The kernel releases the lock of a killed process only once it has freed all of its memory. Who knows for
 // certain that the holder never runs again need not wait for that: Succeed() puts a new file, locked, in the place of
-// the old one. DIR/lease.next is that file, and its lock the turn of whoever is just taking the lease in either way.
+// the old one. DIR/lease.next is that file, and its lock the turn of whoever is just taking the lease in either way; it
+// says who that is, since a process may be stopped in the middle.
 //
 // File: the holder (see lease.cc); at 64 its sign of life, at 72 the epoch of its reign.
 //
@@ -36,6 +37,9 @@ class Lease final {
   // The lease of `dead`, if it is that one's: of a holder that will certainly never run again (see
   // ProcessWatch::IsExiting), while its lock is still there. Nothing if it is somebody else's by now.
   static absl::StatusOr<std::optional<Lease>> Succeed(FileSystem& fs, const std::string& path, const ProcessId& dead);
+
+  // Who is just taking the lease, and so keeps everybody else from doing so; nothing if nobody is.
+  static std::optional<ProcessId> Taker(FileSystem& fs, const std::string& path);
 
   // Who says that it holds, or last held, the lease; nothing if that can't be read.
   static std::optional<ProcessId> Holder(FileSystem& fs, const std::string& path);

@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kekbit/duration_text.h"
 #include "kekbit/header.h"
 #include "kekbit/start_thread.h"
 #include "kekbit/status_macros.h"
@@ -21,6 +22,9 @@ constexpr int kLooksAtRecovery = 2'000;
 // How long an error that lasts is left out before it is noted again.
 constexpr absl::Duration kNoteAgainAfter = absl::Minutes(1);
 
+// A primary shows a sign of life each 50 ms, if it gets a processor.
+constexpr absl::Duration kKillAfterMin = absl::Milliseconds(200);
+
 uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
 }  // namespace
@@ -32,6 +36,14 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   if (hooks.save == nullptr && (snapshots.frames | snapshots.bytes) != 0) {
     return absl::InvalidArgumentError(
         "ReplicaOptions::snapshots: there can be none of this state: see state_archive.h");
+  }
+  if (options.kill_hung_primary_after < kKillAfterMin) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ReplicaOptions::kill_hung_primary_after is ", DurationText(options.kill_hung_primary_after),
+                     ", less than ", DurationText(kKillAfterMin), ": it would kill a primary that is well"));
+  }
+  if (options.step_down_for < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("ReplicaOptions::step_down_for is less than nothing");
   }
   // As a segment will have it, or the error.
   KB_ASSIGN_OR_RETURN(const Header segment, Header::Make({.capacity = options.segment_bytes}));

@@ -132,6 +132,9 @@ class ReplicaCore final {
   RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
+  // How often a primary shows that it is alive, and does what else it does now and then.
+  static constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
+
   // By which a thread's wait is ended; on descriptors.
   struct Events {
     StopEvent loop;
@@ -244,6 +247,8 @@ class ReplicaCore final {
   // Watches the holder of the lease until it is dead, and then takes the lease, or until there is something else to do.
   // `told`, if there is one, knows when the holder begins to exit.
   void WatchHolder(RobustWordWatch* told);
+  // The same for who is just taking the lease.
+  void WatchTaker();
   // Returns whether it is dead. Kills it, if the options say so and it hangs.
   bool AwaitDeath(const ProcessWatch& watch, const ProcessId& holder);
   // Returns whether the holder, which began to exit, will never run again: once that is known.

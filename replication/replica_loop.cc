@@ -10,7 +10,6 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "kekbit/backoff.h"
-#include "kekbit/duration_text.h"
 #include "kekbit/status_macros.h"
 #include "replication/replica_core.h"
 
@@ -22,21 +21,12 @@ constexpr int kSpinPauses = 4;
 // Of these looks, after how many it also looks at the clock.
 constexpr uint32_t kSpinsPerTick = 1024;
 
-// How often a follower asks for the lease whose holder it can't watch.
-constexpr absl::Duration kAskEvery = absl::Milliseconds(5);
-
 // A sleeping loop is woken for frames and by the lease's watch. Where neither may come (there is no open segment, so
 // the primary may have gone without dying) it looks by itself, less and less often.
 constexpr absl::Duration kSleepMin = absl::Milliseconds(1);
 constexpr absl::Duration kSleepMax = absl::Milliseconds(100);
 constexpr absl::Duration kSleepWatched = absl::Seconds(1);
 
-// How often a primary shows that it is alive, and how many of these signs a watcher wants to miss before it kills.
-constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
-constexpr int kMissedBeats = 4;
-// How often, and how often quickly, a watcher looks whether a holder that began to exit has done so.
-constexpr int kQuickLooksAtExit = 100;
-constexpr int kLooksAtExit = 1'000;
 // How often a replica looks whether its journal is still in its place.
 constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
@@ -255,104 +245,6 @@ void ReplicaCore::Tick() {
   }
   // Those that are closed: nobody may wait for them, and they shall not gather. An error stops this replica.
   if (commit->open_segments() > 1) commit->Sync().IgnoreError();
-}
-
-void ReplicaCore::RunLeaseWatch() {
-  // Tells of this process's death: this thread ends with it.
-  RobustWordHolder life(epochs_.robust_word());
-  std::unique_ptr<RobustWordWatch> told;
-  while (!stopping_) {
-    // Commands may follow each other so closely that this thread does not get the lock: then they beat for it.
-    beat_waits_ = lease_held_.load();
-    const Role now = role();
-    if (now == Role::kStopped) return;
-    if (now == Role::kPrimary || lease_held_) {
-      // The kernel wakes one of those who wait for a thread's death: not one that dies with it.
-      told.reset();
-      life.Hold();
-      Beat();
-      events_.lease_watch.Wait(kTickEvery);
-      continue;
-    }
-    life.LetGo();
-    if (AcquireLease()) {
-      wake_.Notify();
-      continue;
-    }
-    if (told == nullptr) {
-      // An error: the death of others is seen later, when they are gone.
-      auto watch = RobustWordWatch::Start(epochs_.robust_word(), events_.lease_watch);
-      if (watch.ok()) told = *std::move(watch);
-    }
-    WatchHolder(told.get());
-  }
-}
-
-void ReplicaCore::WatchHolder(RobustWordWatch* told) {
-  FileSystem& fs = *options_.file_system;
-  const std::optional<ProcessId> holder = Lease::Holder(fs, layout_.lease());
-  const std::optional<ProcessWatch> watch = holder ? ProcessWatch::Open(fs, *holder) : std::nullopt;
-  if (!watch) {
-    if (holder && ProcessWatch::IsGone(fs, *holder) && AcquireLease(holder)) {
-      wake_.Notify();
-    } else {
-      events_.lease_watch.Wait(kAskEvery);
-    }
-    return;
-  }
-  if (*holder == ProcessId::Self(fs)) {
-    watch->Wait(events_.lease_watch, kSleepWatched);
-    return;
-  }
-  if (told != nullptr && told->TakeNotice()) {
-    // If that comes to nothing, a thread has ended, not the process.
-    if (!AwaitExit(*watch)) return;
-  } else if (!AwaitDeath(*watch, *holder)) {
-    return;
-  }
-  {
-    absl::MutexLock lock(&mutex_);
-    holder_gone_ns_ = options_.clock->MonotonicNanos();
-  }
-  // Its lock may still be there: for moments, or as long as a child that got its descriptors lives.
-  if (AcquireLease() || AcquireLease(holder)) wake_.Notify();
-}
-
-bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder) {
-  if (options_.kill_hung_primary_after == absl::InfiniteDuration()) {
-    return watch.Wait(events_.lease_watch, kSleepWatched);
-  }
-  // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
-  FileSystem& fs = *options_.file_system;
-  const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
-  const absl::Duration look = options_.kill_hung_primary_after / kMissedBeats;
-  for (int missed = 0; missed < kMissedBeats; ++missed) {
-    const int64_t begin = options_.clock->MonotonicNanos();
-    if (watch.Wait(events_.lease_watch, look)) return true;
-    if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return false;
-    // Told to look anew, not to count that as a look.
-    if (options_.clock->MonotonicNanos() - begin < absl::ToInt64Nanoseconds(look)) return false;
-  }
-  if (absl::Status killed = watch.Kill(); !killed.ok()) {
-    absl::MutexLock lock(&mutex_);
-    Note(absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder.pid,
-                                                  ", hangs and can't be killed: ", killed.message())),
-         "the primary can't be killed");
-    return false;
-  }
-  Log(options_.logger, LogSeverity::kWarning,
-      absl::StrCat(options_.directory, ": killed the primary, process ", holder.pid, ", which showed no sign of ",
-                   "life for ", DurationText(options_.kill_hung_primary_after)));
-  return AwaitExit(watch);
-}
-
-bool ReplicaCore::AwaitExit(const ProcessWatch& watch) {
-  // A thread that is in a system call, a sync say, exits when that returns.
-  for (int looks = 0; looks < kLooksAtExit && !stopping_; ++looks) {
-    if (watch.IsExiting(*options_.file_system)) return true;
-    absl::SleepFor(looks < kQuickLooksAtExit ? absl::Microseconds(20) : absl::Milliseconds(1));
-  }
-  return false;
 }
 
 absl::Status ReplicaCore::Poll() {

@@ -93,7 +93,8 @@ struct ReplicaOptions {
   // The newest is where a replica starts. Only for a state of which snapshots can be taken (see state_archive.h).
   SnapshotOptions snapshots = {};
   // A primary whose process lives but shows no sign of life for so long is killed by a follower that watches it. It
-  // must be much longer than any pause of the service, of its machine or of Apply(). Infinite: never.
+  // must be much longer than any pause of the service, of its machine or of Apply(); a sign of life is given each 50
+  // ms. At least 200 ms. Infinite: never.
   absl::Duration kill_hung_primary_after = absl::InfiniteDuration();
   // How long a replica that stepped down leaves the lease to others, unless one of them has taken it before. Nobody
   // leads meanwhile, if nobody else can.

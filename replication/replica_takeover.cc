@@ -44,7 +44,8 @@ bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
   absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
                                                     : Lease::TryAcquire(*options_.file_system, layout_.lease());
   if (!lease.ok()) {
-    if (!MayPass(lease.status())) Note(lease.status(), "can't ask for the lease, it is tried again");
+    // Unavailable: somebody else was at it.
+    if (!absl::IsUnavailable(lease.status())) Note(lease.status(), "can't ask for the lease, it is tried again");
     return false;
   }
   status_ = absl::OkStatus();

@@ -59,7 +59,7 @@ ROWS = {
         "follower journal_tail journal_view registered_reader",
         "recovery",
         "primary replica_core",
-        "replica_loop replica_snapshot replica_takeover",
+        "replica_lease_watch replica_loop replica_snapshot replica_takeover",
         "replica",
     ],
 }

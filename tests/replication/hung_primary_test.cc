@@ -1,6 +1,8 @@
 // A primary that hangs keeps its lease, so by option a follower kills it: ReplicaOptions::kill_hung_primary_after. By
 // real processes. That without the option it stays as it is, P1 in promises_test.cc shows.
 
+#include <signal.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include "gtest/gtest.h"
 #include "replication/epoch_store.h"
 #include "tests/replication/writer_process.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {
@@ -50,6 +53,35 @@ TEST_P(HungPrimaryTest, IsKilledAndItsStandbyLosesNothing) {
     standby.Kill();
     ASSERT_NO_FATAL_FAILURE(journal.Check({&primary, &standby}));
   }
+}
+
+// Everybody else waits for its turn then, and the lease still has the name of the dead primary.
+TEST(HungTakerTest, WhoStopsWhileItTakesTheLeaseIsKilledToo) {
+  WriterJournal journal;
+  const ReplicaOptions options = Watching(journal, absl::Milliseconds(200));
+  SharedWords words(1);
+  ChildProcess primary([&options, &words] {
+    auto replica = Replica<Tape, TextCodec>::Open(options).value();
+    if (!replica->WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return;
+    // Keeps the lock of the lease, so that each successor takes the other way: it renames a new file.
+    const long keeper = ::syscall(SYS_clone, 0, nullptr, nullptr, nullptr, 0);
+    if (keeper != 0) words.Set(0, static_cast<uint64_t>(keeper));
+    for (;;) ::pause();
+  });
+  words.AwaitAtLeast(0, 1);
+  FaultyFileSystem fs;
+  fs.BeforeCall("Rename", [] { ::raise(SIGSTOP); });
+  ReplicaOptions stopping = options;
+  stopping.file_system = &fs;
+  WriterProcess stopped(stopping, nullptr);
+  primary.Kill();
+  stopped.AwaitStopped();
+  WriterProcess standby(options, nullptr);
+  ASSERT_TRUE(standby.AwaitAcks(100));
+  EXPECT_EQ(stopped.Wait(), -SIGKILL);
+  standby.Kill();
+  ASSERT_NO_FATAL_FAILURE(journal.Check({&standby}));
+  ::kill(static_cast<pid_t>(words.Get(0)), SIGKILL);
 }
 
 // P6, at either stage: it was stopped, and a newer epoch has begun meanwhile. That takes somebody who replaces the

@@ -109,6 +109,9 @@ class WriterProcess final {
   // Stops it with SIGSTOP; returns once it is.
   void Stop() {
     child_.Signal(SIGSTOP);
+    AwaitStopped();
+  }
+  void AwaitStopped() {
     int status = 0;
     ASSERT_EQ(::waitpid(child_.pid(), &status, WUNTRACED), child_.pid());
     ASSERT_TRUE(WIFSTOPPED(status));
