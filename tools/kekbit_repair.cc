@@ -51,20 +51,29 @@ std::string Quoted(const std::string& path) {
   return absl::StrCat(quoted, "'");
 }
 
-// Whether the frames of the segment fit, and it follows `link`, if there is one; then `link` is made its end.
-absl::StatusOr<bool> IsWhole(FileSystem& fs, const std::string& path, std::optional<ChainLink>& link) {
+// Where a segment ends, if that is known.
+struct KnownEnd {
+  bool known = false;
+  ChainLink link = {};
+
+  bool Fits(const ChainLink& follows) const {
+    return !known || (link.position == follows.position && link.crc32c == follows.crc32c);
+  }
+};
+
+// Whether the frames of the segment fit, and it follows `end`; then `end` is made its own.
+absl::StatusOr<bool> IsWhole(FileSystem& fs, const std::string& path, KnownEnd& end) {
   absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(fs, path);
   if (absl::IsDataLoss(scan.status())) return false;
   KB_RETURN_IF_ERROR(scan.status());
   if (!scan->follows()) return false;
-  const ChainLink& follows = *scan->follows();
-  if (link && (link->position != follows.position || link->crc32c != follows.crc32c)) return false;
+  if (!end.Fits(*scan->follows())) return false;
   for (;;) {
     const SegmentItem item = scan->Next();
     if (absl::IsDataLoss(item.status)) return false;
     if (item.is_last()) break;
   }
-  link = scan->last();
+  end = {.known = true, .link = scan->last()};
   return true;
 }
 
@@ -158,18 +167,18 @@ class Repairer final {
     // Nothing that is kept goes on behind any of them.
     if (!reader.segment_open() || base == segments.size()) return plan.base.snapshot->seq;
     size_t bad = 0;  // so many from the beginning on
-    std::optional<ChainLink> link;
+    KnownEnd end;
     for (size_t i = 0; i < base; ++i) {
-      if (i > 0 && segments[i] != segments[i - 1] + 1) link.reset();
-      if (i > 0 && !link) bad = i;
-      KB_ASSIGN_OR_RETURN(const bool whole, IsWhole(fs_, layout_.segment(segments[i]), link));
+      if (i > 0 && segments[i] != segments[i - 1] + 1) end.known = false;
+      if (i > 0 && !end.known) bad = i;
+      KB_ASSIGN_OR_RETURN(const bool whole, IsWhole(fs_, layout_.segment(segments[i]), end));
       if (whole) continue;
       bad = i + 1;
-      link.reset();
+      end.known = false;
     }
     KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBy(segments[base]));
     const bool gap = base > 0 && segments[base] != segments[base - 1] + 1;
-    if (gap || (link && (link->position != follows.position || link->crc32c != follows.crc32c))) bad = base;
+    if (gap || !end.Fits(follows)) bad = base;
     for (size_t i = 0; i < bad; ++i) {
       plan.moves.push_back({.path = layout_.segment(segments[i]),
                             .reason = absl::StrCat("the journal is damaged before seq ", plan.base.snapshot->seq,
