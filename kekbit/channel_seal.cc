@@ -17,8 +17,9 @@ namespace {
 absl::Status Seal(FileSystem& fs, const std::string& path, uint64_t position, WriterIs writer, bool cut) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
   KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
-  if (!locked && writer != WriterIs::kDead)
+  if (!locked && writer != WriterIs::kDead) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock"));
+  }
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
   const uint64_t offset = kDataOffset + position;
   const bool in_file = cut || offset + kLengthBytes <= info.size;

@@ -232,8 +232,9 @@ std::string RecoveryReport::ToString() const {
   if (!skipped.empty()) absl::StrAppend(&text, " (passed over: ", absl::StrJoin(skipped, "; "), ")");
   const double seconds = absl::ToDoubleSeconds(duration);
   absl::StrAppend(&text, ", ", frames, " frame(s) replayed in ", DurationText(duration));
-  if (seconds > 0 && frames > 0)
+  if (seconds > 0 && frames > 0) {
     absl::StrAppendFormat(&text, " (%.0f a second)", static_cast<double>(frames) / seconds);
+  }
   if (!why.empty()) {
     absl::StrAppend(&text, ", a torn tail of ", bytes_cut, " bytes cut: ", absl::StrJoin(why, "; "));
     if (!aside.empty()) absl::StrAppend(&text, "; kept: ", absl::StrJoin(aside, ", "));

@@ -119,7 +119,7 @@ ReplicaCore::~ReplicaCore() {
 }
 
 absl::Status ReplicaCore::Start() {
-  const absl::Status started = CatchUpAndStart();
+  absl::Status started = CatchUpAndStart();
   // For those who ask why this replica ended.
   if (!started.ok() && role() != Role::kStopped) stats_->SetError(started);
   return started;
@@ -243,7 +243,7 @@ absl::Status ReplicaCore::StepDown(Successor successor) {
   if (successor == Successor::kStandby) KB_RETURN_IF_ERROR(FindStandby());
   // Most of what the successor would have to sync, while commands are still taken.
   if (options_.ack == Ack::kSynced) {
-    if (const absl::Status synced = commit->Sync(); !synced.ok()) {
+    if (absl::Status synced = commit->Sync(); !synced.ok()) {
       ReportRole();
       return synced;
     }
