@@ -78,7 +78,9 @@ class Primary final : public JournalUser {
     commands_ = ReadTexts(reader);
     KB_ASSIGN_OR_RETURN(const Epoch epoch, epochs_->Grant(reader.last().position.epoch));
     RecoveryOutcome outcome;
+    int looks = 0;
     do {
+      if (++looks > 100) return absl::InternalError("/j: recovery finds more to read again and again");
       KB_ASSIGN_OR_RETURN(outcome, RecoverTail(disk_, layout_, reader, *mark_, {.clock = &clock_}));
       for (const std::string& text : ReadTexts(reader)) commands_.push_back(text);
     } while (outcome.read_on);
