@@ -65,8 +65,7 @@ absl::StatusOr<std::unique_ptr<File>> Lease::TakeTurn(FileSystem& fs, const std:
   // Whoever had the turn just now has renamed or deleted the file.
   if (absl::IsNotFound(locked.status()) || absl::IsUnavailable(locked.status())) return nullptr;
   KB_RETURN_IF_ERROR(locked.status());
-  if (!*locked) return nullptr;
-  WriteHolder(fs, *turn).IgnoreError();  // for Taker()
+  if (!*locked) turn.reset();
   return turn;
 }
 
@@ -77,6 +76,7 @@ absl::StatusOr<std::optional<Lease>> Lease::TryAcquire(FileSystem& fs, const std
   if (taken) return std::nullopt;
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> turn, TakeTurn(fs, path));
   if (turn == nullptr) return std::nullopt;
+  WriteHolder(fs, *turn).IgnoreError();  // for Taker()
   KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
   if (!locked) return std::nullopt;
   // A hint for those who wait: without it (the disk may be full) they ask for the lock now and then. But the name of a
@@ -90,11 +90,11 @@ absl::StatusOr<std::optional<Lease>> Lease::TryAcquire(FileSystem& fs, const std
 absl::StatusOr<std::optional<Lease>> Lease::Succeed(FileSystem& fs, const std::string& path, const ProcessId& dead) {
   KB_ASSIGN_OR_RETURN(std::unique_ptr<File> turn, TakeTurn(fs, path));
   if (turn == nullptr) return std::nullopt;
+  KB_RETURN_IF_ERROR(WriteHolder(fs, *turn));
   // From here on nobody else takes the lease: it is that of `dead`, or not.
   if (Holder(fs, path) != dead) return std::nullopt;
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> old, fs.Open(path, Access::kRead));
   const Epoch reign = ReadWord(*old, kReignOffset).value_or(0);
-  KB_RETURN_IF_ERROR(WriteHolder(fs, *turn));
   KB_RETURN_IF_ERROR(fs.Rename(turn->path(), path));
   Lease lease(path, std::move(turn));
   lease.succeeded_ = reign;

@@ -13,6 +13,7 @@
 #include "kekbit/status_macros.h"
 
 namespace kekbit {
+
 RobustWordHolder::RobustWordHolder(RobustWord word)
     // The kernel wakes only where somebody is said to wait.
     : word_(std::move(word)), mine_(static_cast<uint32_t>(::gettid()) | FUTEX_WAITERS) {
