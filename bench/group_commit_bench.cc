@@ -2,11 +2,14 @@
 // Ack::kSynced), without a follower.
 //
 // The limit is the bare sync rate of the same file layout times the callers: as many stores of a frame as there are
-// callers into a mapping of an allocated file that is touched like a segment, then MappedFile::Sync of them, by one
-// thread. All of `ns` is per command; `speed_of_limit` is 1 / of_limit. `per_sync`: commands for each sync;
+// callers into a mapping of a file that was prepared like a segment, touched and synced, then MappedFile::Sync of them,
+// by one thread. All of `ns` is per command; `speed_of_limit` is 1 / of_limit. `per_sync`: commands for each sync;
 // `speed_of_group`: against the bare rate for groups of that size. `fdatasync_ns`: the same by one write() of as many
-// frames as there are callers, appended to an allocated file, and fdatasync.
+// frames as there are callers, appended to an allocated file, and fdatasync. `asleep_ns`: what it takes by itself, with
+// nothing stored or synced, that as many threads as there are callers sleep on one bare futex until the last of them
+// has come, and are woken: per thread and time.
 
+#include <atomic>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -14,12 +17,12 @@
 #include <thread>
 #include <vector>
 
-#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "bench/channels.h"
 #include "bench/journals.h"
 #include "bench/measure.h"
 #include "benchmark/benchmark.h"
+#include "kekbit/futex.h"
 #include "replication/frame.h"
 #include "replication/journal_layout.h"
 #include "replication/replica.h"
@@ -53,12 +56,11 @@ struct Counter {
 
 uint64_t SyncsFor(uint64_t callers) { return callers == 1 ? 3'000 : 1'000; }
 
-// How many commands each sync covered, as the replica that lived there counted them.
-double CommandsPerSync(const std::string& directory) {
+// How many syncs there were, and commands that they covered, as the replica that lives or lived there counts them.
+Histogram GroupsIn(const std::string& directory) {
   const std::vector<std::string> files = ListStatsFiles(FileSystem::Posix(), JournalLayout(directory));
   KB_CHECK(files.size() == 1);
-  const Histogram group = ReadReplicaStats(FileSystem::Posix(), files[0]).value().group;
-  return static_cast<double>(group.sum()) / static_cast<double>(group.count());
+  return ReadReplicaStats(FileSystem::Posix(), files[0]).value().group;
 }
 
 // Nanoseconds per command.
@@ -66,7 +68,8 @@ double ExecuteSynced(uint64_t callers, Figures* per_sync) {
   const BenchDirectory directory(Medium::kDisk);
   auto replica = Replica<Counter>::Open({.directory = directory.path(), .ack = Ack::kSynced}).value();
   KB_CHECK(replica->WaitForRole(Role::kPrimary, absl::Seconds(10)));
-  absl::SleepFor(kPreparing);
+  EnterPreparedSegment(*replica, Command{}, kCommandBytes);
+  const Histogram before = GroupsIn(directory.path());
   const uint64_t each = SyncsFor(callers);
   const auto work = [&] {
     for (uint64_t i = 0; i < each; ++i) KB_CHECK(replica->Execute(Command{}).ok());
@@ -77,15 +80,16 @@ double ExecuteSynced(uint64_t callers, Figures* per_sync) {
     work();
     for (std::thread& thread : others) thread.join();
   });
-  replica.reset();
-  per_sync->Add(CommandsPerSync(directory.path()));
+  const Histogram after = GroupsIn(directory.path());
+  per_sync->Add(static_cast<double>(after.sum() - before.sum()) / static_cast<double>(after.count() - before.count()));
   return nanos;
 }
 
 // Nanoseconds per frame.
 double StoreAndSync(uint64_t frames, uint64_t syncs) {
   const std::unique_ptr<MappedFile> mapping = MakeMapping(Medium::kDisk, kSegmentBytes);
-  KB_CHECK(mapping->Touch(0, kSegmentTouchBytes).ok());
+  KB_CHECK(mapping->Touch(0, kSegmentBytes).ok());
+  KB_CHECK(mapping->Sync(0, kSegmentBytes).ok());
   const std::vector<uint8_t> payload = MakePayload(kFrameHeaderBytes + kCommandBytes);
   return NanosPerItem(frames * syncs, [&] {
     for (uint64_t i = 0, at = 0; i < syncs; ++i) {
@@ -109,16 +113,41 @@ double AppendAndSync(uint64_t frames, uint64_t syncs) {
   });
 }
 
+// Nanoseconds per thread and time that all have come.
+double SleepAndWake(uint64_t callers, uint64_t times) {
+  std::atomic<uint32_t> turn = 0;
+  std::atomic<uint64_t> arrived = 0;
+  const auto work = [&] {
+    for (uint64_t i = 0; i < times; ++i) {
+      const uint32_t now = turn;
+      if (arrived.fetch_add(1) + 1 == callers) {
+        arrived = 0;
+        ++turn;
+        PrivateFutexWake(&turn, ~uint32_t{0});
+      }
+      while (turn == now) PrivateFutexWait(&turn, now, ~uint32_t{0}, absl::InfiniteFuture());
+    }
+  };
+  return NanosPerItem(callers * times, [&] {
+    std::vector<std::thread> others;
+    for (uint64_t i = 1; i < callers; ++i) others.emplace_back(work);
+    work();
+    for (std::thread& thread : others) thread.join();
+  });
+}
+
 void BM_GroupCommit(benchmark::State& state) {
   const auto callers = static_cast<uint64_t>(state.range(0));
   Figures per_sync;
   Figures groups;  // nanoseconds per frame, by groups as large as there were
   Figures fdatasync;
+  Figures asleep;
   Compare(
       state, [&] { return ExecuteSynced(callers, &per_sync); },
       [&] {
         const uint64_t syncs = SyncsFor(callers);
         fdatasync.Add(AppendAndSync(callers, syncs));
+        asleep.Add(SleepAndWake(callers, syncs));
         if (!per_sync.all().empty()) {
           groups.Add(StoreAndSync(static_cast<uint64_t>(std::lround(per_sync.Median())), syncs));
         }
@@ -129,6 +158,7 @@ void BM_GroupCommit(benchmark::State& state) {
   state.counters["speed_of_limit"] = 1 / state.counters["of_limit"];
   state.counters["speed_of_group"] = groups.Median() / state.counters["ns"];
   state.counters["fdatasync_ns"] = fdatasync.Median();
+  state.counters["asleep_ns"] = asleep.Median();
 }
 
 BENCHMARK(BM_GroupCommit)->ArgName("callers")->Arg(1)->Arg(8)->Arg(64)->Apply(Rounds<7>);

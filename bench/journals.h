@@ -11,12 +11,14 @@
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "bench/channels.h"
 #include "kekbit/bytes.h"
 #include "kekbit/check.h"
 #include "kekbit/clock.h"
 #include "replication/epoch_store.h"
+#include "replication/frame.h"
 #include "replication/group_commit.h"
 #include "replication/journal_layout.h"
 #include "replication/journal_writer.h"
@@ -28,6 +30,16 @@ namespace kekbit::bench {
 // In which a new primary's next segment is ready for certain. Until then 64 MB are being written beside the first
 // moment of its life, and of no other.
 inline constexpr absl::Duration kPreparing = absl::Seconds(2);
+
+// Brings a new primary at Ack::kSynced to where it spends its life: into a segment that was prepared for it. The first
+// segment of a journal is not. Each command takes `command_bytes` in its frame; segments are of the default size.
+template <typename Replica>
+void EnterPreparedSegment(Replica& replica, const typename Replica::Command& command, uint64_t command_bytes) {
+  absl::SleepFor(kPreparing);
+  const uint64_t commands = JournalWriterOptions().segment_bytes / RecordBytes(kFrameHeaderBytes + command_bytes);
+  for (uint64_t i = 0; i < commands; ++i) KB_CHECK(replica.Submit(command).ok());
+  KB_CHECK(replica.Execute(command).ok());
+}
 
 // A directory that is not there yet, and goes with this.
 class BenchDirectory final {

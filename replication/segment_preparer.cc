@@ -37,7 +37,8 @@ void SegmentPreparer::Prepare() {
 
 std::optional<PreparedChannelFile> SegmentPreparer::Take() {
   absl::MutexLock lock(&mutex_);
-  wanted_ = false;
+  // One that is being made is for next time: a journal that has just begun will need it.
+  if (!making_) wanted_ = false;
   return std::exchange(ready_, std::nullopt);
 }
 
@@ -69,7 +70,8 @@ void SegmentPreparer::Run() {
   for (;;) {
     mutex_.Await(absl::Condition(this, &SegmentPreparer::HasWork));
     if (stopping_) return;
-    const bool prepare = wanted_ && !ready_;
+    making_ = wanted_ && !ready_;
+    const bool prepare = making_;
     std::vector<ShmWriter> retired = std::exchange(retired_, {});
     mutex_.Unlock();
     absl::StatusOr<PreparedChannelFile> prepared = absl::UnavailableError("not wanted");
@@ -77,8 +79,9 @@ void SegmentPreparer::Run() {
     retired.clear();
     mutex_.Lock();
     // A failure is the writer's to meet. It is not tried again until somebody asks anew.
-    if (prepared.ok() && wanted_) ready_ = *std::move(prepared);
+    if (prepared.ok()) ready_ = *std::move(prepared);
     if (prepare) wanted_ = false;
+    making_ = false;
   }
 }
 

@@ -40,7 +40,7 @@ class SegmentPreparer final {
   // Has a segment made ready, if none is. Returns at once.
   void Prepare();
 
-  // The one that is ready, or nothing.
+  // The one that is ready, or nothing: then one that is being made will be ready for the next time.
   std::optional<PreparedChannelFile> Take();
 
   // Destroys a writer whose channel is closed.
@@ -65,6 +65,7 @@ class SegmentPreparer final {
 
   absl::Mutex mutex_;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  bool making_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<PreparedChannelFile> ready_ ABSL_GUARDED_BY(mutex_);
   std::vector<ShmWriter> retired_ ABSL_GUARDED_BY(mutex_);
