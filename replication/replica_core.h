@@ -27,6 +27,7 @@
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
@@ -249,6 +250,10 @@ class ReplicaCore final {
   void WatchHolder(RobustWordWatch* told);
   // The same for who is just taking the lease.
   void WatchTaker();
+  // Watches a process that may hang, for `patience`, and looks after each `step` whether it has shown no sign of life.
+  enum class Life { kDead, kNoSign, kOther };  // kOther: it lives, or there is something else to do
+  Life WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
+                    absl::FunctionRef<bool()> no_sign);
   // Returns whether it is dead. Kills it, if the options say so and it hangs.
   bool AwaitDeath(const ProcessWatch& watch, const ProcessId& holder);
   // Returns whether the holder, which began to exit, will never run again: once that is known.

@@ -1,5 +1,6 @@
 // The thread that waits for the primary's death, and takes the lease: ReplicaCore's lease watch.
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -97,16 +98,11 @@ void ReplicaCore::WatchTaker() {
     events_.lease_watch.Wait(kAskEvery);
     return;
   }
-  // It takes microseconds, unless the process was stopped in the middle. Several looks: see AwaitDeath().
+  // It takes microseconds, unless the process was stopped in the middle.
   const bool kills = options_.kill_hung_primary_after != absl::InfiniteDuration();
   const absl::Duration patience = kills ? options_.kill_hung_primary_after : kWatchFor;
-  for (int looks = 0; looks < kMissedBeats; ++looks) {
-    const int64_t until = options_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(patience / kMissedBeats);
-    do {
-      if (watch->Wait(events_.lease_watch, kAskEvery) || stopping_) return;
-      if (Lease::Taker(fs, layout_.lease()) != taker) return;
-    } while (options_.clock->MonotonicNanos() < until);
-  }
+  const auto takes_it = [&] { return Lease::Taker(fs, layout_.lease()) == taker; };
+  if (WatchForLife(*watch, patience, kAskEvery, takes_it) != Life::kNoSign) return;
   absl::MutexLock lock(&mutex_);
   Note(absl::UnavailableError(absl::StrCat(options_.directory, ": process ", taker->pid,
                                            " has been taking the lease for ", DurationText(patience),
@@ -119,17 +115,13 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
   if (options_.kill_hung_primary_after == absl::InfiniteDuration()) {
     return watch.Wait(events_.lease_watch, kWatchFor);
   }
-  // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
   FileSystem& fs = *options_.file_system;
-  const std::optional<uint64_t> beat = Lease::LastBeat(fs, layout_.lease());
-  const absl::Duration look = options_.kill_hung_primary_after / kMissedBeats;
-  for (int missed = 0; missed < kMissedBeats; ++missed) {
-    const int64_t begin = options_.clock->MonotonicNanos();
-    if (watch.Wait(events_.lease_watch, look)) return true;
-    if (stopping_ || Lease::LastBeat(fs, layout_.lease()) != beat) return false;
-    // Told to look anew, not to count that as a look.
-    if (options_.clock->MonotonicNanos() - begin < absl::ToInt64Nanoseconds(look)) return false;
-  }
+  const auto is_silent = [&fs, this, beat = Lease::LastBeat(fs, layout_.lease())] {
+    return Lease::LastBeat(fs, layout_.lease()) == beat;
+  };
+  const absl::Duration patience = options_.kill_hung_primary_after;
+  const Life life = WatchForLife(watch, patience, patience, is_silent);
+  if (life != Life::kNoSign) return life == Life::kDead;
   if (absl::Status killed = watch.Kill(); !killed.ok()) {
     absl::MutexLock lock(&mutex_);
     Note(absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder.pid,
@@ -145,6 +137,23 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
         "killed the primary");
   }
   return AwaitExit(watch);
+}
+
+ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
+                                            absl::FunctionRef<bool()> no_sign) {
+  // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
+  const int64_t look = absl::ToInt64Nanoseconds(patience / kMissedBeats);
+  const int64_t pause = std::min(look, absl::ToInt64Nanoseconds(step));
+  for (int missed = 0; missed < kMissedBeats; ++missed) {
+    for (int64_t waited = 0; waited < look; waited += pause) {
+      const int64_t begin = options_.clock->MonotonicNanos();
+      if (watch.Wait(events_.lease_watch, absl::Nanoseconds(pause))) return Life::kDead;
+      if (stopping_ || !no_sign()) return Life::kOther;
+      // Told to look anew, not to count that as a look.
+      if (options_.clock->MonotonicNanos() - begin < pause) return Life::kOther;
+    }
+  }
+  return Life::kNoSign;
 }
 
 bool ReplicaCore::AwaitExit(const ProcessWatch& watch) {
