@@ -119,6 +119,10 @@ void JournalView::LookAtLeaseAndMarks(JournalFacts& facts) {
   if (const absl::StatusOr<Epoch> epoch = EpochStore::Read(fs_, layout_.epoch()); epoch.ok()) facts.epoch = *epoch;
   facts.lease_held = IsLocked(fs_, layout_.lease());
   facts.holder = Lease::Holder(fs_, layout_.lease());
+  if (facts.lease_held) {
+    facts.silent = Lease::Silence(fs_, layout_.lease(), clock_);
+    facts.holder_stopped = facts.holder && ProcessWatch::IsStopped(fs_, *facts.holder);
+  }
   if (const absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced()); mark.ok()) {
     facts.synced = mark->synced();
     facts.poisoned = mark->poisoned();

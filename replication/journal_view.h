@@ -23,6 +23,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+#include "kekbit/clock.h"
 #include "kekbit/file_system.h"
 #include "replication/journal_layout.h"
 #include "replication/journal_reader.h"
@@ -53,6 +55,10 @@ struct SnapshotView {
   uint64_t bytes = 0;
 };
 
+// A primary that has shown no sign of life for so long hangs: it is stopped, deadlocked, or what it waits for is. One
+// that is well shows one some 20 times a second, idle or not.
+inline constexpr absl::Duration kHangsAfter = absl::Seconds(3);
+
 struct JournalFacts {
   std::string directory;
 
@@ -67,21 +73,27 @@ struct JournalFacts {
   // OK, or why the frames behind `last` can't be read.
   absl::Status end_status;
 
-  Epoch epoch = 0;                      // the newest that was granted; 0: none, or not known
-  bool lease_held = false;              // so somebody is, or is becoming, primary
-  std::optional<ProcessId> holder;      // who says that it holds, or last held, the lease
+  Epoch epoch = 0;                  // the newest that was granted; 0: none, or not known
+  bool lease_held = false;          // so somebody is, or is becoming, primary
+  std::optional<ProcessId> holder;  // who says that it holds, or last held, the lease
+  // Of who holds it: for how long it has shown no sign of life; nothing if that can't be known from here.
+  std::optional<absl::Duration> silent;
+  bool holder_stopped = false;          // by a signal or a debugger; false also if that can't be known from here
   std::optional<Seq> synced;            // up to here it is known to be on stable storage
   SegmentNumber poisoned = 0;           // the first segment of which a sync failed; 0: none
   std::vector<ReplicaView> replicas;    // the live ones first, then the dead ones, each the youngest first
   std::vector<SnapshotView> snapshots;  // ascending
   std::vector<CursorView> readers;      // registered ones
   std::vector<std::string> unreadable;  // why the statistics of others can't be read, each with its path
+
+  bool primary_hangs() const { return silent && *silent >= kHangsAfter; }
 };
 
 class JournalView final {
  public:
-  // `fs` outlives it.
-  JournalView(FileSystem& fs, absl::string_view directory) : fs_(fs), layout_(directory) {}
+  // `fs` and `clock` outlive it.
+  JournalView(FileSystem& fs, absl::string_view directory, const Clock& clock = Clock::System())
+      : fs_(fs), layout_(directory), clock_(clock) {}
 
   // FailedPrecondition if there is no journal in the directory.
   absl::StatusOr<JournalFacts> Look();
@@ -102,6 +114,7 @@ class JournalView final {
 
   FileSystem& fs_;
   JournalLayout layout_;
+  const Clock& clock_;
   std::vector<SegmentNumber> segments_;           // as listed last
   std::map<SegmentNumber, uint64_t> file_bytes_;  // they never change
   std::map<SegmentNumber, uint64_t> used_bytes_;  // of segments that were closed when they were looked into

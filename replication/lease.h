@@ -9,7 +9,7 @@
 // the old one. DIR/lease.next is that file, and its lock the turn of whoever is just taking the lease in either way; it
 // says who that is, since a process may be stopped in the middle.
 //
-// File: the holder (see lease.cc); at 64 its sign of life, at 72 the epoch of its reign.
+// File: the holder, and at 64 its signs (see lease.cc).
 //
 // Thread safety: one thread at a time.
 
@@ -23,6 +23,8 @@
 #include <utility>
 
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "kekbit/clock.h"
 #include "kekbit/file_system.h"
 #include "replication/position.h"
 #include "replication/process_watch.h"
@@ -49,12 +51,17 @@ class Lease final {
   // The epoch that the dead one, whose lease this was, had said so of; nothing for a lease by TryAcquire().
   std::optional<Epoch> succeeded() const { return succeeded_; }
 
-  // Shows that the holder is alive and makes progress: others see another number with each call. Best effort.
-  void Beat();
+  // Shows that the holder is alive and makes progress, now by the monotonic clock: others see another number with each
+  // call. Best effort.
+  void Beat(int64_t now_ns);
   // Whether the file's name still leads to it: not if somebody moved, replaced or deleted it.
   absl::StatusOr<bool> IsNamed(FileSystem& fs) const;
   // The number that the holder showed last; nothing if that can't be read.
   static std::optional<uint64_t> LastBeat(FileSystem& fs, const std::string& path);
+  // How long ago the holder did so, by the monotonic clock of this boot; nothing if it has not yet, or that can't be
+  // known from here: the holder's clock is another one (of another time namespace), or the moment is still to come.
+  // Of a lease that nobody holds it means nothing.
+  static std::optional<absl::Duration> Silence(FileSystem& fs, const std::string& path, const Clock& clock);
 
   Lease(Lease&&) = default;
   Lease& operator=(Lease&&) = default;
@@ -62,13 +69,18 @@ class Lease final {
   ~Lease() = default;
 
  private:
-  Lease(std::string path, std::unique_ptr<File> file) : path_(std::move(path)), file_(std::move(file)) {}
+  Lease(std::string path, std::unique_ptr<File> file, uint64_t time_namespace)
+      : path_(std::move(path)), file_(std::move(file)), time_namespace_(time_namespace) {}
   static absl::StatusOr<std::unique_ptr<File>> TakeTurn(FileSystem& fs, const std::string& path);
+  void WriteSigns();
 
   std::string path_;  // the file may have been opened by another one
   std::unique_ptr<File> file_;
   std::optional<Epoch> succeeded_;
+  uint64_t time_namespace_;
   uint64_t beats_ = 0;
+  int64_t beat_ns_ = 0;  // the last
+  Epoch reign_ = 0;
 };
 
 }  // namespace kekbit

@@ -34,27 +34,36 @@ int PollMillis(absl::Duration timeout) {
 }
 
 // Fields of /proc/PID/stat, by their numbers in proc(5).
+constexpr size_t kState = 3;
 constexpr size_t kFlags = 9;
 constexpr size_t kNumThreads = 20;
 constexpr size_t kStartTime = 22;
 // In the flags of a thread that has begun to exit: PF_EXITING of the kernel.
 constexpr uint64_t kExiting = 0x4;
 
-// A number out of a file like /proc/PID/stat; nothing if it can't be read.
-std::optional<uint64_t> StatField(FileSystem& fs, const std::string& path, size_t field) {
+// The fields of a file like /proc/PID/stat from the third on, all of one moment; none if it can't be read.
+std::vector<std::string> StatFields(FileSystem& fs, const std::string& path) {
   auto file = fs.Open(path, Access::kRead);
-  if (!file.ok()) return std::nullopt;
+  if (!file.ok()) return {};
   uint8_t text[4096];
   const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(text, sizeof text));
-  if (!size.ok()) return std::nullopt;
+  if (!size.ok()) return {};
   // The second field is the program's name in parentheses, which may hold anything; the third follows the last ')'.
   const absl::string_view stat = AsText(Bytes(text, *size));
   const size_t name_end = stat.rfind(") ");
-  if (name_end == absl::string_view::npos) return std::nullopt;
-  const std::vector<absl::string_view> fields = absl::StrSplit(stat.substr(name_end + 2), ' ');
+  if (name_end == absl::string_view::npos) return {};
+  return absl::StrSplit(stat.substr(name_end + 2), ' ');
+}
+
+// A number among them.
+std::optional<uint64_t> NumberIn(const std::vector<std::string>& fields, size_t field) {
   uint64_t value = 0;
-  if (fields.size() <= field - 3 || !absl::SimpleAtoi(fields[field - 3], &value)) return std::nullopt;
+  if (fields.size() <= field - kState || !absl::SimpleAtoi(fields[field - kState], &value)) return std::nullopt;
   return value;
+}
+
+std::optional<uint64_t> StatField(FileSystem& fs, const std::string& path, size_t field) {
+  return NumberIn(StatFields(fs, path), field);
 }
 
 // 0 if there is no such process.
@@ -138,6 +147,13 @@ bool ProcessWatch::IsGone(FileSystem& fs, const ProcessId& process) {
   // Whoever has the pid now may be one that is hidden from this process.
   const uint64_t start_time = StartTime(fs, process.pid);
   return start_time != 0 && start_time != process.start_time;
+}
+
+bool ProcessWatch::IsStopped(FileSystem& fs, const ProcessId& process) {
+  if (!IsOfThisNamespace(fs, process)) return false;
+  const std::vector<std::string> fields = StatFields(fs, absl::StrCat("/proc/", process.pid, "/stat"));
+  if (NumberIn(fields, kStartTime) != process.start_time) return false;
+  return fields.front() == "T" || fields.front() == "t";
 }
 
 ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept

@@ -53,6 +53,9 @@ class ProcessWatch final {
   // Whether that process is certain to be dead. False also if that can't be known from here.
   static bool IsGone(FileSystem& fs, const ProcessId& process);
 
+  // Whether that process is stopped, by a signal or a debugger. False also if that can't be known from here.
+  static bool IsStopped(FileSystem& fs, const ProcessId& process);
+
   ProcessWatch(ProcessWatch&& other) noexcept;
   ProcessWatch& operator=(ProcessWatch&&) = delete;
   ~ProcessWatch();

@@ -186,7 +186,7 @@ void ReplicaCore::BeatNow() {
   const int64_t now = options_.clock->MonotonicNanos();
   if (!lease_ || now - beat_ns_ < absl::ToInt64Nanoseconds(kTickEvery / 2)) return;
   beat_ns_ = now;
-  lease_->Beat();
+  lease_->Beat(now);
 }
 
 void ReplicaCore::LookForJournal() {

@@ -52,7 +52,7 @@ bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
   if (!*lease) return false;
   lease_ = std::move(*lease);
   succeeded_ = lease_->succeeded().value_or(0);
-  lease_->Beat();
+  lease_->Beat(now);
   lease_waited_ = holder_gone_ns_ == 0 ? absl::ZeroDuration()
                                        : absl::Nanoseconds(options_.clock->MonotonicNanos() - holder_gone_ns_);
   holder_gone_ns_ = 0;

@@ -51,6 +51,12 @@ uint64_t AliveOf(const JournalFacts& facts) {
                                              [](const ReplicaView& replica) { return replica.facts.alive; }));
 }
 
+// The same for people, who are to see if it is alive and hangs.
+absl::string_view StateText(const ReplicaFacts& facts, const JournalFacts& journal) {
+  const bool leads = facts.role == Role::kPrimary && facts.process == journal.holder;
+  return facts.alive && leads && journal.primary_hangs() ? "hangs" : StateText(facts);
+}
+
 // Who holds the lease, if somebody does and says who.
 std::optional<uint64_t> PrimaryPid(const JournalFacts& facts) {
   if (!facts.lease_held || !facts.holder) return std::nullopt;
@@ -147,13 +153,14 @@ std::string PercentilesText(const Histogram& histogram) {
 constexpr absl::string_view kRowFormatHelp =
     "       pid  state  role      since                 epoch         applied    behind     bytes      time  frames/s";
 
-void AddReplicaText(const ReplicaView& replica, const EarlierLook& earlier, std::vector<std::string>& lines) {
+void AddReplicaText(const JournalFacts& journal, const ReplicaView& replica, const EarlierLook& earlier,
+                    std::vector<std::string>& lines) {
   const ReplicaFacts& facts = replica.facts;
   const std::optional<Rates> rates = RatesOf(facts, earlier);
   lines.push_back(
-      absl::StrFormat("%10d  %-5s  %-8s  %-20s  %5d  %14d  %8d  %8s  %8s  %8s", facts.process.pid, StateText(facts),
-                      RoleText(facts), TimeText(facts.role_since_ns), facts.epoch, facts.applied.seq,
-                      replica.lag.frames, replica.lag.bytes ? BytesText(*replica.lag.bytes) : "?",
+      absl::StrFormat("%10d  %-5s  %-8s  %-20s  %5d  %14d  %8d  %8s  %8s  %8s", facts.process.pid,
+                      StateText(facts, journal), RoleText(facts), TimeText(facts.role_since_ns), facts.epoch,
+                      facts.applied.seq, replica.lag.frames, replica.lag.bytes ? BytesText(*replica.lag.bytes) : "?",
                       NanosText(replica.lag.time_ns), rates ? absl::StrFormat("%.0f", rates->frames) : "-"));
   const auto add = [&lines](absl::string_view name, absl::string_view text) {
     lines.push_back(absl::StrFormat("            %-9s %s", name, text));
@@ -217,7 +224,9 @@ std::string ReaderText(const CursorView& reader, const JournalFacts& facts) {
 std::string PrimaryText(const JournalFacts& facts) {
   if (!facts.lease_held) return "none: the lease is free";
   const std::optional<uint64_t> pid = PrimaryPid(facts);
-  return pid ? absl::StrCat("pid ", *pid) : "somebody holds the lease and does not say who";
+  return absl::StrCat(pid ? absl::StrCat("pid ", *pid) : "somebody holds the lease and does not say who",
+                      facts.holder_stopped ? ", stopped by a signal or a debugger" : "",
+                      facts.primary_hangs() ? absl::StrCat(", no sign of life for ", DurationText(*facts.silent)) : "");
 }
 
 std::string FramesText(const JournalFacts& facts) {
@@ -242,6 +251,11 @@ std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLo
   if (facts.poisoned != 0) line.Number("poisoned", facts.poisoned);
   line.String("lease", facts.lease_held ? "held" : "free");
   if (const std::optional<uint64_t> pid = PrimaryPid(facts)) line.Number("primary_pid", *pid);
+  if (facts.silent) {
+    line.Signed("primary_silent_ns", absl::ToInt64Nanoseconds(*facts.silent));
+    line.Bool("primary_hangs", facts.primary_hangs());
+  }
+  if (facts.holder_stopped) line.Bool("primary_stopped", true);
   line.Number("snapshots", facts.snapshots.size());
   if (!facts.snapshots.empty()) {
     const SnapshotView& newest = facts.snapshots.back();
@@ -288,7 +302,7 @@ std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLo
   if (facts.replicas.empty()) return lines;
   lines.emplace_back();
   lines.emplace_back(kRowFormatHelp);
-  for (const ReplicaView& replica : facts.replicas) AddReplicaText(replica, earlier, lines);
+  for (const ReplicaView& replica : facts.replicas) AddReplicaText(facts, replica, earlier, lines);
   return lines;
 }
 

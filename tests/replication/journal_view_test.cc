@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/channel_file.h"
@@ -117,6 +118,35 @@ TEST_F(JournalViewTest, ShowsTheLeaseAndTheMarks) {
   lease.reset();
   facts = Look();
   EXPECT_FALSE(facts.lease_held);
+}
+
+TEST_F(JournalViewTest, ShowsAPrimaryThatHangs) {
+  JournalWriter writer = journal_.Begin();
+  JournalView view(FileSystem::Posix(), dir_.path(), clock_);
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease,
+                          Lease::TryAcquire(FileSystem::Posix(), journal_.layout().lease()));
+  JournalFacts facts = ValueOrDie(view.Look());
+  EXPECT_EQ(facts.silent, std::nullopt);
+  EXPECT_FALSE(facts.primary_hangs());
+  lease->Beat(clock_.MonotonicNanos());
+  clock_.Advance(absl::ToInt64Nanoseconds(kHangsAfter) - 1);
+  facts = ValueOrDie(view.Look());
+  EXPECT_EQ(facts.silent, kHangsAfter - absl::Nanoseconds(1));
+  EXPECT_FALSE(facts.primary_hangs());
+  clock_.Advance(1);
+  facts = ValueOrDie(view.Look());
+  EXPECT_EQ(facts.silent, kHangsAfter);
+  EXPECT_TRUE(facts.primary_hangs());
+  EXPECT_FALSE(facts.holder_stopped);
+  // It goes on.
+  lease->Beat(clock_.MonotonicNanos());
+  EXPECT_FALSE(ValueOrDie(view.Look()).primary_hangs());
+  // Nobody's sign of life means anything.
+  clock_.Advance(absl::ToInt64Nanoseconds(kHangsAfter));
+  lease.reset();
+  facts = ValueOrDie(view.Look());
+  EXPECT_EQ(facts.silent, std::nullopt);
+  EXPECT_FALSE(facts.primary_hangs());
 }
 
 TEST_F(JournalViewTest, MeasuresLagInFramesBytesAndTime) {

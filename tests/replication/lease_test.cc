@@ -7,10 +7,12 @@
 #include <optional>
 #include <string>
 
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/file_lock.h"
 #include "tests/support/child_process.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
@@ -152,6 +154,52 @@ TEST_F(LeaseTest, AReignIsOfOneHolder) {
   KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> next, Lease::Succeed(fs_, path_, ProcessId::Self(fs_)));
   ASSERT_TRUE(next.has_value());
   EXPECT_EQ(next->succeeded(), 0u);
+}
+
+TEST_F(LeaseTest, SaysHowLongItsHolderHasBeenSilent) {
+  FakeClock clock;
+  const auto silence = [&] { return Lease::Silence(fs_, path_, clock); };
+  EXPECT_EQ(silence(), std::nullopt);
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease, Lease::TryAcquire(fs_, path_));
+  EXPECT_EQ(silence(), std::nullopt);
+  lease->Beat(clock.MonotonicNanos());
+  EXPECT_EQ(silence(), absl::ZeroDuration());
+  clock.Advance(12'300'000'000);
+  clock.SetRealtime(5);  // the machine's clock is set: no matter
+  EXPECT_EQ(silence(), absl::Seconds(12.3));
+  lease->SetReign(7);  // no sign of life
+  EXPECT_EQ(silence(), absl::Seconds(12.3));
+  const std::optional<uint64_t> before = Lease::LastBeat(fs_, path_);
+  lease->Beat(clock.MonotonicNanos());
+  EXPECT_NE(Lease::LastBeat(fs_, path_), before);
+  EXPECT_EQ(silence(), absl::ZeroDuration());
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> next, Lease::Succeed(fs_, path_, ProcessId::Self(fs_)));
+  EXPECT_EQ(next->succeeded(), 7u);
+  EXPECT_EQ(silence(), std::nullopt);
+}
+
+TEST_F(LeaseTest, ASignOfAnotherClockTellsNothing) {
+  FakeClock clock;
+  KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease, Lease::TryAcquire(fs_, path_));
+  lease->Beat(clock.MonotonicNanos() + 1);  // to come: of another boot
+  EXPECT_EQ(Lease::Silence(fs_, path_, clock), std::nullopt);
+  clock.Advance(1);
+  EXPECT_EQ(Lease::Silence(fs_, path_, clock), absl::ZeroDuration());
+  std::string bytes = ReadFileBytes(path_);
+  ASSERT_EQ(bytes.size(), 96u);
+  bytes[88] = static_cast<char>(bytes[88] + 1);  // of another time namespace
+  WriteFileBytes(path_, bytes);
+  EXPECT_EQ(Lease::Silence(fs_, path_, clock), std::nullopt);
+  // As an earlier build left it.
+  WriteFileBytes(path_, bytes.substr(0, 80));
+  EXPECT_EQ(Lease::Silence(fs_, path_, clock), std::nullopt);
+  EXPECT_EQ(Lease::LastBeat(fs_, path_), 1u);
+  // Any later holder begins anew.
+  WriteFileBytes(path_, bytes);
+  lease.reset();
+  KB_ASSERT_OK_AND_ASSIGN(lease, Lease::TryAcquire(fs_, path_));
+  EXPECT_EQ(Lease::LastBeat(fs_, path_), 0u);
+  EXPECT_EQ(Lease::Silence(fs_, path_, clock), std::nullopt);
 }
 
 TEST_F(LeaseTest, IsNotThatOfADeadOneIfSomebodyElseHasIt) {

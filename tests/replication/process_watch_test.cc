@@ -86,6 +86,27 @@ TEST(ProcessWatchTest, AStoppedProcessIsNotDead) {
   EXPECT_GE(absl::Now() - begin, absl::Milliseconds(45));
 }
 
+TEST(ProcessWatchTest, SeesWhoIsStopped) {
+  SharedWords words(3);
+  ChildProcess child = Sleeper(words);
+  const ProcessId id = IdOf(child, words);
+  EXPECT_FALSE(ProcessWatch::IsStopped(Fs(), id));
+  child.Signal(SIGSTOP);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child.pid(), &status, WUNTRACED), child.pid());
+  EXPECT_TRUE(ProcessWatch::IsStopped(Fs(), id));
+  ProcessId other = id;
+  --other.start_time;
+  EXPECT_FALSE(ProcessWatch::IsStopped(Fs(), other));
+  other = id;
+  ++other.pid_namespace;
+  EXPECT_FALSE(ProcessWatch::IsStopped(Fs(), other));
+  child.Signal(SIGCONT);
+  while (ProcessWatch::IsStopped(Fs(), id)) std::this_thread::yield();
+  child.Kill();
+  EXPECT_FALSE(ProcessWatch::IsStopped(Fs(), id));
+}
+
 TEST(ProcessWatchTest, AProcessThatGotThePidOfADeadOneIsNotTakenForIt) {
   SharedWords words(3);
   ChildProcess child = Sleeper(words);

@@ -107,6 +107,24 @@ class TwoLedgers(KekbitTest):
         replicas = self.await_stat(lambda _, replicas: replicas[self.standby.pid]["lag_frames"] == 0)[1]
         self.assertEqual(replicas[self.standby.pid]["lag_bytes"], 0)
 
+    def test_a_primary_that_hangs_is_seen(self):
+        journal, _ = self.stat()
+        self.assertEqual((journal["primary_hangs"], "primary_stopped" in journal), (False, False))
+        self.primary.halt()
+        self.assertTrue(self.stat()[0]["primary_stopped"])
+        journal, replicas = self.await_stat(lambda journal, _: journal["primary_hangs"])
+        self.assertGreaterEqual(journal["primary_silent_ns"], 3 * 10**9)
+        self.assertEqual((journal["primary_pid"], replicas[self.primary.pid]["state"]), (self.primary.pid, "alive"))
+        for command in ["stat"], ["top", "--once"]:
+            out = self.run_kekbit(*command, self.bank)[0].decode()
+            self.assertRegex(out, f"(?m)^primary          pid {self.primary.pid}, stopped by a signal or a debugger, "
+                             r"no sign of life for \S+ (s|min)$")
+            self.assertRegex(out, f"(?m)^ +{self.primary.pid}  hangs  primary ")
+        self.primary.go_on()
+        # Idle, it shows signs of life all the same.
+        journal, _ = self.await_stat(lambda journal, _: not journal["primary_hangs"])
+        self.assertNotIn("primary_stopped", journal)
+
     def test_a_takeover_is_seen_and_the_dead_one_too(self):
         self.primary.kill()
         self.standby.do("transfer ada bob 7")

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -78,6 +79,34 @@ TEST(KekbitOverviewTest, SnapshotsAreListed) {
   EXPECT_THAT(OverviewText(facts), Contains("snapshots        up to seq 100 (2 KiB), up to seq 200 (4 KiB)"));
   EXPECT_THAT(OverviewJson(facts)[0],
               HasSubstr("\"snapshots\":2,\"newest_snapshot_seq\":200,\"newest_snapshot_bytes\":4096,"));
+}
+
+TEST(KekbitOverviewTest, APrimaryThatHangsIsSaid) {
+  JournalFacts facts;
+  facts.lease_held = true;
+  facts.holder = ProcessId{.pid = 42};
+  ReplicaView replica;
+  replica.facts.process = *facts.holder;
+  replica.facts.alive = true;
+  replica.facts.role = Role::kPrimary;
+  facts.replicas = {replica};
+  facts.silent = absl::Milliseconds(2999);
+  EXPECT_THAT(OverviewText(facts),
+              AllOf(Contains("primary          pid 42"), Contains(StartsWith("        42  alive  primary "))));
+  EXPECT_THAT(OverviewJson(facts)[0],
+              HasSubstr("\"primary_pid\":42,\"primary_silent_ns\":2999000000,\"primary_hangs\":false,\"snapshots\""));
+  facts.silent = absl::Milliseconds(12345);
+  EXPECT_THAT(OverviewText(facts), AllOf(Contains("primary          pid 42, no sign of life for 12.3 s"),
+                                         Contains(StartsWith("        42  hangs  primary "))));
+  EXPECT_THAT(OverviewJson(facts)[0],
+              HasSubstr("\"primary_silent_ns\":12345000000,\"primary_hangs\":true,\"snapshots\""));
+  facts.holder_stopped = true;
+  EXPECT_THAT(OverviewText(facts),
+              Contains("primary          pid 42, stopped by a signal or a debugger, no sign of life for 12.3 s"));
+  EXPECT_THAT(OverviewJson(facts)[0], HasSubstr("\"primary_hangs\":true,\"primary_stopped\":true,"));
+  // Another one, which just died or follows, does not hang.
+  facts.replicas[0].facts.process.pid = 43;
+  EXPECT_THAT(OverviewText(facts), Contains(StartsWith("        43  alive  primary ")));
 }
 
 TEST(KekbitOverviewTest, WhatIsWrongIsSaid) {
