@@ -1,0 +1,39 @@
+// PlanRepair finds what is to be done in a journal, so that it is sound: what `kekbit repair` shows, and then does.
+//
+// Thread safety: one thread at a time; while nobody writes to the journal. Nothing here changes anything.
+
+#ifndef KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
+#define KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "kekbit/file_system.h"
+#include "replication/journal_layout.h"
+#include "replication/position.h"
+#include "tools/kekbit_start.h"
+
+namespace kekbit {
+
+// A file that is to be moved aside, and why.
+struct Move {
+  std::string path;
+  std::string reason;
+};
+
+// What there is to do.
+struct RepairPlan {
+  std::vector<Move> moves;  // in this order, before the end of the journal is dealt with
+  JournalBase base;
+  JournalEnd end;
+  Seq last_known = 0;       // anything shows that there was a frame of this seq; 0: nothing does
+  bool needs_word = false;  // an operator has to name what is lost
+  bool cuts() const { return end.tail.verdict != TailVerdict::kClean || (!base.joins && !end.tail.beyond.empty()); }
+};
+
+absl::StatusOr<RepairPlan> PlanRepair(FileSystem& fs, const JournalLayout& layout);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
