@@ -27,7 +27,10 @@ absl::StatusOr<std::vector<Seq>> SnapshotStore::List() const {
 }
 
 absl::StatusOr<SnapshotHeader> SnapshotStore::Verify(Seq seq, bool trusting) {
-  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(PathOf(seq), Access::kRead));
+  absl::StatusOr<std::unique_ptr<File>> opened = fs_.Open(PathOf(seq), Access::kRead);
+  // A directory, say.
+  if (absl::IsFailedPrecondition(opened.status())) return absl::DataLossError(opened.status().message());
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, std::move(opened));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
   if (const auto known = verified_.find(seq); trusting && known != verified_.end()) {
     if (known->second.file.SameFile(info) && known->second.file.size == info.size) return known->second.header;
@@ -91,7 +94,11 @@ absl::StatusOr<SnapshotStore::Retained> SnapshotStore::Retain() {
   for (const Seq seq : seqs) {
     verified_.erase(seq);
     const absl::Status status = fs_.Unlink(PathOf(seq));
-    if (absl::IsNotFound(status)) continue;  // another process was faster
+    if (absl::IsNotFound(status)) continue;    // another process was faster
+    if (absl::IsFailedPrecondition(status)) {  // a directory: it is in nobody's way
+      retained.damaged.push_back(absl::DataLossError(status.message()));
+      continue;
+    }
     KB_RETURN_IF_ERROR(status);
     retained.removed.push_back(seq);
   }

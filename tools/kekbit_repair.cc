@@ -46,13 +46,14 @@ class Repairer final {
     }
     std::optional<Lease> lease;
     KB_ASSIGN_OR_RETURN(bool held, LeaseHeld(fs_, layout_));
-    if (!held && options_.apply) {
+    if (!held && options_.apply && LeaseCanBeTaken(fs_, layout_)) {
       KB_ASSIGN_OR_RETURN(lease, Lease::TryAcquire(fs_, layout_.lease()));
       held = !lease.has_value();
     }
-    if (held) {
+    if (held) return Led();
+    if (!AsideCanBeUsed(fs_, layout_)) {
       return absl::FailedPreconditionError(absl::StrCat(
-          layout_.lease(), ": a primary lives, or is about to be one; only a journal that nobody leads is repaired"));
+          layout_.aside(), ": is a file, not a directory, so nothing can be kept there; move it away by hand first"));
     }
     KB_ASSIGN_OR_RETURN(const RepairPlan plan, PlanRepair(fs_, layout_));
     KB_RETURN_IF_ERROR(CheckLoseFrom(plan));
@@ -65,6 +66,9 @@ class Repairer final {
       Show(plan);
     }
     if (!applies) return nothing;
+    if (!lease) {
+      KB_ASSIGN_OR_RETURN(lease, MoveAndTakeLease(plan));
+    }
     KB_RETURN_IF_ERROR(Apply(plan));
     Say("done", layout_.directory(),
         absl::StrCat("the journal ends with ", plan.end.last.position.ToString(), From(plan.base)));
@@ -72,6 +76,30 @@ class Repairer final {
   }
 
  private:
+  absl::Status Led() const {
+    return absl::FailedPreconditionError(absl::StrCat(
+        layout_.lease(), ": a primary lives, or is about to be one; only a journal that nobody leads is repaired"));
+  }
+
+  bool IsOfLease(const Move& move) const { return move.path == layout_.lease() || move.path == LeaseNext(layout_); }
+
+  // Where a directory stands in the lease's place, nobody has it, and it must go first.
+  absl::StatusOr<Lease> MoveAndTakeLease(const RepairPlan& plan) {
+    for (const Move& move : plan.moves) {
+      if (IsOfLease(move)) KB_RETURN_IF_ERROR(MoveAside(move));
+    }
+    KB_ASSIGN_OR_RETURN(std::optional<Lease> lease, Lease::TryAcquire(fs_, layout_.lease()));
+    if (!lease) return Led();
+    return *std::move(lease);
+  }
+
+  absl::Status MoveAside(const Move& move) {
+    Aside aside(fs_, layout_, move.reason, Clock::System().RealtimeNanos());
+    KB_ASSIGN_OR_RETURN(const std::string kept, aside.Move(move.path));
+    Say("kept", kept, kept);
+    return absl::OkStatus();
+  }
+
   // `text` begins with what it is about.
   void Say(absl::string_view action, const std::string& path, const std::string& text) {
     if (options_.json) {
@@ -198,9 +226,7 @@ class Repairer final {
 
   absl::Status Apply(const RepairPlan& plan) {
     for (const Move& move : plan.moves) {
-      Aside aside(fs_, layout_, move.reason, Clock::System().RealtimeNanos());
-      KB_ASSIGN_OR_RETURN(const std::string kept, aside.Move(move.path));
-      Say("kept", kept, kept);
+      if (!IsOfLease(move)) KB_RETURN_IF_ERROR(MoveAside(move));
     }
     KB_RETURN_IF_ERROR(ApplyToTail(plan));
     // The proof: a replica finds its place.

@@ -23,6 +23,18 @@
 namespace kekbit {
 namespace {
 
+// DataLoss if something else than a file stands there, say a directory.
+absl::Status CheckIsFile(FileSystem& fs, const std::string& path) {
+  const absl::Status opened = fs.Open(path, Access::kRead).status();
+  return absl::IsFailedPrecondition(opened) ? absl::DataLossError(opened.message()) : absl::OkStatus();
+}
+
+// DataLoss if there is something that is no directory.
+absl::Status CheckIsDirectory(FileSystem& fs, const std::string& path) {
+  if (!absl::IsNotFound(fs.List(path).status()) || !fs.Info(path).ok()) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path, ": is a file, not a directory"));
+}
+
 // A lease says who has it, or nothing.
 absl::Status CheckLease(FileSystem& fs, const std::string& path) {
   const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(path, Access::kRead);
@@ -56,26 +68,55 @@ class SmallFiles {
          "synced");
     Take(layout_.wake(), WakeEvent::Check(fs_, layout_.wake()),
          "no replica opens the journal; the file holds nothing that is needed");
-    Take(layout_.lease(), CheckLease(fs_, layout_.lease()), "its lock works all the same", /*moves=*/false);
-    KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs_, layout_));
-    for (const CursorView& cursor : cursors) {
-      Take(JoinPath(layout_.readers(), cursor.name), cursor.status,
-           absl::StrCat("the reader can't go on, and nothing is cut for its sake; without the file it starts over, as "
-                        "after: kekbit cursors ",
-                        layout_.directory(), " --remove ", cursor.name),
-           /*moves=*/!cursor.owned);
+    for (const std::string& path : {layout_.lease(), LeaseNext(layout_)}) {
+      Take(path, CheckIsFile(fs_, path), "no replica becomes primary; the file is made anew");
     }
+    if (LeaseCanBeTaken(fs_, layout_)) {
+      Take(layout_.lease(), CheckLease(fs_, layout_.lease()), "its lock works all the same", /*moves=*/false);
+    }
+    KB_RETURN_IF_ERROR(CheckCursors());
     for (const std::string& path : ListStatsFiles(fs_, layout_)) {
       Take(path, ReadReplicaStats(fs_, path).status(), "only `kekbit stat` reads it: the journal is not touched",
            /*moves=*/!IsReplicaAlive(fs_, path));
     }
+    CheckDirectories();
     return std::move(bad_);
   }
 
  private:
+  absl::Status CheckCursors() {
+    KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs_, layout_));
+    for (const CursorView& cursor : cursors) {
+      const std::string path = JoinPath(layout_.readers(), cursor.name);
+      const std::string remove =
+          CheckIsFile(fs_, path).ok()
+              ? absl::StrCat(", as after: kekbit cursors ", layout_.directory(), " --remove ", cursor.name)
+              : "";
+      Take(path, cursor.status,
+           absl::StrCat("the reader can't go on, and nothing is cut for its sake; without the file it starts over",
+                        remove),
+           /*moves=*/!cursor.owned);
+    }
+    return absl::OkStatus();
+  }
+
+  void CheckDirectories() {
+    for (const std::string& path : {layout_.segments(), DirectoryOf(layout_.segment(1))}) {
+      Take(path, CheckIsDirectory(fs_, path), "the segments are gone, and no primary can make one");
+    }
+    Take(layout_.snapshots(), CheckIsDirectory(fs_, layout_.snapshots()),
+         "the snapshots are gone, and none can be taken");
+    Take(layout_.readers(), CheckIsDirectory(fs_, layout_.readers()),
+         "the cursors are gone, and no reader can register");
+    Take(layout_.replicas(), CheckIsDirectory(fs_, layout_.replicas()), "no replica can be seen from outside");
+    Take(layout_.aside(), CheckIsDirectory(fs_, layout_.aside()),
+         "so nothing can be kept there, by recovery or repair: move it away by hand", /*moves=*/false);
+  }
+
   void Take(const std::string& path, const absl::Status& status, absl::string_view means, bool moves = true) {
     // An event of another kind is told by this code alone.
-    const bool bad = absl::IsDataLoss(status) || (path == layout_.wake() && absl::IsFailedPrecondition(status));
+    const bool bad = absl::IsDataLoss(status) || (path == layout_.wake() && absl::IsFailedPrecondition(status)) ||
+                     (absl::IsFailedPrecondition(status) && !CheckIsFile(fs_, path).ok());
     if (bad) bad_.push_back({.path = path, .reason = absl::StrCat(status.message(), "; ", means), .moves = moves});
   }
 
@@ -97,9 +138,17 @@ bool HoldsJournal(FileSystem& fs, const JournalLayout& layout) {
   return std::any_of(std::begin(paths), std::end(paths), [&fs](const std::string& path) { return fs.Info(path).ok(); });
 }
 
+std::string LeaseNext(const JournalLayout& layout) { return absl::StrCat(layout.lease(), ".next"); }
+
+bool LeaseCanBeTaken(FileSystem& fs, const JournalLayout& layout) {
+  return CheckIsFile(fs, layout.lease()).ok() && CheckIsFile(fs, LeaseNext(layout)).ok();
+}
+
+bool AsideCanBeUsed(FileSystem& fs, const JournalLayout& layout) { return CheckIsDirectory(fs, layout.aside()).ok(); }
+
 absl::StatusOr<bool> LeaseHeld(FileSystem& fs, const JournalLayout& layout) {
   const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(layout.lease(), Access::kRead);
-  if (absl::IsNotFound(file.status())) return false;
+  if (absl::IsNotFound(file.status()) || !CheckIsFile(fs, layout.lease()).ok()) return false;
   KB_RETURN_IF_ERROR(file.status());
   return (*file)->LockedByOther();
 }

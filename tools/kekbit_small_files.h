@@ -21,11 +21,18 @@ struct BadFile {
   bool moves = true;   // whether it is in somebody's way: repair moves it aside
 };
 // Looks at DIR/epoch, DIR/synced, DIR/wake, DIR/lease, and those in DIR/readers and DIR/replicas; one that is not there
-// is fine, as is one of a newer version.
+// is fine, as is one of a newer version. Then at the directories: what stands there must be one.
 absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout);
 
 // Whether there is anything of a journal in the directory, be its segments gone.
 bool HoldsJournal(FileSystem& fs, const JournalLayout& layout);
+
+// The file by which the lease is taken: see Lease.
+std::string LeaseNext(const JournalLayout& layout);
+// Whether the files are there, or can be made, that a primary locks; not where one of them is a directory.
+bool LeaseCanBeTaken(FileSystem& fs, const JournalLayout& layout);
+// Whether anything can be moved to DIR/aside.
+bool AsideCanBeUsed(FileSystem& fs, const JournalLayout& layout);
 
 // Whether somebody holds the lease: a primary that lives, or is about to be one.
 absl::StatusOr<bool> LeaseHeld(FileSystem& fs, const JournalLayout& layout);

@@ -178,6 +178,17 @@ TEST_F(SnapshotStoreTest, DamagedOnesDoNotCount) {
   EXPECT_THAT(store_.List(), IsOkAndHolds(ElementsAre(3, 4, 5)));  // the damaged one is newer than the older good one
 }
 
+TEST_F(SnapshotStoreTest, ADirectoryInThePlaceOfOneIsDamageAndInNobodysWay) {
+  for (const Seq seq : {2, 3, 5}) Write(seq);
+  for (const Seq seq : {1, 4, 6}) ASSERT_THAT(fs_.CreateDirectories(store_.PathOf(seq)), IsOk());
+  EXPECT_THAT(store_.Check(6), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("is a directory, not a file")));
+  EXPECT_THAT(NewestState(), IsOkAndHolds("state 5"));
+  KB_ASSERT_OK_AND_ASSIGN(const SnapshotStore::Retained retained, store_.Retain());
+  EXPECT_THAT(retained.removed, ElementsAre(2));
+  EXPECT_EQ(retained.damaged.size(), 3u);
+  EXPECT_EQ(retained.journal_may_go_up_to(), 3u);
+}
+
 TEST_F(SnapshotStoreTest, VerifiesEachOnlyOnce) {
   Write(1);
   Write(2);
