@@ -62,6 +62,8 @@ absl::StatusOr<bool> Cursors(const CommandOptions& options, Output& output) {
   }
   KB_ASSIGN_OR_RETURN(const JournalFacts facts, JournalView(fs, options.path).Look());
   KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs, layout));
+  // As JSON, one object a line, none is no line.
+  if (!options.json && cursors.empty()) output.Line("no registered readers");
   size_t name_width = 4;
   for (const CursorView& cursor : cursors) name_width = std::max(name_width, cursor.name.size());
   if (!options.json && !cursors.empty()) {

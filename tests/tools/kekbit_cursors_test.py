@@ -43,9 +43,10 @@ class CursorsTest(KekbitTest):
 
     def test_a_journal_without_readers_has_none(self):
         self.assertEqual(self.json_lines("cursors", self.journal), [])
-        self.assertEqual(self.run_kekbit("cursors", self.journal)[0], b"")
+        self.assertEqual(self.run_kekbit("cursors", self.journal)[0], b"no registered readers\n")
         os.rmdir(os.path.join(self.journal, "readers"))
         self.assertEqual(self.json_lines("cursors", self.journal), [])
+        self.assertEqual(self.run_kekbit("cursors", self.journal)[0], b"no registered readers\n")
 
     def test_shows_where_each_is(self):
         self.own(self.cursor("audit", 31))
