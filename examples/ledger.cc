@@ -239,13 +239,17 @@ void AddOptions(CLI::App& serve, ServeOptions& options) {
       ->type_name("STAGE")
       ->check(CLI::IsMember({"published", "synced"}))
       ->default_str("published");
+  auto* const every =
+      serve
+          .add_option(
+              "--snapshot-every", replica.snapshots.frames,
+              "As standby, take a snapshot every so many frames, and cut the journal behind the one before; 0: never")
+          ->check(CLI::NonNegativeNumber)
+          ->capture_default_str();
   serve
-      .add_option(
-          "--snapshot-every", replica.snapshots.frames,
-          "As standby, take a snapshot every so many frames, and cut the journal behind the one before; 0: never")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
-  serve.add_flag("--snapshot-on-primary", replica.snapshots.on_primary, "As primary, too: it pauses meanwhile");
+      .add_flag("--snapshot-on-primary", replica.snapshots.on_primary,
+                "As primary, too, which pauses meanwhile: for one without a standby")
+      ->needs(every);
   serve.add_flag("--compress-snapshots", replica.snapshots.compressed, "By zstd");
   serve.add_option("--segment-bytes", replica.segment_bytes, "Size of each file of the journal")
       ->check(CLI::Range(64u << 10, 4'000'000'000u))

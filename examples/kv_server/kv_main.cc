@@ -104,11 +104,14 @@ int Main(int argc, char** argv) {
                  "Seconds without a sign of life, after which the standby kills the primary; 0: never")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
-  app.add_option(
-         "--snapshot-every", replica.snapshots.frames,
-         "Commands after which the standby takes a snapshot, and the journal is cut behind the one before; 0: never")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  auto* const every = app.add_option("--snapshot-every", replica.snapshots.frames,
+                                     "Commands after which the standby takes a snapshot, and the journal is cut behind "
+                                     "the one before; 0: never")
+                          ->check(CLI::NonNegativeNumber)
+                          ->capture_default_str();
+  app.add_flag("--snapshot-on-primary", replica.snapshots.on_primary,
+               "The primary takes them, too, and answers nobody meanwhile: for one without a standby")
+      ->needs(every);
   double port_timeout_s = 10;
   app.add_option("--port-timeout", port_timeout_s, "Seconds to wait for a port that is in use")
       ->check(CLI::NonNegativeNumber)

@@ -189,6 +189,25 @@ class Failover(KvTest):
         segments = os.path.join(self.journal, "segments", "0000_0000")
         self.assertNotIn("0000_0001.kekbit", os.listdir(segments), "the journal was not cut")
 
+    def test_a_primary_alone_takes_snapshots_if_it_may(self):
+        options = "--snapshot-every", "1000", "--snapshot-on-primary", "--segment-bytes", str(1 << 16)
+        primary = self.kv_server(*options)
+        client = self.connect(process=primary)
+        first = os.path.join(self.journal, "segments", "0000_0000", "0000_0001.kekbit")
+
+        def cut():
+            for _ in range(500):
+                client.send("INCR", "n")
+            self.assertEqual(len([client.reply() for _ in range(500)]), 500)
+            return not os.path.exists(first)
+        self.until("the journal to be cut behind the older of two snapshots", cut)
+        self.assertEqual(len(os.listdir(os.path.join(self.journal, "snapshots"))), 2)
+        count = client.do("GET", "n")
+        self.stop(primary)
+        with self.connect(process=self.kv_server(*options)) as client:
+            self.assertEqual(client.do("GET", "n"), count)
+            self.expect_state_of_journal(client)
+
     def test_handing_over_under_load(self):
         self.run_failovers(by_command=True)
 

@@ -132,8 +132,11 @@ class Limits(KvTest):
         code, words = run("--help")
         self.assertEqual(code, 0)
         for option in ["--directory", "--port", "--bind", "--ack", "--segment-bytes", "--max-clients", "--digest",
-                       "--snapshot-every"]:
+                       "--snapshot-every", "--snapshot-on-primary"]:
             self.assertIn(option, words)
+        code, words = run("--directory", self.journal, "--snapshot-on-primary")
+        self.assertEqual(code, 2)
+        self.assertIn("--snapshot-on-primary requires --snapshot-every", words)
         self.assertEqual(run()[0], 2)
         self.assertEqual(run("--directory", self.journal, "--ack", "maybe")[0], 2)
         self.assertEqual(run("--directory", self.journal, "--port", "x")[0], 2)
