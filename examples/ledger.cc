@@ -184,15 +184,16 @@ class Server {
     // A moment for a replica that finds the journal free; then it is worth a word.
     if (!replica_.WaitForRole(Role::kPrimary, absl::Milliseconds(200)) && replica_.role() == Role::kFollower) {
       const absl::Status status = replica_.status();
-      std::fprintf(stderr, "ledger: standby on %s at seq %llu; %s\n", directory_.c_str(),
-                   static_cast<unsigned long long>(replica_.applied().seq),
+      std::fprintf(stderr, "ledger: standby on %s at seq %llu, pid %d; %s\n", directory_.c_str(),
+                   static_cast<unsigned long long>(replica_.applied().seq), static_cast<int>(::getpid()),
                    status.ok() ? "takes over when the primary is gone"
                                : absl::StrCat("can't become primary, trying again: ", status.message()).c_str());
     }
     if (!replica_.WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return replica_.status();
     const Position position = replica_.applied();
-    std::fprintf(stderr, "ledger: primary on %s in epoch %llu, at seq %llu\n", directory_.c_str(),
-                 static_cast<unsigned long long>(position.epoch), static_cast<unsigned long long>(position.seq));
+    std::fprintf(stderr, "ledger: primary on %s in epoch %llu, at seq %llu, pid %d\n", directory_.c_str(),
+                 static_cast<unsigned long long>(position.epoch), static_cast<unsigned long long>(position.seq),
+                 static_cast<int>(::getpid()));
     static_cast<void>(TakeSignal());  // it was for the standby, which has nothing to hand over
     return absl::OkStatus();
   }

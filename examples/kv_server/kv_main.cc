@@ -4,6 +4,8 @@
 //   kv_server --directory /tmp/kv     # again, elsewhere: the standby; takes over, port and all, when the primary dies
 //   redis-cli set greeting hello
 
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <cstdint>
@@ -57,7 +59,7 @@ int Serve(ReplicaOptions replica_options, KvServerOptions server_options) {
   // A moment for a replica that finds the journal free; then it is worth a word.
   if (!(*replica)->WaitForRole(Role::kPrimary, absl::Milliseconds(200)) && (*replica)->role() == Role::kFollower) {
     const absl::Status status = (*replica)->status();
-    Say(absl::StrCat("standby on ", directory, " at seq ", (*replica)->applied().seq,
+    Say(absl::StrCat("standby on ", directory, " at seq ", (*replica)->applied().seq, ", pid ", ::getpid(),
                      status.ok() ? "; takes over when the primary is gone" : "; can't become primary, trying again: ",
                      status.message()));
   }

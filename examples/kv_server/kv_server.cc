@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -105,8 +106,8 @@ absl::Status KvServer::TakePort() {
   accepting_ = true;
   KB_RETURN_IF_ERROR(Watch(epoll_.get(), EPOLL_CTL_ADD, listener_.get(), EPOLLIN));
   const Position position = replica_->applied();
-  Say(absl::StrCat("primary in epoch ", position.epoch, ", at seq ", position.seq, "; listening on ", options_.bind,
-                   " port ", options_.port));
+  Say(absl::StrCat("primary in epoch ", position.epoch, ", at seq ", position.seq, ", pid ", ::getpid(),
+                   "; listening on ", options_.bind, " port ", options_.port));
   return absl::OkStatus();
 }
 

@@ -80,13 +80,14 @@ await "the first answers" grep -qs "ok 3" "$TMPDIR/first_out"
 second=$!
 exec 4>"$TMPDIR/second"
 printf 'balance ada\n' >&4
-await "the standby's word" grep -qs "standby on .*pair at seq 3" "$TMPDIR/second_errors"
+await "the standby's word" grep -qs "standby on .*pair at seq 3, pid $second;" "$TMPDIR/second_errors"
+expect_match "the primary's word" "primary on .*pair in epoch 1, at seq 1, pid $first"$'\n' "$(cat "$TMPDIR/first_errors")"$'\n'
 printf 'transfer ada bob 40\n' >&3
 await "the next answer" grep -qs "ok 4" "$TMPDIR/first_out"
 expect_equal "what the standby has answered" "" "$(cat "$TMPDIR/second_out")"
 kill -KILL $first
 wait $first
-await "the takeover" grep -qs "primary on .*pair in epoch 2, at seq 5" "$TMPDIR/second_errors"
+await "the takeover" grep -qs "primary on .*pair in epoch 2, at seq 5, pid $second\$" "$TMPDIR/second_errors"
 await "the answer" grep -qs "ok 5 60" "$TMPDIR/second_out"
 printf 'transfer ada bob 1\nbalance bob\n' >&4
 exec 4>&-

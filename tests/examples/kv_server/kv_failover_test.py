@@ -221,6 +221,8 @@ class Failover(KvTest):
 
     def test_what_it_says_of_itself(self):
         primary, standby = self.start_pair()
+        self.assertRegex(self.words(primary), f"primary in epoch 1, at seq 1, pid {primary.pid}; listening on ")
+        self.assertRegex(self.words(standby), f"standby on .* at seq 1, pid {standby.pid}; takes over")
         with self.connect() as client:
             self.assertEqual(client.do("FAILOVER"), b"OK")
         self.until("the other primary", lambda: "primary in epoch 2" in self.words(standby))
