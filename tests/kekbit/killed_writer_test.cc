@@ -1,10 +1,6 @@
 // P2, for a channel: what a writer has published survives its death by SIGKILL at any instruction, and no reader ever
 // sees a torn record. Each payload says itself which record it is of and whether it is whole.
 
-#include <sched.h>
-#include <signal.h>
-#include <sys/ptrace.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstdint>
@@ -23,6 +19,7 @@
 #include "tests/support/checked_payload.h"
 #include "tests/support/child_process.h"
 #include "tests/support/status_matchers.h"
+#include "tests/support/stepped_process.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_channel.h"
 
@@ -96,8 +93,6 @@ TEST(KilledWriterTest, AtRandomMoments) {
   EXPECT_GT(acknowledged_in_all, 100'000u);
 }
 
-constexpr int kNoPtrace = 77;
-
 // Looks at the channel after each single instruction of a writer: what is there then is what would be there for good
 // had it been killed at that instruction.
 class EveryInstruction {
@@ -134,28 +129,18 @@ class EveryInstruction {
   uint64_t found_ = 0;
 };
 
-// One processor for both: stepping goes back and forth between them.
-void UseOneProcessor() {
-  cpu_set_t one;
-  CPU_ZERO(&one);
-  CPU_SET(static_cast<size_t>(::sched_getcpu()), &one);
-  ::sched_setaffinity(0, sizeof one, &one);
-}
-
 // Writing by copies and by claims, heartbeats, and the closing.
 TEST(KilledWriterTest, AtEachInstruction) {
   constexpr uint64_t kRecords = 60;
   const TempDir dir = TempDir::InMemory();
   const std::string path = dir.File("channel");
   SharedWords words(1);
-  UseOneProcessor();
-  ChildProcess child([&] {
-    if (::ptrace(PTRACE_TRACEME, 0, nullptr, nullptr) != 0) return kNoPtrace;
+  SteppedProcess child([&] {
     std::vector<std::vector<uint8_t>> payloads;
     for (uint64_t number = 0; number < kRecords; ++number) payloads.push_back(CheckedPayload(number, kLongest));
     {
       ShmWriter writer = MakeWriter(path, kChannel, QuietWriter());
-      ::raise(SIGSTOP);
+      SteppedProcess::Begin();
       for (uint64_t number = 0; number < kRecords; ++number) {
         if (!WriteRecord(writer, number, payloads[number])) return 1;
         words.Set(0, number + 1);
@@ -163,15 +148,9 @@ TEST(KilledWriterTest, AtEachInstruction) {
     }
     return 0;
   });
-  int status = child.WaitForChange();
-  if (WIFEXITED(status) && WEXITSTATUS(status) == kNoPtrace) GTEST_SKIP() << "ptrace is forbidden here";
-  ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGSTOP) << status;
+  if (!child.can_step()) GTEST_SKIP() << "ptrace is forbidden here";
   EveryInstruction check(MakeReader(path), words);
-  while (check.Check()) {
-    if (::ptrace(PTRACE_SINGLESTEP, child.pid(), nullptr, nullptr) != 0) GTEST_SKIP() << "no single steps here";
-    status = child.WaitForChange();
-    if (WIFEXITED(status)) break;
-    ASSERT_TRUE(WIFSTOPPED(status) && WSTOPSIG(status) == SIGTRAP) << status;
+  while (check.Check() && child.Step()) {
     // From the beginning now and then: a fresh reader sees the same.
     if (check.instructions() % 4096 == 0) {
       ShmReader fresh = MakeReader(path);
@@ -179,7 +158,7 @@ TEST(KilledWriterTest, AtEachInstruction) {
     }
   }
   ASSERT_FALSE(HasFailure());
-  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+  EXPECT_EQ(child.Wait(), 0);
   EXPECT_EQ(check.found(), kRecords);
   EXPECT_EQ(check.reader().channel_end(), ChannelEnd::kClosed);
   // Fewer would mean that it did not step.
