@@ -300,6 +300,7 @@ class ReplicaCore final {
   Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;                // for the takeover under way; 0: none
   Epoch reign_before_ ABSL_GUARDED_BY(drive_mutex_) = 0;           // the newest epoch before that
   int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;          // of a takeover; on the monotonic clock
+  int64_t retry_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;             // how long after the last one that failed
   int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // when a follower saw last that it is there
   absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);             // how long the loop slept last
 

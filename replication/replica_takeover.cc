@@ -15,7 +15,7 @@ namespace {
 // How often a follower asks for the lease without being told, and looks whether a writer that keeps a takeover waiting
 // is gone: it may have been killed in a takeover of its own, and its memory is being freed.
 constexpr int64_t kLookEveryNs = 1'000'000;
-// How often it tries again after a takeover failed for another reason.
+// After a takeover failed for another reason it tries again less and less often, down to this.
 constexpr int64_t kRetryEveryNs = 100'000'000;
 
 // The time since the last call, or since it was made.
@@ -81,7 +81,9 @@ void ReplicaCore::TryTakeOver() {
   }
   const absl::Status status = BecomePrimary();
   if (!status.ok()) {
-    next_try_ns_ = now + (absl::IsUnavailable(status) ? kLookEveryNs : kRetryEveryNs);
+    if (absl::IsUnavailable(status)) retry_ns_ = 0;
+    retry_ns_ = std::clamp(2 * retry_ns_, kLookEveryNs, kRetryEveryNs);
+    next_try_ns_ = now + retry_ns_;
     absl::MutexLock lock(&mutex_);
     // NotFound: somebody cut the journal's beginning meanwhile.
     if (MayPass(status) || absl::IsNotFound(status)) {
@@ -131,6 +133,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   if (lease_) lease_->SetReign(granted_);
   SetRole(Role::kPrimary, granted_, report);
   granted_ = 0;
+  retry_ns_ = 0;
   return absl::OkStatus();
 }
 

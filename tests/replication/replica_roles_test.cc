@@ -339,5 +339,25 @@ TEST_F(ReplicaTest, ATakeoverIsReported) {
   EXPECT_THAT(reports[1].ToString(), HasSubstr("epoch 2 behind seq 2"));
 }
 
+// What failed may work a moment later: a journal without a primary is not to wait long for that.
+TEST_F(ReplicaTest, ATakeoverThatFailedIsTriedAgainSoonThenLessOften) {
+  const auto standby = Open(Polled());
+  fs_.FailCalls("Allocate", absl::ResourceExhaustedError("planted"));
+  const int64_t begin = clock_.MonotonicNanos();
+  std::vector<int64_t> tries_ms;
+  while (tries_ms.size() < 10) {
+    fs_.Heal();
+    fs_.FailCalls("Allocate", absl::ResourceExhaustedError("planted"));
+    standby->Poll().IgnoreError();
+    if (fs_.failed()) tries_ms.push_back((clock_.MonotonicNanos() - begin) / 1'000'000);
+    clock_.Advance(1'000'000);
+  }
+  EXPECT_THAT(tries_ms, ElementsAre(0, 1, 3, 7, 15, 31, 63, 127, 227, 327));
+  fs_.Heal();
+  clock_.Advance(100'000'000);
+  EXPECT_THAT(standby->Poll(), IsOk());
+  EXPECT_EQ(standby->role(), Role::kPrimary);
+}
+
 }  // namespace
 }  // namespace kekbit
