@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "examples/argument_checks.h"
 #include "examples/channel_example.h"
 #include "kekbit/blocking_reader.h"
 #include "kekbit/bytes.h"
@@ -73,13 +74,11 @@ int Main(int argc, char** argv) {
   app.fallthrough();  // the options of all may stand behind the subcommand
   Options options;
   app.add_option("-d,--directory", options.directory, "where the channel lies")->capture_default_str();
-  app.add_option("-c,--channel", options.channel, "the channel's id")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+  app.add_option("-c,--channel", options.channel, "the channel's id")->check(CheckCount)->capture_default_str();
   const CLI::App* const in = app.add_subcommand("in", "write each line of standard input to a new channel");
   CLI::App* const out = app.add_subcommand("out", "print each line of the channel until it is closed");
   out->add_option("-w,--wait", options.wait_seconds, "seconds to wait for the channel to be there")
-      ->check(CLI::NonNegativeNumber)
+      ->check(CheckSeconds)
       ->capture_default_str();
   if (const std::optional<int> exit_code = ParseArguments(app, argc, argv)) return *exit_code;
   return ExitCode(in->parsed() ? In(options) : Out(options));

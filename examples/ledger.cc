@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "examples/argument_checks.h"
 #include "examples/ledger_protocol.h"
 #include "examples/ledger_state.h"
 #include "kekbit/callers_directory.h"
@@ -229,7 +230,8 @@ int RunServe(ServeOptions options) {
 
 void AddOptions(CLI::App& serve, ServeOptions& options) {
   ReplicaOptions& replica = options.replica;
-  serve.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
+  serve.add_option("-d,--directory", replica.directory, "Directory of the journal; made if it is not there")
+      ->required();
   serve.add_option("-i,--input", options.input, "File to read commands from; - is standard input")
       ->capture_default_str();
   serve
@@ -245,13 +247,13 @@ void AddOptions(CLI::App& serve, ServeOptions& options) {
           .add_option(
               "--snapshot-every", replica.snapshots.frames,
               "As standby, take a snapshot every so many frames, and cut the journal behind the one before; 0: never")
-          ->check(CLI::NonNegativeNumber)
+          ->check(CheckCount)
           ->capture_default_str();
   serve
       .add_flag("--snapshot-on-primary", replica.snapshots.on_primary,
                 "As primary, too, which pauses meanwhile: for one without a standby")
       ->needs(every);
-  serve.add_flag("--compress-snapshots", replica.snapshots.compressed, "By zstd");
+  serve.add_flag("--compress-snapshots", replica.snapshots.compressed, "Compress snapshots, by zstd");
   serve.add_option("--segment-bytes", replica.segment_bytes, "Size of each file of the journal")
       ->check(CLI::Range(64u << 10, 4'000'000'000u))
       ->capture_default_str();
@@ -273,6 +275,11 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
+    if (app.get_subcommands().empty() && error.get_exit_code() != 0) {
+      std::fprintf(stderr,
+                   "ledger: say what it is to do: ledger serve --directory DIR; ledger serve --help says more\n");
+      return 2;
+    }
     return app.exit(error) == 0 ? 0 : 2;
   }
   return RunServe(std::move(options));

@@ -33,6 +33,10 @@ constexpr int kUnusable = 2;
 // As in CHANGELOG.md.
 constexpr char kRelease[] = "0.1.0 (unreleased)";
 
+// What PATH is.
+constexpr char kAny[] = "a channel file, or the directory of a journal";
+constexpr char kJournal[] = "the directory of a journal";
+
 using Command = absl::StatusOr<bool> (*)(const CommandOptions& options, Output& output);
 
 int Run(Command command, const CommandOptions& options) {
@@ -85,9 +89,9 @@ int Main(int argc, char** argv) {
       "Exit codes: 0 done; 1 verify found damage, or repair has something left to do; 2 wrong arguments, or PATH can't "
       "be read.\n");
   CommandOptions options;
-  const auto add = [&](const char* name, const char* description) {
+  const auto add = [&](const char* name, const char* description, const char* path = kAny) {
     CLI::App* const command = app.add_subcommand(name, description);
-    command->add_option("PATH", options.path, "a channel file, or the directory of a journal")->required();
+    command->add_option("PATH", options.path, path)->required();
     command->add_flag("--json", options.json, "one JSON object a line");
     return command;
   };
@@ -101,19 +105,22 @@ int Main(int argc, char** argv) {
   tail->add_flag("-f,--follow", options.follow, "go on with what comes, until the channel is closed");
   CLI::App* const stat = add("stat", "show what there is in sum; of a journal, also how each replica is");
   stat->add_flag("--segments", options.segments, "of a journal: show each segment, too");
-  CLI::App* const top = add("top", "of a journal: show how each replica is, again and again");
+  CLI::App* const top = add("top", "of a journal: show how each replica is, again and again", kJournal);
   double seconds = 1;
   top->add_option("-i,--interval", seconds, "seconds from one look to the next")
       ->check(CheckInterval)
       ->capture_default_str();
   top->add_flag("--once", options.once, "look once");
-  CLI::App* const cursors = add("cursors", "of a journal: show its registered readers");
-  cursors->add_option("--remove", options.remove, "end the registration of the reader of this name, which is gone");
-  CLI::App* const repair = add("repair", "show what has to be done before a journal can go on; --apply does it");
+  CLI::App* const cursors = add("cursors", "of a journal: show its registered readers", kJournal);
+  cursors->add_option("--remove", options.remove, "end the registration of the reader of this name, which is gone")
+      ->type_name("NAME");
+  CLI::App* const repair =
+      add("repair", "show what has to be done before a journal can go on; --apply does it", kJournal);
   repair->add_flag("--apply", options.apply, "do it: what is taken out is moved to PATH/aside, nothing is deleted");
   repair
       ->add_option("--lose-from", options.lose_from,
                    "cut the journal before the frame of this seq, which is damaged, though it was on the disk once")
+      ->type_name("SEQ")
       ->check(CheckCount);
   add("verify", "look for damage, and say where it is");
   try {

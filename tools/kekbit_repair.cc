@@ -19,6 +19,7 @@
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_repair_plan.h"
+#include "tools/kekbit_segment.h"
 #include "tools/kekbit_small_files.h"
 #include "tools/kekbit_start.h"
 
@@ -271,6 +272,12 @@ class Repairer final {
 
 }  // namespace
 
-absl::StatusOr<bool> Repair(const CommandOptions& options, Output& output) { return Repairer(options, output).Run(); }
+absl::StatusOr<bool> Repair(const CommandOptions& options, Output& output) {
+  if (!IsDirectory(*options.file_system, options.path)) {
+    KB_RETURN_IF_ERROR(options.file_system->Info(options.path).status());
+    return absl::InvalidArgumentError(absl::StrCat(options.path, ": is no directory: only a journal is repaired"));
+  }
+  return Repairer(options, output).Run();
+}
 
 }  // namespace kekbit

@@ -17,11 +17,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "examples/argument_checks.h"
 #include "examples/kv_server/kv_commands.h"
 #include "examples/kv_server/kv_server.h"
 #include "examples/kv_server/kv_socket.h"
 #include "examples/kv_server/kv_state.h"
 #include "kekbit/callers_directory.h"
+#include "kekbit/file_system.h"
+#include "replication/journal_layout.h"
 #include "replication/replica.h"
 
 namespace kekbit::examples {
@@ -34,6 +37,11 @@ int Fail(const absl::Status& status) {
 
 // Reads the whole journal, as a replica that never leads, and says what state that makes.
 int PrintDigest(ReplicaOptions options) {
+  // A replica would make it.
+  const JournalLayout layout(options.directory);
+  const auto segments = layout.ListSegments(FileSystem::Posix());
+  if (!segments.ok()) return Fail(segments.status());
+  if (segments->empty()) return Fail(absl::NotFoundError(absl::StrCat(options.directory, ": there is no journal")));
   options.may_lead = false;
   options.threads = false;
   const auto replica = Replica<KvState>::Open(std::move(options));
@@ -80,8 +88,8 @@ int Main(int argc, char** argv) {
   KvServerOptions server;
   bool digest = false;
   double hung_s = 0;
-  app.add_option("-d,--directory", replica.directory, "Of the journal; made if it is not there")->required();
-  app.add_option("-p,--port", server.port, "To listen on")->capture_default_str();
+  app.add_option("-d,--directory", replica.directory, "Directory of the journal; made if it is not there")->required();
+  app.add_option("-p,--port", server.port, "Port to listen on")->check(CLI::Range(1, 65535))->capture_default_str();
   app.add_option("--bind", server.bind,
                  "Address to listen on, in numbers. There are no passwords: mind who can reach it")
       ->capture_default_str();
@@ -96,27 +104,30 @@ int Main(int argc, char** argv) {
                  "Size of each file of the journal; a command takes 1/128 of it")
       ->check(CLI::Range(64u << 10, 4'000'000'000u))
       ->capture_default_str();
-  app.add_option("--max-clients", server.clients_max, "At the same time")
+  app.add_option("--max-clients", server.clients_max, "Most clients at the same time")
       ->check(CLI::Range(1, 1'000'000))
       ->capture_default_str();
-  app.add_option("--max-output-bytes", server.output_bytes_max, "Of answers that a client does not read")
-      ->check(CLI::NonNegativeNumber)
+  app.add_option("--max-output-bytes", server.output_bytes_max,
+                 "Most bytes of answers that a client has not read yet; with more it is disconnected")
+      ->check(CheckCount)
       ->capture_default_str();
   app.add_option("--kill-hung-after", hung_s,
-                 "Seconds without a sign of life, after which the standby kills the primary; 0: never")
-      ->check(CLI::NonNegativeNumber)
+                 "After so long without a sign of life the standby kills the primary; 0: never")
+      ->check(CheckSeconds)
+      ->type_name("SECONDS")
       ->capture_default_str();
   auto* const every = app.add_option("--snapshot-every", replica.snapshots.frames,
                                      "Commands after which the standby takes a snapshot, and the journal is cut behind "
                                      "the one before; 0: never")
-                          ->check(CLI::NonNegativeNumber)
+                          ->check(CheckCount)
                           ->capture_default_str();
   app.add_flag("--snapshot-on-primary", replica.snapshots.on_primary,
                "The primary takes them, too, and answers nobody meanwhile: for one without a standby")
       ->needs(every);
   double port_timeout_s = 10;
-  app.add_option("--port-timeout", port_timeout_s, "Seconds to wait for a port that is in use")
-      ->check(CLI::NonNegativeNumber)
+  app.add_option("--port-timeout", port_timeout_s, "For how long to wait for a port that is in use")
+      ->check(CheckSeconds)
+      ->type_name("SECONDS")
       ->capture_default_str();
   app.add_flag("--digest", digest, "Only read the journal, print how far it goes and a digest of the state, and exit");
   try {

@@ -44,7 +44,9 @@ absl::StatusOr<FileDescriptor> Listen(const std::string& address, uint16_t port)
   hints.ai_socktype = SOCK_STREAM;
   addrinfo* list = nullptr;
   if (const int error = ::getaddrinfo(address.c_str(), absl::StrCat(port).c_str(), &hints, &list); error != 0) {
-    return absl::InvalidArgumentError(absl::StrCat(name, ": ", ::gai_strerror(error)));
+    return absl::InvalidArgumentError(error == EAI_NONAME
+                                          ? absl::StrCat(address, ": is no address in numbers, as 127.0.0.1 or ::1")
+                                          : absl::StrCat(name, ": ", ::gai_strerror(error)));
   }
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(list, ::freeaddrinfo);
   FileDescriptor socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));

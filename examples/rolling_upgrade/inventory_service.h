@@ -16,6 +16,7 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "examples/argument_checks.h"
 #include "replication/replica.h"
 
 namespace kekbit::examples {
@@ -53,9 +54,10 @@ int RunInventory(int argc, char** argv) {
   CLI::App app("An inventory with a hot standby.");
   CLI::App* serve = app.add_subcommand("serve", "Answers commands, one a line");
   app.require_subcommand(1);
-  serve->add_option("-d,--directory", options.directory, "Of the journal")->required();
+  serve->add_option("-d,--directory", options.directory, "Directory of the journal; made if it is not there")
+      ->required();
   serve->add_option("--snapshot-every", options.snapshots.frames, "As standby, take a snapshot every so many frames")
-      ->check(CLI::NonNegativeNumber);
+      ->check(CheckCount);
   CLI11_PARSE(app, argc, argv);
 
   const auto fail = [](const absl::Status& status) {

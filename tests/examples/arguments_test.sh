@@ -17,10 +17,11 @@ expect_exit 0 "$ledger" serve --directory rel
 expect_exit 0 "$kekbit" stat ./rel
 expect_match "the journal that is shown" '\./rel' "$output"
 expect_exit 0 "$kekbit" verify rel
-expect_exit 0 "$kv_server" --directory kv --digest
+expect_exit 1 "$kv_server" --directory kv --digest
+expect_match "the digest of no journal" 'kv: there is no journal' "$output"
 expect_exit 0 "$echo" in --directory channels
 expect_exit 0 "$inventory" serve --directory inventory
-expect_equal "what the caller has" "channels inventory kv rel" "$(cd "$BUILD_WORKING_DIRECTORY" && echo *)"
+expect_equal "what the caller has" "channels inventory rel" "$(cd "$BUILD_WORKING_DIRECTORY" && echo *)"
 expect_equal "what is elsewhere" "" "$(ls -A)"
 # One that is gone is no reason to stop where the path is absolute.
 BUILD_WORKING_DIRECTORY=$TMPDIR/nowhere expect_exit 0 "$kekbit" verify "$TMPDIR/caller/rel"
@@ -38,6 +39,20 @@ for arguments in "$ledger serve -d $TMPDIR/new --snapshot-every -1" \
   # shellcheck disable=SC2086 # they are words
   output=$($arguments 2>&1 </dev/null) && fail "'$arguments' is taken: $output"
   expect_match "the answer to '$arguments'" '^--[a-z-]+: ' "$output"
+done
+# What is no number is named, and not all that there are.
+for option in --snapshot-every --max-output-bytes --kill-hung-after --port-timeout; do
+  expect_exit 2 "$kv_server" -d "$TMPDIR/new" "$option" x
+  expect_match "the answer to $option" "^$option: \"x\" is not a number (of seconds )?from 0 up" "$output"
+done
+expect_exit 2 "$kv_server" -d "$TMPDIR/new" --port 99999
+expect_match "the answer to a port" '^--port: .*range 1 to 65535' "$output"
+expect_exit 2 "$ledger" serve -d "$TMPDIR/new" --snapshot-every x
+expect_match "the answer to --snapshot-every" '^--snapshot-every: "x" is not a number from 0 up' "$output"
+for arguments in "" "serv -d $TMPDIR/new"; do
+  # shellcheck disable=SC2086 # they are words
+  expect_exit 2 "$ledger" $arguments
+  expect_match "the answer to 'ledger $arguments'" '^ledger: say what it is to do: ledger serve ' "$output"
 done
 [[ ! -e $TMPDIR/new ]] || fail "something was made"
 

@@ -257,6 +257,7 @@ class Repair(KekbitTest):
         os.mkdir(self.path("empty"))
         self.expect_unusable("repair", self.path("empty"), says="a directory without a journal")
         self.expect_unusable("repair", self.path("nowhere"), says="nowhere")
+        self.expect_unusable("repair", self.path("journal/epoch"), says="is no directory: only a journal is repaired")
         self.assertEqual(os.listdir(self.path("empty")), [])
 
     def test_json(self):

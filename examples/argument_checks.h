@@ -1,0 +1,27 @@
+// What the examples' command lines check: CLI11's own checks take -1 for a large number, or name all that there are.
+
+#ifndef KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
+#define KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
+
+#include <cstdint>
+#include <string>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+
+namespace kekbit::examples {
+
+// Each returns what is wrong with the text of an option; nothing if it is fine.
+inline std::string CheckCount(const std::string& text) {
+  uint64_t count = 0;
+  return absl::SimpleAtoi(text, &count) ? "" : absl::StrCat("\"", text, "\" is not a number from 0 up");
+}
+inline std::string CheckSeconds(const std::string& text) {
+  double seconds = 0;
+  const bool good = absl::SimpleAtod(text, &seconds) && seconds >= 0;
+  return good ? "" : absl::StrCat("\"", text, "\" is not a number of seconds from 0 up");
+}
+
+}  // namespace kekbit::examples
+
+#endif  // KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
