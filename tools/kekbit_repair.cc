@@ -58,9 +58,14 @@ class Repairer final {
     }
     KB_ASSIGN_OR_RETURN(const RepairPlan plan, PlanRepair(fs_, layout_));
     KB_RETURN_IF_ERROR(CheckLoseFrom(plan));
-    const bool nothing = plan.moves.empty() && !plan.cuts();
+    const bool nothing = plan.nothing();
     const bool applies = options_.apply && !nothing && !LacksWord(plan);
     if (applies) KB_RETURN_IF_ERROR(CheckNobodyFollows());
+    if (plan.left) {
+      Say("left", plan.left->path,
+          absl::StrCat(plan.left->reason,
+                       "; a replica begins behind that place, and the segment goes when the journal is cut"));
+    }
     if (nothing) {
       SaySound(plan);
     } else {
@@ -122,13 +127,13 @@ class Repairer final {
   absl::Status CheckLoseFrom(const RepairPlan& plan) const {
     if (!options_.lose_from || plan.needs_word) return absl::OkStatus();
     const std::string end = plan.end.last.position.ToString();
-    return absl::FailedPreconditionError(absl::StrCat(
-        "--lose-from ", *options_.lose_from, ": no frame of ", layout_.directory(),
-        " that was acknowledged is damaged, so none is given up; ",
-        plan.moves.empty() && !plan.cuts() ? absl::StrCat("the journal is sound, and ends with ", end)
-                                           : absl::StrCat("what is left to do needs no --lose-from, and leaves "
-                                                          "everything up to ",
-                                                          end)));
+    return absl::FailedPreconditionError(
+        absl::StrCat("--lose-from ", *options_.lose_from, ": no frame of ", layout_.directory(),
+                     " that was acknowledged is damaged, so none is given up; ",
+                     plan.nothing() ? absl::StrCat("the journal is sound, and ends with ", end)
+                                    : absl::StrCat("what is left to do needs no --lose-from, and leaves "
+                                                   "everything up to ",
+                                                   end)));
   }
 
   // Where a replica begins, if not with seq 1.
@@ -153,6 +158,10 @@ class Repairer final {
     }
     for (const Move& move : plan.moves) {
       SayStep("move", move.path, absl::StrCat(move.path, " to ", layout_.aside(), ": ", move.reason), done);
+    }
+    for (const std::string& path : plan.unclosed) {
+      SayStep("close", path, absl::StrCat(path, ": behind its last frame; the file is shorter than its header says"),
+              done);
     }
     if (plan.cuts() && !lacks_word) ShowCut(plan, done);
     if (lacks_word) {

@@ -4,14 +4,42 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/bytes.h"
 #include "kekbit/channel_file.h"
+#include "kekbit/channel_format.h"
+#include "kekbit/extension.h"
 #include "kekbit/status_macros.h"
 #include "replication/sync_mark.h"
+#include "replication/tail_scan.h"
 #include "tools/kekbit_segment.h"
 #include "tools/kekbit_small_files.h"
+#include "tools/without_files.h"
 
 namespace kekbit {
 namespace {
+
+// A segment that no reader takes for one, without being damaged as far as can be told: a directory, or of another
+// version.
+struct Unreadable {
+  SegmentNumber number = 0;
+  std::string path;
+  std::string reason;
+};
+
+// The frames that can be found in it all the same; none in what is no file.
+absl::StatusOr<TailScan> FramesIn(FileSystem& fs, const std::string& path) {
+  const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(path, Access::kRead);
+  if (absl::IsFailedPrecondition(file.status())) return TailScan();
+  KB_RETURN_IF_ERROR(file.status());
+  KB_ASSIGN_OR_RETURN(const FileInfo info, (*file)->Info());
+  if (info.size <= kDataOffset) return TailScan();
+  const uint64_t size = std::min(info.size, ChannelFileBytes(kCapacityMax));
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> mapping, (*file)->Map(Access::kRead, size));
+  const absl::StatusOr<std::optional<Extension>> extension = Extension::Decode(mapping->bytes());
+  const std::optional<Extension> known = extension.value_or(std::nullopt);
+  return ScanTail(mapping->bytes().subspan(kDataOffset), 0, FollowedBySegment(known).value_or(ChainLink{}), size,
+                  SegmentCountsUnsynced(known));
+}
 
 // Where a segment ends, if that is known.
 struct KnownEnd {
@@ -23,9 +51,14 @@ struct KnownEnd {
   }
 };
 
+// Behind a WATERMARK a writer may go on: into a file that is no longer long enough.
+bool IsUnclosed(SegmentScan& scan, const SegmentItem& last) {
+  return last.in_channel.kind == ChannelItemKind::kWatermarkMarker && scan.scan().is_cut();
+}
+
 // Whether the frames of the segment fit, and it follows `end`; then `end` is made its own.
-absl::StatusOr<bool> IsWhole(FileSystem& fs, const std::string& path, KnownEnd& end) {
-  absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(fs, path);
+absl::StatusOr<bool> IsWhole(FileSystem& fs, const JournalLayout& layout, SegmentNumber number, KnownEnd& end) {
+  absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(fs, layout.segment(number), number);
   if (absl::IsDataLoss(scan.status())) return false;
   KB_RETURN_IF_ERROR(scan.status());
   if (!scan->follows()) return false;
@@ -33,6 +66,7 @@ absl::StatusOr<bool> IsWhole(FileSystem& fs, const std::string& path, KnownEnd& 
   for (;;) {
     const SegmentItem item = scan->Next();
     if (absl::IsDataLoss(item.status)) return false;
+    if (item.is_last() && IsUnclosed(*scan, item)) return false;
     if (item.is_last()) break;
   }
   end = {.known = true, .link = scan->last()};
@@ -41,7 +75,7 @@ absl::StatusOr<bool> IsWhole(FileSystem& fs, const std::string& path, KnownEnd& 
 
 class Planner {
  public:
-  Planner(FileSystem& fs, const JournalLayout& layout) : fs_(fs), layout_(layout) {}
+  Planner(FileSystem& fs, const JournalLayout& layout) : fs_(fs), view_(fs), layout_(layout) {}
 
   absl::StatusOr<RepairPlan> Plan() {
     RepairPlan plan;
@@ -49,45 +83,109 @@ class Planner {
     for (const BadFile& bad : bad_files) {
       if (bad.moves) plan.moves.push_back({.path = bad.path, .reason = bad.reason});
     }
-    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
+    KB_ASSIGN_OR_RETURN(const std::vector<Unreadable> unreadable, FindUnreadable());
+    for (const Unreadable& segment : unreadable) {
+      plan.moves.push_back({.path = segment.path, .reason = segment.reason});
+      view_.Hide(segment.path);
+    }
+    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(view_, layout_));
     for (const SnapshotSeen& snapshot : start.snapshots) {
       // Of a newer version, say: nothing is known of it.
       if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
     }
-    KB_ASSIGN_OR_RETURN(plan.base, ChooseBase(fs_, layout_, start));
+    KB_ASSIGN_OR_RETURN(plan.base, ChooseBase(view_, layout_, start));
     KB_ASSIGN_OR_RETURN(const Seq dropped, PlanUnneeded(plan));
     PlanSnapshots(start, dropped, plan);
     // A mark that is moved away says nothing.
     const bool marked = std::none_of(plan.moves.begin(), plan.moves.end(),
                                      [this](const Move& move) { return move.path == layout_.synced(); });
     absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced());
-    KB_ASSIGN_OR_RETURN(plan.end, FindEnd(fs_, layout_, marked && mark.ok() ? &*mark : nullptr, plan.base));
+    KB_ASSIGN_OR_RETURN(plan.end, FindEnd(view_, layout_, marked && mark.ok() ? &*mark : nullptr, plan.base));
+    KB_ASSIGN_OR_RETURN(const bool gives_up, CountUnreadable(unreadable, plan));
+    KB_RETURN_IF_ERROR(FindUnclosed(plan));
     const JournalTail& tail = plan.end.tail;
     plan.last_known = std::max(
         {tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others, tail.last_whole_seq});
     // A snapshot that the journal does not go on behind may still hold everything that is known.
     const bool damaged = tail.verdict == TailVerdict::kDamaged || (!plan.base.joins && plan.cuts());
     const bool holds_all = !plan.base.joins && plan.base.snapshot && plan.last_known < tail.facts.bad_seq;
-    plan.needs_word = damaged && !holds_all;
+    plan.needs_word = damaged && (gives_up || !holds_all);
     return plan;
   }
 
  private:
+  absl::StatusOr<std::vector<Unreadable>> FindUnreadable() {
+    std::vector<Unreadable> found;
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
+    for (const SegmentNumber number : segments) {
+      const std::string path = layout_.segment(number);
+      const absl::Status opened = OpenChannelFile(fs_, path).status();
+      if (!absl::IsFailedPrecondition(opened)) continue;
+      const absl::Status why = WhyUnreadable(fs_, path, opened);
+      if (!absl::IsDataLoss(why)) return why;
+      found.push_back({.number = number, .path = path, .reason = std::string(why.message())});
+    }
+    return found;
+  }
+
+  // Whether one of them may hold what the journal needs: then nothing but an operator's word gives it up, whatever is
+  // known of syncs.
+  absl::StatusOr<bool> CountUnreadable(const std::vector<Unreadable>& unreadable, RepairPlan& plan) {
+    SegmentNumber base = 0;
+    if (plan.base.joins) {
+      KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(view_, layout_));
+      base = reader.segment();
+    }
+    JournalTail& tail = plan.end.tail;
+    bool gives_up = false;
+    for (const Unreadable& segment : unreadable) {
+      if (segment.number < base) continue;
+      KB_ASSIGN_OR_RETURN(const TailScan scan, FramesIn(fs_, segment.path));
+      tail.whole_frames += scan.frames;
+      tail.last_whole_seq = std::max(tail.last_whole_seq, scan.last_seq);
+      tail.facts.synced_by_frames = std::max(tail.facts.synced_by_frames, scan.synced);
+      if (!gives_up && segment.number <= tail.segment + 1) tail.what = segment.reason;
+      gives_up = true;
+    }
+    if (!gives_up) return false;
+    if (tail.what.empty())
+      tail.what = absl::StrCat(tail.path, ": the journal ends behind seq ", tail.facts.bad_seq - 1);
+    if (tail.evidence.empty()) tail.evidence = "a segment is there that can't be read";
+    tail.verdict = TailVerdict::kDamaged;
+    return true;
+  }
+
+  // Among those that a replica reads.
+  absl::Status FindUnclosed(RepairPlan& plan) {
+    if (!plan.base.joins) return absl::OkStatus();
+    KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(view_, layout_));
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(view_));
+    for (const SegmentNumber number : segments) {
+      if (number < reader.segment() || number > plan.end.tail.segment) continue;
+      KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(view_, layout_.segment(number)));
+      SegmentItem item = scan.Next();
+      while (!item.is_last()) item = scan.Next();
+      if (IsUnclosed(scan, item)) plan.unclosed.push_back(layout_.segment(number));
+    }
+    return absl::OkStatus();
+  }
+
   // Segments before the one that a replica begins in, if there is damage in them: they are in the way of verify and of
   // whoever cuts the journal. Returns up to which seq nothing is kept then; 0: they are whole.
   absl::StatusOr<Seq> PlanUnneeded(RepairPlan& plan) {
     if (!plan.base.snapshot || !plan.base.joins) return 0;
-    KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(fs_, layout_));
-    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
+    KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(view_, layout_));
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(view_));
     const size_t base = std::lower_bound(segments.begin(), segments.end(), reader.segment()) - segments.begin();
     // Nothing that is kept goes on behind any of them.
     if (!reader.segment_open() || base == segments.size()) return plan.base.snapshot->seq;
+    KB_RETURN_IF_ERROR(LookBefore(segments[base], plan));
     size_t bad = 0;  // so many from the beginning on
     KnownEnd end;
     for (size_t i = 0; i < base; ++i) {
       if (i > 0 && segments[i] != segments[i - 1] + 1) end.known = false;
       if (i > 0 && !end.known) bad = i;
-      KB_ASSIGN_OR_RETURN(const bool whole, IsWhole(fs_, layout_.segment(segments[i]), end));
+      KB_ASSIGN_OR_RETURN(const bool whole, IsWhole(view_, layout_, segments[i], end));
       if (whole) continue;
       bad = i + 1;
       end.known = false;
@@ -106,8 +204,22 @@ class Planner {
     return before.position.seq;
   }
 
-  absl::StatusOr<ChainLink> FollowedBy(SegmentNumber number) const {
-    KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs_, layout_.segment(number)));
+  // Into the segment that a replica begins in, where it does not look itself.
+  absl::Status LookBefore(SegmentNumber number, RepairPlan& plan) {
+    KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(view_, layout_.segment(number), number));
+    for (;;) {
+      const Seq before = scan.last().position.seq;
+      const SegmentItem item = scan.Next();
+      if (before >= plan.base.snapshot->seq) return absl::OkStatus();
+      if (absl::IsDataLoss(item.status)) {
+        plan.left = Move{.path = layout_.segment(number), .reason = std::string(item.status.message())};
+      }
+      if (absl::IsDataLoss(item.status) || item.is_last()) return absl::OkStatus();
+    }
+  }
+
+  absl::StatusOr<ChainLink> FollowedBy(SegmentNumber number) {
+    KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(view_, layout_.segment(number)));
     return FollowedBySegment(channel.extension);
   }
 
@@ -132,6 +244,7 @@ class Planner {
   }
 
   FileSystem& fs_;
+  WithoutFiles view_;  // without the segments that are to be moved for what they are
   const JournalLayout& layout_;
 };
 

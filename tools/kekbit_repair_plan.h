@@ -5,6 +5,7 @@
 #ifndef KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
 #define KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -26,10 +27,15 @@ struct Move {
 struct RepairPlan {
   std::vector<Move> moves;  // in this order, before the end of the journal is dealt with
   JournalBase base;
+  // What is damaged before the snapshot's place in the segment in which that is: it stays, for nobody reads it.
+  std::optional<Move> left;
   JournalEnd end;
   Seq last_known = 0;       // anything shows that there was a frame of this seq; 0: nothing does
   bool needs_word = false;  // an operator has to name what is lost
+  std::vector<std::string>
+      unclosed;  // segments that end where a writer could go on, but for their file being too short
   bool cuts() const { return end.tail.verdict != TailVerdict::kClean || (!base.joins && !end.tail.beyond.empty()); }
+  bool nothing() const { return moves.empty() && unclosed.empty() && !cuts(); }
 };
 
 absl::StatusOr<RepairPlan> PlanRepair(FileSystem& fs, const JournalLayout& layout);

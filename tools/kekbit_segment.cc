@@ -58,9 +58,12 @@ absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& pat
   return parts;
 }
 
-absl::StatusOr<SegmentScan> SegmentScan::OpenAt(FileSystem& fs, const std::string& path) {
+absl::StatusOr<SegmentScan> SegmentScan::OpenAt(FileSystem& fs, const std::string& path, SegmentNumber number) {
   KB_ASSIGN_OR_RETURN(ChannelFile channel, OpenChannelFile(fs, path));
   const absl::StatusOr<ChainLink> link = FollowedBySegment(channel.extension);
+  if (link.ok() && number != 0 && channel.header.channel_id() != number) {
+    return absl::DataLossError(absl::StrCat(path, ": this is segment ", channel.header.channel_id(), ", not ", number));
+  }
   const std::optional<ChainLink> follows = link.ok() ? std::optional<ChainLink>(*link) : std::nullopt;
   return SegmentScan(ChannelScan(std::move(channel), /*heartbeats=*/!follows), follows);
 }
@@ -96,7 +99,21 @@ absl::Status SegmentScan::CheckFrame(Bytes record, const SegmentItem& item) {
     return absl::DataLossError(
         absl::StrCat("time ", frame->header.time_ns, " ns is before that of the last frame, ", before.time_ns));
   }
-  return frame->kind() == FrameKind::kEpochStart ? CheckEpochStart(frame->payload, before) : absl::OkStatus();
+  if (frame->kind() != FrameKind::kEpochStart) return absl::OkStatus();
+  if (const Epoch epoch = scan_.channel().header.writer_id(); frame->header.epoch != epoch) {
+    return absl::DataLossError(
+        absl::StrCat("a frame of ", frame->position().ToString(), " in a segment of epoch ", epoch));
+  }
+  return CheckEpochStart(frame->payload, before);
+}
+
+absl::Status WhyUnreadable(FileSystem& fs, const std::string& path, const absl::Status& opened) {
+  if (!absl::IsFailedPrecondition(opened)) return opened;
+  const absl::Status file = fs.Open(path, Access::kRead).status();
+  if (!file.ok()) return absl::IsFailedPrecondition(file) ? absl::DataLossError(file.message()) : file;
+  return absl::DataLossError(absl::StrCat(opened.message(),
+                                          "; either a newer kekbit wrote the segment, which is needed to read it, or "
+                                          "its header is damaged"));
 }
 
 absl::StatusOr<std::optional<SegmentScan>> OpenPart(FileSystem& fs, const std::string& path, const Part& part) {

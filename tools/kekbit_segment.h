@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kekbit/bytes.h"
 #include "kekbit/channel_scan.h"
@@ -47,7 +48,8 @@ struct SegmentItem {
 
 class SegmentScan final {
  public:
-  static absl::StatusOr<SegmentScan> OpenAt(FileSystem& fs, const std::string& path);
+  // `number`: of the segment that it is to be, if it is to be one; DataLoss if it says another.
+  static absl::StatusOr<SegmentScan> OpenAt(FileSystem& fs, const std::string& path, SegmentNumber number = 0);
 
   // Behind a frame that does not fit, the next is expected to follow that frame as far as it can be believed: so a
   // damaged place is shown once, as a rule, and what is whole behind it is not called damaged.
@@ -68,6 +70,10 @@ class SegmentScan final {
   std::optional<ChainLink> follows_;
   ChainLink last_;
 };
+
+// What it says of a segment that it can't be opened as a channel: DataLoss, if it is damaged, is no file, or seems to
+// be of a newer version, which can't be told from a damaged header. All else is of the system.
+absl::Status WhyUnreadable(FileSystem& fs, const std::string& path, const absl::Status& opened);
 
 // Opens a part of `path` that was listed before. Nothing if it was cut meanwhile: the journal begins behind it now.
 absl::StatusOr<std::optional<SegmentScan>> OpenPart(FileSystem& fs, const std::string& path, const Part& part);

@@ -25,6 +25,9 @@ absl::StatusOr<Seq> FirstKept(FileSystem& fs, const JournalLayout& layout) {
 
 bool IsOfTheJournal(const absl::Status& status) { return absl::IsDataLoss(status) || absl::IsOutOfRange(status); }
 
+// The same, or it holds what this version can't read.
+bool IsOfAnyJournal(const absl::Status& status) { return IsOfTheJournal(status) || absl::IsFailedPrecondition(status); }
+
 // What changes when a journal is cut.
 struct Listing {
   std::vector<Seq> snapshots;
@@ -53,7 +56,7 @@ absl::StatusOr<JournalStart> Look(FileSystem& fs, const JournalLayout& layout, S
     if (header.ok()) {
       seen.last = header->last;
       seen.joins = JournalReader::OpenBehind(fs, layout, std::nullopt, seen.last).status();
-      if (!seen.joins.ok() && !IsOfTheJournal(seen.joins)) return seen.joins;
+      if (!seen.joins.ok() && !IsOfAnyJournal(seen.joins)) return seen.joins;
     }
     start.snapshots.push_back(std::move(seen));
   }
@@ -113,6 +116,7 @@ absl::StatusOr<JournalReader> JournalBase::Open(FileSystem& fs, const JournalLay
 absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layout, const JournalStart& start) {
   std::vector<JournalBase> bases;
   for (const SnapshotSeen& snapshot : start.snapshots) {
+    if (!snapshot.joins.ok() && !IsOfTheJournal(snapshot.joins)) return snapshot.joins;
     if (snapshot.good.ok()) bases.push_back({.snapshot = snapshot, .joins = snapshot.joins.ok()});
   }
   const absl::Status from_start = JournalReader::Open(fs, layout).status();

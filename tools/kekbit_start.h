@@ -35,7 +35,7 @@ struct SnapshotSeen {
   absl::Status good;
   ChainLink last;  // the frame that it stands behind, if it is good
   // Whether the journal goes on behind that frame, if it is good: DataLoss if it has another history, or ends before;
-  // OutOfRange if what comes behind it is no longer kept.
+  // OutOfRange if what comes behind it is no longer kept; FailedPrecondition if this version can't read it.
   absl::Status joins;
 };
 
@@ -65,6 +65,7 @@ struct JournalBase {
   absl::StatusOr<JournalReader> Open(FileSystem& fs, const JournalLayout& layout) const;
 };
 // The one from which the most is left: as a rule where a replica begins. The newest of those that are as good.
+// FailedPrecondition if something is in the way that this version can't read.
 absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layout, const JournalStart& start);
 
 // Where the frames end for a new primary that begins with `base`.

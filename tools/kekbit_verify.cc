@@ -103,13 +103,18 @@ absl::Status Verifier::Check(const Part& part) {
                         ": what is between them is missing"));
   }
   segment_ = part.segment;
-  absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(*options_.file_system, part.path);
+  absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(*options_.file_system, part.path, part.segment);
   if (!scan.ok()) {
     link_.reset();
-    if (absl::IsNotFound(scan.status()) && part.segment != 0) return Vanished(part);
+    if (part.segment != 0) {
+      if (absl::IsNotFound(scan.status())) return Vanished(part);
+      const absl::Status why = WhyUnreadable(*options_.file_system, part.path, scan.status());
+      if (absl::IsDataLoss(why)) Damage(part, 0, MessageOf(why));
+      return absl::IsDataLoss(why) ? absl::OkStatus() : why;
+    }
     if (!absl::IsDataLoss(scan.status())) return scan.status();
     KB_ASSIGN_OR_RETURN(const bool is_channel, HasSignature(*options_.file_system, part.path));
-    if (!is_channel && part.segment == 0) return scan.status();
+    if (!is_channel) return scan.status();
     Damage(part, 0, MessageOf(scan.status()));
     return absl::OkStatus();
   }
@@ -283,7 +288,10 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
   JournalBase base;
   if (const SnapshotSeen* const newest = start.newest_good()) base.snapshot = *newest;
   const absl::StatusOr<JournalEnd> end = FindEnd(*options_.file_system, layout, mark ? &*mark : nullptr, base);
-  if (!end.ok()) return absl::OkStatus();  // what is wrong was said
+  if (!end.ok()) {
+    Note("can't be opened", layout.directory(), absl::StrCat(end.status().message(), "; ", repair));
+    return absl::OkStatus();
+  }
   const JournalTail& tail = end->tail;
   if (tail.verdict == TailVerdict::kClean) {
     if (sound_) return absl::OkStatus();

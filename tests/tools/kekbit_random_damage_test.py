@@ -130,9 +130,6 @@ class RandomDamage(KekbitTest):
                 shutil.copytree(journal, opened)
                 opens, digest, said = self.open(opened)
                 code, found, error = self.status("verify", journal)
-                # A header has no checksum: a flipped version can't be told from one that a newer kekbit wrote.
-                if code == 2 and "this code reads" in error:
-                    continue
                 self.assertIn(code, (0, 1), error)
                 if code == 0:
                     self.assertTrue(opens, said)

@@ -125,6 +125,14 @@ TEST_F(RepairFaultsTest, WhereDamageIsBeforeAndBehindTheSnapshot) {
   ExpectTheSameEnd(reader.last().position.seq + 1);
 }
 
+TEST_F(RepairFaultsTest, WhereASegmentIsOfAnotherVersion) {
+  Damage(layout().segment(5), 14);
+  JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
+  while (reader.Next()) {
+  }
+  ExpectTheSameEnd(reader.last().position.seq + 1);
+}
+
 TEST_F(RepairFaultsTest, WhereNothingIsLeftToBeginWith) {
   ASSERT_THAT(FileSystem::Posix().Unlink(layout().segment(1)), IsOk());
   for (const std::string& name : ValueOrDie(FileSystem::Posix().List(layout().snapshots()))) {

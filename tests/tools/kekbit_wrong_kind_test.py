@@ -121,6 +121,35 @@ class WrongKind(KekbitTest):
                 self.expect_moved(path, "is a directory, not a file; a replica passes it over")
                 self.expect_opens()
 
+    def test_a_directory_in_the_place_of_a_segment(self):
+        segments = sorted(os.listdir(os.path.join(self.whole, "segments/0000_0000")))
+        newest = next(line["segment"] for line in self.json_lines("dump", self.bank) if line.get("seq") ==
+                      int(self.newest.split(".")[0], 16))
+        for name in segments:
+            with self.subTest(name=name):
+                self.fresh()
+                number = int(name[5:9], 16)
+                seqs = [line["seq"] for line in self.json_lines("dump", self.bank) if line.get("segment") == number
+                        and "seq" in line]
+                path = self.put_directory("segments/0000_0000/" + name)
+                out, args = self.repair(expect=1), []
+                if number >= newest:
+                    lost = seqs[0] if number > newest else int(self.newest.split(".")[0], 16) + 1
+                    args = ["--lose-from", str(lost)]
+                    self.assertIn(f"--apply --lose-from {lost}. That loses every command from seq {lost} on", out)
+                    self.assertIn("damage: ", out)
+                    self.assertIn("would move: ", self.repair("--apply", expect=1))
+                    self.assertTrue(os.path.isdir(path))
+                self.expect_moved(path, "is a directory, not a file", *args)
+                self.expect_opens(lost=number >= newest)
+        # One that no primary made.
+        self.fresh()
+        path = self.put_directory("segments/0000_0000/" + f"0000_{number + 1:04x}.kekbit")
+        seq = seqs[-1] + 1
+        self.assertIn(f"--apply --lose-from {seq}. That loses every command from seq {seq} on", self.repair(expect=1))
+        self.expect_moved(path, "is a directory, not a file", "--lose-from", str(seq))
+        self.expect_opens()
+
     def test_a_file_in_the_place_of_a_directory(self):
         for name in "readers", "replicas":
             with self.subTest(name=name):

@@ -1,0 +1,32 @@
+#include "tools/without_files.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/status_macros.h"
+
+namespace kekbit {
+namespace {
+
+absl::Status Hidden(const std::string& path) { return absl::NotFoundError(absl::StrCat(path, ": is to be moved")); }
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<File>> WithoutFiles::Open(const std::string& path, Access access) {
+  if (hidden_.count(path) != 0) return Hidden(path);
+  return base_.Open(path, access);
+}
+
+absl::StatusOr<FileInfo> WithoutFiles::Info(const std::string& path) {
+  if (hidden_.count(path) != 0) return Hidden(path);
+  return base_.Info(path);
+}
+
+absl::StatusOr<std::vector<std::string>> WithoutFiles::List(const std::string& directory) {
+  KB_ASSIGN_OR_RETURN(std::vector<std::string> names, base_.List(directory));
+  const auto hidden = [&](const std::string& name) { return hidden_.count(JoinPath(directory, name)) != 0; };
+  names.erase(std::remove_if(names.begin(), names.end(), hidden), names.end());
+  return names;
+}
+
+}  // namespace kekbit
