@@ -55,20 +55,21 @@ std::string KvWrongArguments(absl::string_view name) {
   return absl::StrCat("ERR wrong number of arguments for '", name, "' command");
 }
 
-const KvCommandSpec* FindKvCommand(const KvArguments& request, std::string* error) {
+const KvCommandSpec* KvCommandNamed(absl::string_view name) {
   constexpr size_t kNameBytesMax = 16;
-  char name[kNameBytesMax];
-  const size_t size = request[0].size();
-  auto found = Specs().end();
-  if (size <= kNameBytesMax) {
-    for (size_t i = 0; i < size; ++i) name[i] = absl::ascii_tolower(static_cast<unsigned char>(request[0][i]));
-    found = Specs().find(absl::string_view(name, size));
-  }
-  if (found == Specs().end()) {
+  char small[kNameBytesMax];
+  if (name.size() > kNameBytesMax) return nullptr;
+  for (size_t i = 0; i < name.size(); ++i) small[i] = absl::ascii_tolower(static_cast<unsigned char>(name[i]));
+  const auto found = Specs().find(absl::string_view(small, name.size()));
+  return found == Specs().end() ? nullptr : found->second;
+}
+
+const KvCommandSpec* FindKvCommand(const KvArguments& request, std::string* error) {
+  const KvCommandSpec* spec = KvCommandNamed(request[0]);
+  if (spec == nullptr) {
     *error = UnknownCommand(request);
     return nullptr;
   }
-  const KvCommandSpec* spec = found->second;
   const auto count = static_cast<int64_t>(request.size());
   if (spec->arity >= 0 ? count != spec->arity : count < -spec->arity) {
     *error = KvWrongArguments(spec->name);

@@ -41,6 +41,9 @@ absl::Span<const KvCommandSpec> KvQuerySpecs();
 // what to answer. REQUIRES: the request is not empty.
 const KvCommandSpec* FindKvCommand(const KvArguments& request, std::string* error);
 
+// The command of this name, in letters of any size; null if there is none.
+const KvCommandSpec* KvCommandNamed(absl::string_view name);
+
 // The names of all commands, in small letters, in order.
 std::vector<absl::string_view> KvCommandNames();
 

@@ -13,6 +13,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "absl/strings/strip.h"
 #include "kekbit/check.h"
 
 namespace kekbit::examples {
@@ -59,6 +60,18 @@ bool SplitWords(absl::string_view line, KvArguments* words) {
     words->push_back(std::move(word));
   }
   return true;
+}
+
+// What hiredis says of a request that is none, in Redis' words.
+std::string InRedisWords(absl::string_view text) {
+  if (absl::StrContains(text, "ulti-bulk length")) return "invalid multibulk length";
+  if (absl::StrContains(text, "ulk string length")) return "invalid bulk length";
+  std::string byte;
+  if (absl::ConsumePrefix(&text, "Protocol error, got \"") && absl::ConsumeSuffix(&text, "\" as reply type byte") &&
+      absl::CUnescape(text, &byte)) {
+    return absl::StrCat("expected '$', got '", byte, "'");
+  }
+  return std::string(text);
 }
 
 }  // namespace
@@ -143,7 +156,7 @@ KvParse KvRequestParser::Next(KvArguments* arguments) {
 KvParse KvRequestParser::NextArray() {
   void* request = nullptr;
   if (redisReaderGetReply(reader_.get(), &request) != REDIS_OK) {
-    return error_.empty() ? Fail(reader_->errstr) : KvParse::kError;
+    return error_.empty() ? Fail(InRedisWords(reader_->errstr)) : KvParse::kError;
   }
   if (request != nullptr) return KvParse::kRequest;
   return CheckPending() ? KvParse::kMore : KvParse::kError;

@@ -2,12 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
+#include <cerrno>
+#include <cstdlib>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -127,12 +129,18 @@ void SIsMember(const KvState& state, int64_t now_ms, const KvArguments& request,
   reply.Integer(set != nullptr && set->contains(request[2]) ? 1 : 0);
 }
 
+// As Redis does: nothing is 0, and a sign is taken.
+bool ParseCursor(const std::string& text, uint64_t* cursor) {
+  if (!text.empty() && absl::ascii_isspace(static_cast<unsigned char>(text[0]))) return false;
+  char* end = nullptr;
+  errno = 0;
+  *cursor = std::strtoull(text.c_str(), &end, 10);
+  return *end == '\0' && errno != ERANGE;
+}
+
 void Scan(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   uint64_t cursor = 0;
-  const char* cursor_end = request[1].data() + request[1].size();
-  const auto [end, failure] = std::from_chars(request[1].data(), cursor_end, cursor);
-  // Nothing is 0 to Redis.
-  if (!request[1].empty() && (failure != std::errc() || end != cursor_end)) return reply.Error("ERR invalid cursor");
+  if (!ParseCursor(request[1], &cursor)) return reply.Error("ERR invalid cursor");
   int64_t count = 10;
   const std::string* pattern = nullptr;
   const std::string* type = nullptr;
@@ -184,21 +192,32 @@ void DescribeCommand(const KvCommandSpec& spec, KvReplyWriter& reply) {
   reply.Array(6);
   reply.Bulk(spec.name);
   reply.Integer(spec.arity);
-  reply.Array(1);
-  reply.Simple(spec.write != nullptr ? "write" : "readonly");
+  reply.Array(spec.server == KvServerCommand::kNone ? 1 : 0);
+  if (spec.server == KvServerCommand::kNone) reply.Simple(spec.write != nullptr ? "write" : "readonly");
   reply.Integer(spec.first_key);
   reply.Integer(spec.last_key);
   reply.Integer(spec.key_step);
 }
 
 void Command(const KvState& /*state*/, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
-  const size_t count = KvWriteSpecs().size() + KvQuerySpecs().size();
-  if (request.size() == 1) {
-    reply.Array(count);
-    for (const KvCommandSpec& spec : KvWriteSpecs()) DescribeCommand(spec, reply);
-    for (const KvCommandSpec& spec : KvQuerySpecs()) DescribeCommand(spec, reply);
-  } else if (Is(request[1], "COUNT") && request.size() == 2) {
-    reply.Integer(static_cast<int64_t>(count));
+  const std::vector<absl::string_view> names = KvCommandNames();
+  const auto describe = [&reply](const std::string& name) {
+    const KvCommandSpec* spec = KvCommandNamed(name);
+    spec == nullptr ? reply.Nil() : DescribeCommand(*spec, reply);
+  };
+  if (request.size() == 1 || (request.size() == 2 && Is(request[1], "INFO"))) {
+    reply.Array(names.size());
+    for (const absl::string_view name : names) describe(std::string(name));
+  } else if (Is(request[1], "INFO")) {
+    reply.Array(request.size() - 2);
+    for (size_t i = 2; i < request.size(); ++i) describe(request[i]);
+  } else if (Is(request[1], "COUNT")) {
+    if (request.size() > 2) return reply.Error(KvWrongArguments("command|count"));
+    reply.Integer(static_cast<int64_t>(names.size()));
+  } else if (Is(request[1], "LIST")) {
+    if (request.size() > 2) return reply.Error("ERR syntax error");  // no FILTERBY
+    reply.Array(names.size());
+    for (const absl::string_view name : names) reply.Bulk(name);
   } else if (Is(request[1], "DOCS")) {
     reply.Array(0);  // what redis-cli asks for first; none is as good an answer
   } else {

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/clock.h"
@@ -243,7 +244,7 @@ void KvServer::Execute(Client& client, KvArguments& request) {
   } else if (spec->query != nullptr) {
     Ask(*spec, request, reply);
   } else if (spec->server == KvServerCommand::kInfo) {
-    reply.Bulk(Info());
+    reply.Bulk(Info(request));
   } else if (spec->server == KvServerCommand::kFailover) {
     const std::vector<ReplicaFacts> living = ReadLivingReplicas(FileSystem::Posix(), JournalLayout(options_.directory));
     hands_over_ = std::any_of(living.begin(), living.end(), [](const ReplicaFacts& one) { return one.stands_by(); });
@@ -290,23 +291,40 @@ void KvServer::Tick() {
 
 int64_t KvServer::NowMillis() const { return Clock::System().RealtimeNanos() / 1'000'000; }
 
-std::string KvServer::Info() const {
-  const Position position = replica_->applied();
-  const auto [keys, expires] =
-      replica_->Read([](const KvState& state) { return std::pair(state.keys().size(), state.keys().expiring()); });
+std::string KvServer::Info(const KvArguments& request) const {
   std::string info;
-  absl::StrAppend(&info, "# Server\r\nredis_version:7.0.0\r\nkekbit_server:kv_server\r\ntcp_port:", options_.port,
-                  "\r\nprocess_id:", ::getpid(), "\r\n\r\n");
-  absl::StrAppend(&info, "# Clients\r\nconnected_clients:", clients_.size(), "\r\nmaxclients:", options_.clients_max,
-                  "\r\n\r\n");
-  absl::StrAppend(&info, "# Stats\r\ntotal_connections_received:", connections_,
-                  "\r\ntotal_commands_processed:", commands_, "\r\n\r\n");
-  // What clients of Redis look for, and what the journal calls it.
-  absl::StrAppend(&info, "# Replication\r\nrole:master\r\nkekbit_role:", RoleName(replica_->role()),
-                  "\r\nepoch:", position.epoch, "\r\nseq:", position.seq, "\r\nack:", AckName(options_.ack), "\r\n");
-  AppendLag(position.seq, &info);
-  absl::StrAppend(&info, "\r\n# Keyspace\r\n");
-  if (keys > 0) absl::StrAppend(&info, "db0:keys=", keys, ",expires=", expires, ",avg_ttl=0\r\n");
+  // Whether that section is asked for; then its head is there.
+  const auto begins = [&](absl::string_view section) {
+    const bool wanted = request.size() == 1 || std::any_of(request.begin() + 1, request.end(), [&](const auto& word) {
+                          return absl::EqualsIgnoreCase(word, section) || absl::EqualsIgnoreCase(word, "default") ||
+                                 absl::EqualsIgnoreCase(word, "all") || absl::EqualsIgnoreCase(word, "everything");
+                        });
+    if (wanted) absl::StrAppend(&info, info.empty() ? "# " : "\r\n# ", section, "\r\n");
+    return wanted;
+  };
+  if (begins("Server")) {
+    absl::StrAppend(&info, "redis_version:7.0.0\r\nkekbit_server:kv_server\r\ntcp_port:", options_.port,
+                    "\r\nprocess_id:", ::getpid(), "\r\n");
+  }
+  if (begins("Clients")) {
+    absl::StrAppend(&info, "connected_clients:", clients_.size(), "\r\nmaxclients:", options_.clients_max, "\r\n");
+  }
+  if (begins("Stats")) {
+    absl::StrAppend(&info, "total_connections_received:", connections_, "\r\ntotal_commands_processed:", commands_,
+                    "\r\n");
+  }
+  if (begins("Replication")) {
+    const Position position = replica_->applied();
+    // What clients of Redis look for, and what the journal calls it.
+    absl::StrAppend(&info, "role:master\r\nkekbit_role:", RoleName(replica_->role()), "\r\nepoch:", position.epoch,
+                    "\r\nseq:", position.seq, "\r\nack:", AckName(options_.ack), "\r\n");
+    AppendLag(position.seq, &info);
+  }
+  if (begins("Keyspace")) {
+    const auto [keys, expires] =
+        replica_->Read([](const KvState& state) { return std::pair(state.keys().size(), state.keys().expiring()); });
+    if (keys > 0) absl::StrAppend(&info, "db0:keys=", keys, ",expires=", expires, ",avg_ttl=0\r\n");
+  }
   return info;
 }
 

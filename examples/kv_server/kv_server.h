@@ -91,7 +91,7 @@ class KvServer final {
   void Execute(Client& client, KvArguments& request);
   void Submit(const KvState::Command& command, KvReplyWriter& reply);
   void Ask(const KvCommandSpec& spec, const KvArguments& request, KvReplyWriter& reply);
-  std::string Info() const;
+  std::string Info(const KvArguments& request) const;
   // Of the replicas that follow: how many frames they are behind.
   void AppendLag(Seq published, std::string* info) const;
   // Erases keys that are due, at most once a turn.

@@ -7,10 +7,11 @@ KV_SEED and KV_COMMANDS make the random ones others, or more.
 
 import os
 import random
+import socket
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from kv_redis import KvTest, ReplyError, encode, main, needs
+from kv_redis import DEADLINE_S, KvTest, ReplyError, encode, main, needs
 
 COMMANDS = int(os.environ.get("KV_COMMANDS", "20000"))
 SEED = int(os.environ.get("KV_SEED", "7"))
@@ -105,17 +106,29 @@ LPOP l -1 | LPOP l 1 2 | LPOP s 1 | LPOP s | LLEN s | LRANGE s 0 0 | LRANGE l x 
 HSET h a 1 b 2 | HSET h a 3 | HSET h a | HGET h a | HGET h z | HDEL h a b | EXISTS h | HGETALL h | HGET n a
 MSET x 1 y 2 x 3 | MGET x y none s | MSET x | APPEND x 5 | STRLEN x | APPEND l z | STRLEN none
 SMEMBERS none | SISMEMBER none a | SREM none a | SADD n a | INCR h2 | INCR s | GET | SCAN 0 COUNT 0 | SCAN x
+COMMAND COUNT x | COMMAND LIST x | COMMAND INFO nosuch other | INFO nosuch
+FLUSHALL | SCAN -1 | SCAN +1 | SCAN 00 | SCAN 18446744073709551615 | SCAN 18446744073709551616 | SCAN 0x10 | SCAN 1.0
 FLUSHALL SYNC | FLUSHALL NOW | DBSIZE | ECHO | ECHO a b | PING a b | PING a | nosuch a b
 """
+
+# What is no request, or hardly one. In each, all bytes are read before the connection ends.
+NO_REQUESTS = [
+    b"*1\r\n$04\r\nPING\r\n", b"*01\r\n", b"*+1\r\n", b"* 1\r\n", b"*1\r\n$ 4\r\n", b"*1\r\nPING\r\n", b"*x\r\n", b"*\r\n",
+    b"*1\r\n$x\r\n", b"*1\r\n$\r\n", b"*1\r\n$4\nPING\r\n", b"*2147483648\r\n", b"*99999999999999999999\r\n",
+    b"*1\r\n$" + b"1" * 40 + b"\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$536870913\r\n", b"*1\r\n*1\r\n", b"*1\r\n+PING\r\n",
+    b"*1\r\n\"PING\r\n", b"*1\r\n\\PING\r\n", b"*1\r\n\tPING\r\n", b"*1\r\n\xffPING\r\n",
+    *[b"*1\r\n" + kind + b"1\r\n" for kind in (b"_", b"#", b"(", b",", b"%", b"~", b">", b"=", b"!", b"|", b":", b"-")],
+    b"PING \"a\r\n", b"PING 'a'b\r\n", b"*0\r\n*-1\r\nQUIT\r\n", b"\n \r\nPING 'a b' \r\nQUIT\r\n",
+]
 
 
 class Differential(KvTest):
     def setUp(self):
         super().setUp()
-        redis_port = self.free_port()
-        server = self.redis_server(redis_port)
+        self.redis_port = self.free_port()
+        server = self.redis_server(self.redis_port)
         ours = self.kv_server()
-        self.redis = self.connect(redis_port, server)
+        self.redis = self.connect(self.redis_port, server)
         self.kv = self.connect(process=ours)
 
     def run_both(self, commands):
@@ -148,6 +161,35 @@ class Differential(KvTest):
         rng = random.Random(SEED)
         for _ in range(COMMANDS // BATCH):
             self.run_both([random_command(rng) for _ in range(BATCH)])
+
+    def test_what_is_no_request(self):
+        for data in NO_REQUESTS:
+            answers = []
+            for port in self.redis_port, self.port:
+                with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
+                    connection.sendall(data)
+                    with connection.makefile("rb") as file:
+                        answers.append(file.read())
+            self.assertEqual(answers[0], answers[1], f"{data}: redis-server, kv_server")
+
+    def test_sections_of_info(self):
+        def heads(*words):
+            return [line for line in self.kv.do("INFO", *words).split(b"\r\n") if line.startswith(b"#")]
+        every = [b"# Server", b"# Clients", b"# Stats", b"# Replication", b"# Keyspace"]
+        for words in [], ["all"], ["DEFAULT"], ["nosuch", "everything"]:
+            self.assertEqual(heads(*words), every)
+        self.assertEqual(heads("replication"), [b"# Replication"])
+        self.assertEqual(heads("KEYSPACE", "server"), [b"# Server", b"# Keyspace"])
+        self.assertTrue(self.kv.do("INFO", "replication").startswith(b"# Replication\r\nrole:master\r\n"))
+
+    def test_what_commands_there_are(self):
+        names = self.kv.do("COMMAND", "LIST")
+        self.assertEqual(self.kv.do("COMMAND", "COUNT"), len(names))
+        for name, ours, theirs in zip(names, self.kv.do("COMMAND"), self.redis.do("COMMAND", "INFO", *names)):
+            self.assertEqual(ours, self.kv.do("COMMAND", "INFO", name.upper())[0])
+            # Redis' say more, and take options that ours do not.
+            if name not in (b"failover", b"debug"):
+                self.assertEqual(ours[:2] + ours[3:], theirs[:2] + theirs[3:6])
 
     def test_errors_are_told_from_values(self):
         self.assertFalse(self.same("GET", ReplyError("ERR a"), ReplyError("ERR b")))
