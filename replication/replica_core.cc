@@ -6,6 +6,7 @@
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kekbit/channel_format.h"
 #include "kekbit/duration_text.h"
 #include "kekbit/header.h"
 #include "kekbit/start_thread.h"
@@ -45,7 +46,11 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   if (options.step_down_for < absl::ZeroDuration()) {
     return absl::InvalidArgumentError("ReplicaOptions::step_down_for is less than nothing");
   }
-  // As a segment will have it, or the error.
+  if (options.segment_bytes < kCapacityMin || options.segment_bytes > kCapacityMax) {
+    return absl::InvalidArgumentError(absl::StrCat("ReplicaOptions::segment_bytes is ", options.segment_bytes,
+                                                   ", not in ", kCapacityMin, " to ", kCapacityMax));
+  }
+  // As a segment will have it.
   KB_ASSIGN_OR_RETURN(const Header segment, Header::Make({.capacity = options.segment_bytes}));
   options.segment_bytes = segment.capacity();
   FileSystem& fs = *options.file_system;

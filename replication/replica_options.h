@@ -87,8 +87,8 @@ struct ReplicaOptions {
   // Whether threads of the replica's own follow the journal and wait for the lease. Without, nothing happens but in
   // Poll().
   bool threads = true;
-  // Capacity of each segment of the journal, in bytes, 16 KiB to just under 4 GiB; an encoded command takes at most
-  // 1/128 of it. Counts when this replica is primary.
+  // Capacity of each segment of the journal, in bytes, 16 KiB to 4 GiB less 8, rounded up to a multiple of 8; an
+  // encoded command takes at most 1/128 of it. Counts when this replica is primary.
   uint32_t segment_bytes = 64u << 20;
   // The newest is where a replica starts. Only for a state of which snapshots can be taken (see state_archive.h).
   SnapshotOptions snapshots = {};

@@ -19,6 +19,7 @@
 #include "codecs/raw_codec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/channel_format.h"
 #include "tests/replication/replica_fixture.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
@@ -206,6 +207,22 @@ TEST_F(ReplicaTest, AnotherCodecIsRefused) {
 
 TEST_F(ReplicaTest, ADirectoryIsNeeded) {
   EXPECT_THAT(TapeReplica::Open({}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("directory")));
+}
+
+TEST_F(ReplicaTest, SegmentsTooSmallOrTooLargeAreRefused) {
+  for (const uint32_t bytes : {uint32_t{0}, uint32_t{1000}, kCapacityMin - 1, kCapacityMax + 1}) {
+    ReplicaOptions options = Polled();
+    options.segment_bytes = bytes;
+    EXPECT_THAT(TapeReplica::Open(options),
+                StatusIs(absl::StatusCode::kInvalidArgument,
+                         absl::StrCat("ReplicaOptions::segment_bytes is ", bytes, ", not in 16384 to 4294967288")));
+  }
+  EXPECT_THAT(fs_.List(dir_.path()), IsOkAndHolds(testing::IsEmpty()));
+  ReplicaOptions options = Polled();
+  options.segment_bytes = kCapacityMin + 1;  // rounded up
+  const auto replica = Open(options);
+  ASSERT_NE(replica, nullptr);
+  EXPECT_THAT(PollUntil(Role::kPrimary, *replica), IsOk());
 }
 
 TEST_F(ReplicaTest, ADamagedJournalIsRefused) {
