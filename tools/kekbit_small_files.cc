@@ -117,7 +117,17 @@ class SmallFiles {
     // An event of another kind is told by this code alone.
     const bool bad = absl::IsDataLoss(status) || (path == layout_.wake() && absl::IsFailedPrecondition(status)) ||
                      (absl::IsFailedPrecondition(status) && !CheckIsFile(fs_, path).ok());
-    if (bad) bad_.push_back({.path = path, .reason = absl::StrCat(status.message(), "; ", means), .moves = moves});
+    if (!bad) return;
+    const std::string stopping[] = {layout_.epoch(),
+                                    layout_.synced(),
+                                    layout_.wake(),
+                                    layout_.lease(),
+                                    LeaseNext(layout_),
+                                    layout_.segments(),
+                                    DirectoryOf(layout_.segment(1))};
+    const bool stops = moves && std::find(std::begin(stopping), std::end(stopping), path) != std::end(stopping);
+    bad_.push_back(
+        {.path = path, .reason = absl::StrCat(status.message(), "; ", means), .moves = moves, .stops = stops});
   }
 
   FileSystem& fs_;

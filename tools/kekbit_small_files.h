@@ -19,6 +19,7 @@ struct BadFile {
   std::string path;
   std::string reason;  // with the path, and what it means for the journal
   bool moves = true;   // whether it is in somebody's way: repair moves it aside
+  bool stops = false;  // whether it keeps every replica from opening the journal, or from leading
 };
 // Looks at DIR/epoch, DIR/synced, DIR/wake, DIR/lease, and those in DIR/readers and DIR/replicas; one that is not there
 // is fine, as is one of a newer version. Then at the directories: what stands there must be one.

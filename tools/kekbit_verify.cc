@@ -89,6 +89,7 @@ class Verifier final {
   bool sound_ = true;
   bool part_sound_ = true;
   bool writer_alive_ = false;      // of the last segment
+  std::string stopped_by_;         // a small file that is in the way of every replica; empty: none
   SegmentNumber segment_ = 0;      // the last one, 0: none yet
   std::optional<ChainLink> link_;  // what its last frame was, unless it could not be read
 };
@@ -227,7 +228,10 @@ void Verifier::Begins(const Part& part, Seq first) {
 absl::Status Verifier::CheckSmallOnes(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
   FileSystem& fs = *options_.file_system;
   KB_ASSIGN_OR_RETURN(const std::vector<BadFile> bad_files, CheckSmallFiles(fs, layout));
-  for (const BadFile& bad : bad_files) Damage({.segment = 0, .path = bad.path}, OffsetIn(bad.reason), bad.reason);
+  for (const BadFile& bad : bad_files) {
+    Damage({.segment = 0, .path = bad.path}, OffsetIn(bad.reason), bad.reason);
+    if (bad.stops && stopped_by_.empty()) stopped_by_ = bad.path;
+  }
   if (!sound_ || !link_) return absl::OkStatus();
   const absl::StatusOr<Epoch> epoch = EpochStore::Read(fs, layout.epoch());
   if (epoch.ok() && link_->position.epoch > *epoch) {
@@ -285,6 +289,10 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
     Note("can't be opened", layout.directory(), absl::StrCat(start.opens().message(), "; ", repair));
     return absl::OkStatus();
   }
+  if (!stopped_by_.empty()) {
+    Note("can't be opened", layout.directory(),
+         absl::StrCat(layout.directory(), ": ", stopped_by_, " is in the way; ", repair));
+  }
   JournalBase base;
   if (const SnapshotSeen* const newest = start.newest_good()) base.snapshot = *newest;
   const absl::StatusOr<JournalEnd> end = FindEnd(*options_.file_system, layout, mark ? &*mark : nullptr, base);
@@ -294,7 +302,7 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
   }
   const JournalTail& tail = end->tail;
   if (tail.verdict == TailVerdict::kClean) {
-    if (sound_) return absl::OkStatus();
+    if (sound_ || !stopped_by_.empty()) return absl::OkStatus();
     const std::string from = base.snapshot ? absl::StrCat("begins with the snapshot ", base.snapshot->path)
                                            : std::string("begins with seq 1");
     Note("can be opened", layout.directory(),

@@ -104,6 +104,9 @@ class WrongKind(KekbitTest):
                 self.assertEqual(found, path)
                 self.assertIn(means, reason)
                 self.assertNotIn("--remove", reason)
+                out = self.run_kekbit("verify", self.bank, expect=1)[0].decode()
+                opens = f"can't be opened: {self.bank}: {path} is in the way; " if "no replica" in means else "can be opened: "
+                self.assertIn(opens, out)
                 self.expect_moved(path, "is a directory, not a file; ")
                 with open(os.path.join(self.bank, "aside", name.replace("/", ".") + ".moved_1", "inside"), "rb") as file:
                     self.assertEqual(file.read(), b"is kept")
