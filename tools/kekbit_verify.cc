@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -286,7 +287,9 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
                                 const JournalStart& start) {
   const std::string repair = absl::StrCat("to see what can be done: kekbit repair ", layout.directory());
   if (!start.opens().ok()) {  // why was said
-    Note("can't be opened", layout.directory(), absl::StrCat(start.opens().message(), "; ", repair));
+    const std::string why(MessageOf(start.opens()));
+    const bool tells = absl::StrContains(why, "kekbit repair");
+    Note("can't be opened", layout.directory(), tells ? why : absl::StrCat(why, "; ", repair));
     return absl::OkStatus();
   }
   if (!stopped_by_.empty()) {

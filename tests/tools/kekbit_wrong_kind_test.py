@@ -172,6 +172,8 @@ class WrongKind(KekbitTest):
             with self.subTest(name=name):
                 self.fresh()
                 path = self.put_file(name)
+                for line in self.run_kekbit("verify", self.bank, expect=1)[0].decode().splitlines():
+                    self.assertLess(line.count("kekbit repair"), 2)
                 self.assertIn(f"--lose-from {seq}. That loses every command from seq {seq} on", self.repair(expect=1))
                 self.expect_moved(path, "is a file, not a directory; the segments are gone", "--lose-from", str(seq))
                 self.expect_opens(lost=True)
