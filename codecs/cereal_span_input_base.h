@@ -58,6 +58,13 @@ class SpanInputBase : public cereal::detail::InputArchiveBase, private cereal::K
     return (*this)(value);
   }
 
+  // Before anything is loaded: objects of the class T were saved when it had no version, so none stands in the bytes.
+  // They are loaded as of version 0.
+  template <typename T>
+  void AssumeNoVersion() {
+    tracking().versions.emplace(typeid(T), 0);
+  }
+
   // What cereal's pointers call.
   // NOLINTBEGIN(readability-identifier-naming)
   template <typename T>

@@ -80,6 +80,16 @@ struct CerealStreamCodec {
   static constexpr bool kSerializes = cereal::traits::is_output_serializable<T, internal::StreamOutputArchive>::value&&
       cereal::traits::is_input_serializable<T, internal::StreamInputArchive>::value;
 
+  // Whether what serializes it takes a version, which then stands in the bytes.
+  template <typename T>
+  static constexpr bool kIsVersioned =
+      cereal::traits::has_member_versioned_serialize<T, internal::StreamOutputArchive>::value ||
+      cereal::traits::has_non_member_versioned_serialize<T, internal::StreamOutputArchive>::value ||
+      cereal::traits::has_member_versioned_save<T, internal::StreamOutputArchive>::value ||
+      cereal::traits::has_non_member_versioned_save<T, internal::StreamOutputArchive>::value ||
+      cereal::traits::has_member_versioned_save_minimal<T, internal::StreamOutputArchive>::value ||
+      cereal::traits::has_non_member_versioned_save_minimal<T, internal::StreamOutputArchive>::value;
+
   // The version that CEREAL_CLASS_VERSION gives the class; 0 if it gives none.
   template <typename T>
   static uint32_t ClassVersion() {
@@ -99,10 +109,12 @@ struct CerealStreamCodec {
     }
   }
 
+  // `has_version`: false if T was saved by code in which it was not versioned; then it is loaded as of version 0.
   template <typename T>
-  static absl::Status Load(ByteInput& input, T* value) {
+  static absl::Status Load(ByteInput& input, T* value, bool has_version = true) {
     try {
       internal::StreamInputArchive archive(input);
+      if (!has_version) archive.template AssumeNoVersion<T>();
       archive(*value);
       return input.Read(MutableBytes());
     } catch (const internal::NewerVersion& e) {

@@ -16,7 +16,9 @@
 //
 // Versions: a snapshot names the state's kSnapshotVersion, or else its CEREAL_CLASS_VERSION, or else 0. One of an older
 // version is loaded, by a state that knows how; one of a newer version is FailedPrecondition. So raise it when what is
-// saved changes. A state may have a `static constexpr uint32_t kSnapshotTypeId`: a snapshot of another id is refused.
+// saved changes. A state that cereal serializes without a version may get one later, from 1 on: what was saved before
+// is of version 0. Of the classes inside it that is not so: their versions stand in the bytes. A state may have a
+// `static constexpr uint32_t kSnapshotTypeId`: a snapshot of another id is refused.
 //
 // Both ways are streams: however large the state is, a chunk of it is in memory twice. Save() must be as deterministic
 // as Apply() only if snapshots of several replicas are to be compared.
@@ -65,7 +67,8 @@ SnapshotType StateType() {
   return type;
 }
 
-// The error of the stream, or of the state's own Save(); InvalidArgument if that throws.
+// The error of the stream, or of the state's own Save(); InvalidArgument if that throws, or for a version 0 (see
+// above).
 template <SnapshotState State>
 absl::Status SaveState(const State& state, SnapshotOutput& output) {
   if constexpr (SavesItself<State>) {
@@ -76,6 +79,12 @@ absl::Status SaveState(const State& state, SnapshotOutput& output) {
     }
     return output.Write(Bytes());  // an error that Save() did not look at
   } else {
+    // Version 0 says that no version stands in the bytes.
+    if (CerealStreamCodec::kIsVersioned<State> && StateType<State>().type_version == 0) {
+      return absl::InvalidArgumentError(
+          "the state's serialize() takes a version, and it has none: say CEREAL_CLASS_VERSION(State, 1), or a later "
+          "one");
+    }
     return CerealStreamCodec::Save(state, output);
   }
 }
@@ -98,7 +107,7 @@ absl::Status LoadState(SnapshotReader& snapshot, State* state) {
       loaded = internal::DecodingException();
     }
   } else {
-    loaded = CerealStreamCodec::Load(snapshot, state);
+    loaded = CerealStreamCodec::Load(snapshot, state, snapshot.header().type.type_version != 0);
   }
   // The snapshot's own error says more than what was made of it.
   KB_RETURN_IF_ERROR(snapshot.Read(MutableBytes()));

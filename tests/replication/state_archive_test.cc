@@ -60,7 +60,24 @@ struct Bank {
   }
 };
 
-// The same class in two builds.
+// The same class in three builds.
+struct CountersV0 {
+  int64_t sum = 0;
+
+  template <class Archive>
+  void serialize(Archive& archive) {
+    archive(sum);
+  }
+};
+// Without CEREAL_CLASS_VERSION.
+struct CountersUnnumbered {
+  int64_t sum = 0;
+
+  template <class Archive>
+  void serialize(Archive& archive, const std::uint32_t /*version*/) {
+    archive(sum);
+  }
+};
 struct CountersV1 {
   int64_t sum = 0;
 
@@ -224,6 +241,20 @@ TEST_F(StateArchiveTest, TypesAreNamedInTheHeader) {
   EXPECT_EQ(StateType<Text>(), (SnapshotType{.data_format = 2, .type_id = 9, .type_version = 3}));
   EXPECT_EQ(StateType<Bank>(), (SnapshotType{.data_format = 17, .type_id = 0, .type_version = 0}));
   EXPECT_EQ(StateType<CountersV2>(), (SnapshotType{.data_format = 17, .type_id = 0, .type_version = 2}));
+}
+
+// Its first bytes are not taken for a version.
+TEST_F(StateArchiveTest, AStateThatGetsAVersionLaterLoadsWhatItSavedBefore) {
+  ASSERT_THAT(Save(CountersV0{.sum = 3}), IsOk());
+  CountersV2 loaded;
+  ASSERT_THAT(Load(&loaded), IsOk());
+  EXPECT_EQ(loaded.sum, 3);
+  EXPECT_EQ(loaded.label, "none");
+}
+
+TEST_F(StateArchiveTest, AStateThatTakesAVersionAndHasNoneIsNotSaved) {
+  EXPECT_THAT(Save(CountersUnnumbered()),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("CEREAL_CLASS_VERSION")));
 }
 
 TEST_F(StateArchiveTest, AnOlderVersionIsLoaded) {
