@@ -29,7 +29,7 @@ struct Unreadable {
 // The frames that can be found in it all the same; none in what is no file.
 absl::StatusOr<TailScan> FramesIn(FileSystem& fs, const std::string& path) {
   const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(path, Access::kRead);
-  if (absl::IsFailedPrecondition(file.status())) return TailScan();
+  if (absl::IsFailedPrecondition(file.status()) || absl::IsNotFound(file.status())) return TailScan();
   KB_RETURN_IF_ERROR(file.status());
   KB_ASSIGN_OR_RETURN(const FileInfo info, (*file)->Info());
   if (info.size <= kDataOffset) return TailScan();
@@ -120,8 +120,9 @@ class Planner {
     for (const SegmentNumber number : segments) {
       const std::string path = layout_.segment(number);
       const absl::Status opened = OpenChannelFile(fs_, path).status();
-      if (!absl::IsFailedPrecondition(opened)) continue;
-      const absl::Status why = WhyUnreadable(fs_, path, opened);
+      if (!absl::IsFailedPrecondition(opened) && !absl::IsNotFound(opened)) continue;
+      const absl::Status why = absl::IsNotFound(opened) ? CheckNoDeadLink(fs_, path) : WhyUnreadable(fs_, path, opened);
+      if (why.ok()) continue;
       if (!absl::IsDataLoss(why)) return why;
       found.push_back({.number = number, .path = path, .reason = std::string(why.message())});
     }

@@ -26,12 +26,14 @@ namespace {
 // DataLoss if something else than a file stands there, say a directory.
 absl::Status CheckIsFile(FileSystem& fs, const std::string& path) {
   const absl::Status opened = fs.Open(path, Access::kRead).status();
+  if (absl::IsNotFound(opened)) return CheckNoDeadLink(fs, path);
   return absl::IsFailedPrecondition(opened) ? absl::DataLossError(opened.message()) : absl::OkStatus();
 }
 
 // DataLoss if there is something that is no directory.
 absl::Status CheckIsDirectory(FileSystem& fs, const std::string& path) {
-  if (!absl::IsNotFound(fs.List(path).status()) || !fs.Info(path).ok()) return absl::OkStatus();
+  if (!absl::IsNotFound(fs.List(path).status())) return absl::OkStatus();
+  if (!fs.Info(path).ok()) return CheckNoDeadLink(fs, path);
   return absl::DataLossError(absl::StrCat(path, ": is a file, not a directory"));
 }
 
@@ -117,6 +119,7 @@ class SmallFiles {
     // An event of another kind is told by this code alone.
     const bool bad = absl::IsDataLoss(status) || (path == layout_.wake() && absl::IsFailedPrecondition(status)) ||
                      (absl::IsFailedPrecondition(status) && !CheckIsFile(fs_, path).ok());
+    if (!bad && absl::IsNotFound(status)) return Take(path, CheckNoDeadLink(fs_, path), means, moves);
     if (!bad) return;
     const std::string stopping[] = {layout_.epoch(),
                                     layout_.synced(),
@@ -136,6 +139,16 @@ class SmallFiles {
 };
 
 }  // namespace
+
+absl::Status CheckNoDeadLink(FileSystem& fs, const std::string& path) {
+  const absl::StatusOr<std::vector<std::string>> names = fs.List(DirectoryOf(path));
+  if (!names.ok()) return absl::OkStatus();
+  const bool listed = std::any_of(names->begin(), names->end(),
+                                  [&](const std::string& name) { return JoinPath(DirectoryOf(path), name) == path; });
+  // Asked last: it may have been made just now.
+  if (!listed || !absl::IsNotFound(fs.Info(path).status())) return absl::OkStatus();
+  return absl::DataLossError(absl::StrCat(path, ": is a link that leads nowhere"));
+}
 
 absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout) {
   return SmallFiles(fs, layout).Check();

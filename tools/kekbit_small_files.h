@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kekbit/file_system.h"
 #include "replication/journal_layout.h"
@@ -24,6 +25,9 @@ struct BadFile {
 // Looks at DIR/epoch, DIR/synced, DIR/wake, DIR/lease, and those in DIR/readers and DIR/replicas; one that is not there
 // is fine, as is one of a newer version. Then at the directories: what stands there must be one.
 absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout);
+
+// DataLoss if the path is a link to nothing: where files are opened, it is not there; where they are made, it is.
+absl::Status CheckNoDeadLink(FileSystem& fs, const std::string& path);
 
 // Whether there is anything of a journal in the directory, be its segments gone.
 bool HoldsJournal(FileSystem& fs, const JournalLayout& layout);

@@ -172,6 +172,10 @@ void Verifier::Note(absl::string_view kind, const std::string& path, const std::
 }
 
 absl::Status Verifier::Vanished(const Part& part) {
+  if (const absl::Status link = CheckNoDeadLink(*options_.file_system, part.path); !link.ok()) {
+    Damage(part, 0, MessageOf(link));
+    return absl::OkStatus();
+  }
   const JournalLayout layout(options_.path);
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(*options_.file_system));
   if (!kept.empty() && kept.front() < part.segment) {

@@ -153,6 +153,22 @@ class WrongKind(KekbitTest):
         self.expect_moved(path, "is a directory, not a file", "--lose-from", str(seq))
         self.expect_opens()
 
+    def test_a_link_that_leads_nowhere(self):
+        for name in "epoch", "synced", "wake", "readers", "segments/0000_0000/0000_0001.kekbit":
+            with self.subTest(name=name):
+                self.fresh()
+                path = os.path.join(self.bank, name)
+                if os.path.isfile(path):
+                    os.remove(path)
+                os.symlink("/nowhere/at/all", path)
+                self.assertEqual(self.damages(self.bank)[0][0], path)
+                self.assertIn(f"would move: {path} to {self.bank}/aside: {path}: is a link that leads nowhere",
+                              self.repair(expect=1))
+                self.repair("--apply", expect=0)
+                self.assertTrue(os.path.islink(os.path.join(self.bank, "aside", name.replace("/", ".") + ".moved_1")))
+                self.run_kekbit("verify", self.bank)
+                self.expect_opens()
+
     def test_a_file_in_the_place_of_a_directory(self):
         for name in "readers", "replicas":
             with self.subTest(name=name):
