@@ -48,7 +48,8 @@ class MappedFile {
   Bytes bytes() const { return Bytes(data_, size_); }
 
   // Returns once the bytes [offset, offset + size) are on stable storage. After an error nobody can know which are:
-  // never try again. Any thread.
+  // never try again. FailedPrecondition for a mapping for Access::kRead, of which the kernel would sync nothing, and
+  // say that all is well. Any thread.
   virtual absl::Status Sync(uint64_t offset, uint64_t size) = 0;
 
   // Makes [offset, offset + size) ready to be stored to without a page fault; changes no byte. Any thread.

@@ -85,11 +85,14 @@ FileInfo InfoOf(const struct stat& stat) {
 
 class PosixMappedFile final : public MappedFile {
  public:
-  PosixMappedFile(void* data, uint64_t size, std::string path)
-      : MappedFile(static_cast<uint8_t*>(data), size), path_(std::move(path)) {}
+  PosixMappedFile(void* data, uint64_t size, Access access, std::string path)
+      : MappedFile(static_cast<uint8_t*>(data), size), access_(access), path_(std::move(path)) {}
   ~PosixMappedFile() override { ::munmap(data(), size()); }
 
   absl::Status Sync(uint64_t offset, uint64_t size) override {
+    if (access_ == Access::kRead) {
+      return absl::FailedPreconditionError(absl::StrCat(path_, ": is mapped for reading, and can't be synced by that"));
+    }
     const uint64_t begin = offset & ~(page_bytes_ - 1);
     if (::msync(data() + begin, offset + size - begin, MS_SYNC) != 0) return ErrorOf(errno, "msync", path_);
     return absl::OkStatus();
@@ -107,6 +110,7 @@ class PosixMappedFile final : public MappedFile {
  private:
   // Of the alignment that msync and madvise want; larger where the machine's pages are.
   const uint64_t page_bytes_ = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const Access access_;
   const std::string path_;
 };
 
@@ -235,7 +239,7 @@ class PosixFile final : public File {
     if (data == MAP_FAILED) return ErrorOf(errno, absl::StrCat("mmap of ", size, " bytes"), path());
     // A forked child that lives on must not keep a mapping, into which it could write.
     ::madvise(data, size, MADV_DONTFORK);
-    return std::make_unique<PosixMappedFile>(data, size, path());
+    return std::make_unique<PosixMappedFile>(data, size, access, path());
   }
 
  private:

@@ -38,6 +38,7 @@ class SimulatedDisk::SimulatedMapping final : public MappedFile {
   ~SimulatedMapping() override { inode_->Unmapped(writable_); }
 
   absl::Status Sync(uint64_t offset, uint64_t size) override {
+    if (!writable_) return absl::FailedPreconditionError(absl::StrCat(path_, ": mapped for reading"));
     disk_.Before("Sync", path_);
     const bool fails = disk_.SyncFails();
     if (fails) inode_->FailSync(offset, size, disk_.random_);
