@@ -25,13 +25,6 @@ constexpr int kSegmentsLookedInto = 8;
 // Segments that are read, from the last one back, to find the last frame: new ones may hold none yet.
 constexpr size_t kSegmentsRead = 3;
 
-bool IsLocked(FileSystem& fs, const std::string& path) {
-  const auto file = fs.Open(path, Access::kRead);
-  if (!file.ok()) return false;
-  const absl::StatusOr<bool> locked = (*file)->LockedByOther();
-  return locked.ok() && *locked;
-}
-
 absl::StatusOr<Seq> FirstSeq(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs, path));
   KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel.extension));
@@ -117,7 +110,7 @@ absl::Status JournalView::ReadFrom(SegmentNumber number) {
 
 void JournalView::LookAtLeaseAndMarks(JournalFacts& facts) {
   if (const absl::StatusOr<Epoch> epoch = EpochStore::Read(fs_, layout_.epoch()); epoch.ok()) facts.epoch = *epoch;
-  facts.lease_held = IsLocked(fs_, layout_.lease());
+  facts.lease_held = Lease::IsHeld(fs_, layout_.lease());
   facts.holder = Lease::Holder(fs_, layout_.lease());
   if (facts.lease_held) {
     facts.silent = Lease::Silence(fs_, layout_.lease(), clock_);

@@ -117,6 +117,13 @@ absl::StatusOr<std::optional<Lease>> Lease::Succeed(FileSystem& fs, const std::s
   return lease;
 }
 
+bool Lease::IsHeld(FileSystem& fs, const std::string& path) {
+  const auto file = fs.Open(path, Access::kRead);
+  if (!file.ok()) return false;
+  const absl::StatusOr<bool> locked = (*file)->LockedByOther();
+  return locked.ok() && *locked;
+}
+
 std::optional<ProcessId> Lease::Taker(FileSystem& fs, const std::string& path) {
   const auto turn = fs.Open(NextOf(path), Access::kReadWrite);
   if (!turn.ok()) return std::nullopt;

@@ -5,7 +5,11 @@
 //     Use(*frame);
 //     KB_RETURN_IF_ERROR(reader->Done(frame->position()));   // or only now and then
 //   }
-//   // reader->status() says why there is none: OK, caught up; OutOfRange: load a snapshot, then Reset(its position)
+//   // reader->status() says why there is none: OK, caught up; OutOfRange: its place is gone, see below
+//
+// Who is caught up looks again when it likes. Whose place is gone begins anew with a whole state: that of a Replica of
+// its own, which gives state and position together (Replica::Read), or that of the newest snapshot (SnapshotStore::
+// FindNewest); then Reset(position).
 //
 // A frame that was given but not done comes again after a restart: at least once. A frame that is done never does, and
 // none is skipped: if the cursor's frame is no part of the journal (a power loss took it after it was read, before it

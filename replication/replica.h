@@ -14,7 +14,8 @@
 // keeps the lease, unless ReplicaOptions::kill_hung_primary_after says otherwise. One that finds a newer epoch than its
 // own follows again. A replica that starts applies the whole journal first.
 //
-// Thread safety: any thread, any method. Commands are applied one at a time, in the order of their seq.
+// Thread safety: any thread, any method. Commands are applied one at a time, in the order of their seq. Not in a child
+//   that the process forks: the mappings are not there (a child that calls exec has nothing of it).
 // Publication: when Execute() returns a result, every follower can see the command, and none that takes over
 //   goes without. A follower's state is that of the primary some moments ago, at applied().
 // Durability: what Ack says.
@@ -98,7 +99,8 @@ class Replica final {
   absl::StatusOr<Executed> Execute(const Command& command, Ack ack) {
     const int64_t start = core_->stats().StartSample();
     absl::StatusOr<Executed> executed = Submit(command);
-    if (executed.ok()) KB_RETURN_IF_ERROR(WaitFor(executed->position, ack, absl::InfiniteDuration()));
+    if (!executed.ok()) return executed;
+    if (ack != Ack::kPublished) KB_RETURN_IF_ERROR(WaitFor(executed->position, ack, absl::InfiniteDuration()));
     core_->stats().AddExecute(start);
     return executed;
   }
@@ -111,7 +113,7 @@ class Replica final {
       absl::MutexLock lock(&core_->mutex());
       const absl::StatusOr<ApplyContext> context =
           core_->Append([&command](MutableBytes to) { return Codec::Encode(command, to); });
-      if (context.ok()) return Executed{.position = context->position(), .result = state_.Apply(command, *context)};
+      if (context.ok()) return Executed{.position = context->position(), .result = Apply(command, *context)};
       if (!absl::IsAborted(context.status())) return context.status();
       aborted = context.status();
     }
@@ -135,7 +137,7 @@ class Replica final {
         Position position = first->position();
         for (const Command& command : commands) {
           const ApplyContext context(position, first->time_ns());
-          executed.push_back({.position = position, .result = state_.Apply(command, context)});
+          executed.push_back({.position = position, .result = Apply(command, context)});
           ++position.seq;
         }
         return executed;
@@ -152,7 +154,6 @@ class Replica final {
   // whether the command lasts is unknown, and this replica stops. FailedPrecondition if the position is of another
   // replica, or of a reign of this one before its last.
   absl::Status WaitFor(Position position, Ack ack, absl::Duration timeout) {
-    if (ack == Ack::kPublished) return absl::OkStatus();
     return core_->WaitFor(position, ack, absl::Now() + timeout);
   }
 
@@ -162,11 +163,16 @@ class Replica final {
   // standby: then nothing is done. One is seen by its statistics (DIR/replicas).
   absl::Status StepDown(Successor successor = Successor::kStandby) { return core_->StepDown(successor); }
 
-  // Calls `use(const State&)` while no command is applied; returns what it returns. It must not call this replica.
+  // Calls `use(const State&)`, or `use(const State&, Position applied)`, while no command is applied; returns what it
+  // returns. It must not call this replica.
   template <typename Use>
   auto Read(Use&& use) const {
     absl::ReaderMutexLock lock(&core_->mutex());
-    return std::forward<Use>(use)(static_cast<const State&>(state_));
+    if constexpr (std::is_invocable_v<Use, const State&, Position>) {
+      return std::forward<Use>(use)(static_cast<const State&>(state_), core_->state_position());
+    } else {
+      return std::forward<Use>(use)(static_cast<const State&>(state_));
+    }
   }
 
   // The same once the command at `position` is applied, so that a client finds on a follower what it did on the
@@ -220,6 +226,12 @@ class Replica final {
     return hooks;
   }
 
+  // An exception ends the process: the command is in the journal, so no replica can go on without its effect, and every
+  // other one would throw, too.
+  Result Apply(const Command& command, const ApplyContext& context) noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    return state_.Apply(command, context);
+  }
+
   // Each command is a new object: one that was decoded before may hold what the next does not overwrite.
   absl::Status ApplyFrames(absl::Span<const Frame> frames, Position& applied) ABSL_NO_THREAD_SAFETY_ANALYSIS {
     if constexpr (PrefetchingState<State>) return ApplyPrefetched(frames, applied);
@@ -249,7 +261,7 @@ class Replica final {
   }
 
   void ApplyOne(const Frame& frame, const Command& command, Position& applied) ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    static_cast<void>(state_.Apply(command, ApplyContext(frame.header)));
+    static_cast<void>(Apply(command, ApplyContext(frame.header)));
     applied = frame.position();
   }
 

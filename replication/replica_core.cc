@@ -206,7 +206,6 @@ absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {
 }
 
 absl::Status ReplicaCore::WaitFor(Position position, Ack stage, absl::Time deadline) {
-  if (stage == Ack::kPublished) return absl::OkStatus();
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
@@ -218,6 +217,7 @@ absl::Status ReplicaCore::WaitFor(Position position, Ack stage, absl::Time deadl
                                                       commit == nullptr ? "which is still to come" : "epoch ",
                                                       commit == nullptr ? "" : absl::StrCat(commit->epoch())));
   }
+  if (stage == Ack::kPublished && position.seq <= commit->published()) return absl::OkStatus();
   absl::Status status = commit->WaitFor(position.seq, deadline);
   if (absl::IsAborted(status)) ReportRole();
   return status;

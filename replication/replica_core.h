@@ -127,6 +127,8 @@ class ReplicaCore final {
 
   Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
   Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same for who holds the lock.
+  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return applied_; }
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
   const ReplicaOptions& options() const { return options_; }
   ReplicaStats& stats() { return *stats_; }

@@ -122,6 +122,8 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
   const absl::Duration patience = options_.kill_hung_primary_after;
   const Life life = WatchForLife(watch, patience, patience, is_silent);
   if (life != Life::kNoSign) return life == Life::kDead;
+  // Who gave the lease back, and lives on, owes nobody a sign of life.
+  if (!Lease::IsHeld(fs, layout_.lease())) return false;
   if (absl::Status killed = watch.Kill(); !killed.ok()) {
     absl::MutexLock lock(&mutex_);
     Note(absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder.pid,

@@ -9,8 +9,9 @@
 //
 // Apply() is deterministic: what it does and returns follows from the state, the command and the context, on every
 // build and machine that shall be a replica. No clock, no randomness but the context's; no address, no order of an
-// unordered container. It does not throw, and does not call the replica. A command that can't be carried out is a
-// result (say, an absl::Status), no failure: it is in the journal like any other, and every replica finds the same.
+// unordered container. It does not throw (that ends the process), and does not call the replica. A command that can't
+// be carried out is a result (say, an absl::Status), no failure: it is in the journal like any other, and every replica
+// finds the same.
 //
 // A state that is larger than the processor's caches may have one more function:
 //
@@ -24,14 +25,15 @@
 #define KEKBIT_REPLICATION_STATE_MACHINE_H_
 
 #include <concepts>
+#include <type_traits>
 
 #include "replication/apply_context.h"
 
 namespace kekbit {
 
 template <typename State>
-concept StateMachine = std::movable<State> &&
-    requires(State& state, const typename State::Command& command, const ApplyContext& context) {
+concept StateMachine = std::movable<State> && !std::is_void_v<typename State::Result> &&
+                       requires(State & state, const typename State::Command& command, const ApplyContext& context) {
   typename State::Command;
   typename State::Result;
   { state.Apply(command, context) } -> std::convertible_to<typename State::Result>;

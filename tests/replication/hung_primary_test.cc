@@ -84,6 +84,39 @@ TEST(HungTakerTest, WhoStopsWhileItTakesTheLeaseIsKilledToo) {
   ::kill(static_cast<pid_t>(words.Get(0)), SIGKILL);
 }
 
+// The lease has its name still, since its standby can't take the lease just now.
+TEST(FormerPrimaryTest, WhoSteppedDownIsNotKilled) {
+  WriterJournal journal;
+  SharedWords words(2);  // how far the one is, and the other
+  ChildProcess former([&] {
+    ReplicaOptions options = journal.options();
+    options.step_down_for = absl::Hours(1);
+    auto replica = Replica<Tape, TextCodec>::Open(options).value();
+    if (!replica->WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return 1;
+    words.Set(0, 1);
+    words.AwaitAtLeast(1, 1);
+    if (!replica->StepDown(Successor::kAnybody).ok()) return 2;
+    words.Set(0, 2);
+    for (;;) ::pause();
+  });
+  ChildProcess standby([&] {
+    FaultyFileSystem fs;
+    ReplicaOptions options = Watching(journal, absl::Milliseconds(200));
+    options.file_system = &fs;
+    words.AwaitAtLeast(0, 1);
+    auto replica = Replica<Tape, TextCodec>::Open(options).value();
+    fs.FailCalls("OpenOrCreate", absl::ResourceExhaustedError("planted"));
+    words.Set(1, 1);
+    words.AwaitAtLeast(0, 2);
+    absl::SleepFor(absl::Seconds(1));
+    fs.Heal();
+    return replica->WaitForRole(Role::kPrimary, absl::InfiniteDuration()) ? 0 : 1;
+  });
+  EXPECT_EQ(standby.Wait(), 0);
+  former.Signal(SIGTERM);
+  EXPECT_EQ(former.Wait(), -SIGTERM);
+}
+
 // P6, at either stage: it was stopped, and a newer epoch has begun meanwhile. That takes somebody who replaces the
 // lease's file, since the lease itself it keeps.
 TEST_P(HungPrimaryTest, AcknowledgesNothingWhenItGoesOnAfterItsReign) {

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -466,6 +467,54 @@ TEST_F(ReplicaTest, WhoCanNotApplyTheLastFramesDoesNotBecomePrimary) {
   EXPECT_EQ(strict->role(), Role::kStopped);
   const auto next = Open(Polled());
   EXPECT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
+}
+
+TEST_F(ReplicaTest, ReadGivesStateAndPositionOfOneMoment) {
+  const auto primary = OpenPrimary();
+  KB_ASSERT_OK_AND_ASSIGN(const auto executed, primary->Execute("one"));
+  const auto [commands, position] =
+      primary->Read([](const Tape& tape, Position applied) { return std::pair(tape.commands.size(), applied); });
+  EXPECT_EQ(commands, 1u);
+  EXPECT_EQ(position, executed.position);
+}
+
+TEST_F(ReplicaTest, APositionThatIsNotOfThisReignIsNotAwaitedAtAnyStage) {
+  const auto primary = OpenPrimary();
+  KB_ASSERT_OK_AND_ASSIGN(const auto executed, primary->Execute("one"));
+  for (const Ack ack : {Ack::kPublished, Ack::kSynced}) {
+    EXPECT_THAT(primary->WaitFor(executed.position, ack, kLong), IsOk());
+    Position other = executed.position;
+    ++other.epoch;
+    EXPECT_THAT(primary->WaitFor(other, ack, kLong), StatusIs(absl::StatusCode::kFailedPrecondition));
+    other = executed.position;
+    ++other.seq;
+    EXPECT_THAT(primary->WaitFor(other, ack, kLong), StatusIs(absl::StatusCode::kInvalidArgument));
+  }
+}
+
+struct Thrower {
+  using Command = std::string;
+  using Result = int;
+  Result Apply(const Command& command, const ApplyContext& /*context*/) {
+    throw std::runtime_error("thrown at " + command);
+  }
+};
+
+// A caller that catches it would go on with a state that nobody else has.
+TEST_F(ReplicaTest, AnApplyThatThrowsEndsThePrimaryToo) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  const auto execute = [this] {
+    const auto primary = Open<Replica<Thrower, TextCodec>>(Polled());
+    while (primary->role() != Role::kPrimary) {
+      clock_.Advance(kSecondNs);
+      primary->Poll().IgnoreError();
+    }
+    try {
+      primary->Execute("this").status().IgnoreError();
+    } catch (const std::exception&) {
+    }
+  };
+  EXPECT_DEATH(execute(), "thrown at this");
 }
 
 }  // namespace
