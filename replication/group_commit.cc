@@ -23,6 +23,10 @@ constexpr uint64_t kPageBytes = 4096;
 constexpr int64_t kPatience = 4;
 constexpr int64_t kPatienceMaxNanos = 2'000'000;
 
+// The first byte to sync of a file that is synced up to `end`: from the last word on, which was a WATERMARK, in whose
+// place a length stands now, maybe as the last one of its page.
+uint64_t FirstUnsynced(uint64_t end) { return (end - std::min(end, kLengthBytes)) / kPageBytes * kPageBytes; }
+
 // By which those who wait for one sync are woken, and not those who wait for the next.
 uint32_t BitOf(uint32_t group) { return uint32_t{1} << (group % 32); }
 
@@ -105,6 +109,7 @@ void GroupCommit::Lead() {
   mutex_.Unlock();
 
   if (Planted(PlantedBug::kMarkBeforeSync)) options_.mark->Advance(target);
+  if (!segments.empty()) options_.mark->Begin(segments.front().number, FirstUnsynced(segments.front().synced_end));
   const int64_t begin = options_.clock->MonotonicNanos();
   SegmentNumber failed = 0;
   const absl::Status status = SyncSegments(segments, end, &failed);
@@ -118,6 +123,7 @@ void GroupCommit::Lead() {
   if (status.ok()) {
     PublishWord(&synced_, target);
     options_.mark->Advance(target);
+    options_.mark->End();
     if (options_.on_sync) options_.on_sync(target, frames, nanos);
     // Only the last one is written to any more. By now there may be further ones.
     for (size_t i = 0; i < segments.size(); ++i) segments_[i].synced_end = segments[i].synced_end;
@@ -148,8 +154,7 @@ absl::Status GroupCommit::SyncSegments(std::vector<Segment>& segments, uint64_t 
     if (Planted(PlantedBug::kNewestSegmentFirst) && !last) continue;
     const uint64_t to = last ? end : segment.mapping->size();
     *failed = segment.number;
-    // From the last word on: it was a WATERMARK, in whose place a length stands now, maybe as the last one of its page.
-    const uint64_t from = (segment.synced_end - std::min(segment.synced_end, kLengthBytes)) / kPageBytes * kPageBytes;
+    const uint64_t from = FirstUnsynced(segment.synced_end);
     if (to > from) KB_RETURN_IF_ERROR(segment.mapping->Sync(from, to - from));
     if (segment.synced_end == 0) KB_RETURN_IF_ERROR(SyncNames(segment.path));
     segment.synced_end = std::max(segment.synced_end, to);

@@ -72,7 +72,12 @@ class TailRecovery {
       KB_RETURN_IF_ERROR(absl::IsFailedPrecondition(sealed) ? NotYet(sealed) : sealed);
     }
     const SegmentNumber poisoned = mark_.poisoned();
-    if (poisoned != 0 && !Planted(PlantedBug::kPoisonForgotten)) KB_RETURN_IF_ERROR(Rewrite(poisoned));
+    if (poisoned != 0 && !Planted(PlantedBug::kPoisonForgotten)) {
+      KB_RETURN_IF_ERROR(Rewrite(poisoned, 0, kWhole));
+    } else if (const auto unfinished = mark_.unfinished()) {
+      const uint64_t end = tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
+      KB_RETURN_IF_ERROR(Rewrite(unfinished->segment, unfinished->from, end));
+    }
     if (options_.sync || cut || poisoned != 0) {
       const bool ends = tail_.segment_open && poisoned == 0;
       const uint64_t bytes = ends ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
@@ -113,19 +118,20 @@ class TailRecovery {
     return absl::OkStatus();
   }
 
-  // Writes what can be read of the segments from `first` on once more, so that the next sync has it to write: a failed
-  // sync has left pages that the system takes for written.
-  absl::Status Rewrite(SegmentNumber first) {
+  // Writes once more what can be read of the segments from this byte of `first` on, up to `end` of the last one, so
+  // that the next sync has it to write: a failed sync has left pages that the system takes for written.
+  absl::Status Rewrite(SegmentNumber first, uint64_t from, uint64_t end) {
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
+    std::vector<uint8_t> buffer;
     for (const SegmentNumber number : segments) {
       if (number < first || number > tail_.segment) continue;
       KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(layout_.segment(number), Access::kReadWrite));
       KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
-      std::vector<uint8_t> buffer(std::min(info.size, kRewriteBytes));
-      for (uint64_t at = 0; at < info.size; at += buffer.size()) {
-        const MutableBytes part = MutableBytes(buffer.data(), std::min<uint64_t>(buffer.size(), info.size - at));
-        KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(at, part));
-        KB_RETURN_IF_ERROR(file->WriteAt(at, part.first(size)));
+      const uint64_t to = number == tail_.segment ? std::min(end, info.size) : info.size;
+      for (uint64_t at = number == first ? from : 0; at < to; at += buffer.size()) {
+        buffer.resize(std::min(to - at, kRewriteBytes));
+        KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(at, MutableBytes(buffer)));
+        KB_RETURN_IF_ERROR(file->WriteAt(at, Bytes(buffer).first(size)));
       }
     }
     return absl::OkStatus();
@@ -199,6 +205,7 @@ absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& 
   size_t first = segments.size();
   bool named = false;
   while (first > 0 && !named) named = FollowedSeq(fs, layout.segment(segments[--first])) < mark.synced();
+  if (first < segments.size()) mark.Begin(segments[first], 0);
   // Names before contents: a frame counts only in a file that can be found.
   std::string directory;
   for (size_t i = first; i < segments.size(); ++i) {
@@ -217,6 +224,7 @@ absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& 
     }
   }
   mark.Advance(seq);
+  mark.End();
   return absl::OkStatus();
 }
 

@@ -147,11 +147,15 @@ absl::Status ReplicaCore::SyncThrough(Seq seq) {
   }
   if (commit != nullptr) return commit->WaitFor(seq, absl::InfiniteFuture());
   if (mark_.synced() >= seq) return absl::OkStatus();
-  // By a follower: the same segments, by mappings of its own. The mark is the primary's to move.
+  // By a follower: the same segments, by mappings of its own. The mark is the primary's to move, but for bad news.
   FileSystem& fs = *options_.file_system;
   KB_ASSIGN_OR_RETURN(const std::vector<ChannelFile> segments, UnsyncedSegments(mark_.synced()));
   for (const ChannelFile& segment : segments) {
-    KB_RETURN_IF_ERROR(segment.mapping->Sync(0, segment.mapping->size()));
+    if (absl::Status synced = segment.mapping->Sync(0, segment.mapping->size()); !synced.ok()) {
+      // The kernel may tell nobody else, and the next sync may say that all is well.
+      mark_.Poison(segment.header.channel_id());
+      return synced;
+    }
     KB_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(segment.file->path())));
   }
   return fs.SyncDirectory(layout_.segments());

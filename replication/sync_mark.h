@@ -7,15 +7,17 @@
 // It is evidence for recovery, never needed: what it says is true, but it may say less than is true, since nobody syncs
 // it. A frame that does not fit, at or before the mark, was whole once: it was damaged, not torn.
 //
-// File: magic u64, synced seq u64, poisoned segment u64, boot u64, made segment u64, zeros; mapped. One aligned word is
-// written by the disk whole or not at all, and each means something by itself.
+// File: magic u64, synced seq u64, poisoned segment u64, boot u64, made segment u64, segment and offset of the sync
+// under way u64 each, zeros; mapped. One aligned word is written by the disk whole or not at all, and each means
+// something by itself; the offset only matters as long as no power failure has come.
 //
-// Thread safety: synced() and poisoned() any thread; the others the holder of the lease, one thread at a time.
+// Thread safety: synced(), poisoned(), Poison() any thread; the others the holder of the lease, one thread at a time.
 
 #ifndef KEKBIT_REPLICATION_SYNC_MARK_H_
 #define KEKBIT_REPLICATION_SYNC_MARK_H_
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -55,6 +57,25 @@ class SyncMark final {
   void Poison(SegmentNumber segment) {
     const SegmentNumber before = PeekWord(word(2));
     if (before == 0 || segment < before) PublishWord(word(2), segment);
+  }
+
+  // A sync begins of the segment, at least 1, from this byte of the file on, and of those behind it.
+  void Begin(SegmentNumber segment, uint64_t from) {
+    PrepareWord(word(6), from);
+    PublishWord(word(5), segment);
+  }
+  // It has succeeded.
+  void End() { PublishWord(word(5), 0); }
+  // A sync that never ended: whoever made it died in it. The kernel tells of an error once; if it told the dead, then
+  // what this sync should have written counts as written, and the next sync does nothing about it.
+  struct Unfinished {
+    SegmentNumber segment;
+    uint64_t from;
+  };
+  std::optional<Unfinished> unfinished() const {
+    const SegmentNumber segment = AcquireWord(word(5));
+    if (segment == 0) return std::nullopt;
+    return Unfinished{.segment = segment, .from = PeekWord(word(6))};
   }
 
   // Since which start of the machine everything that was written is in memory or on the disk, as said by the last

@@ -153,6 +153,26 @@ TEST_F(GroupCommitTest, ALengthThatIsTheLastWordOfASyncedPageIsSyncedWithItsFram
   EXPECT_THAT(mapping_->ranges(), ElementsAre(std::pair(0, 8'192), std::pair(4'096, 4'204)));
 }
 
+// Whoever finds the mark so, and nobody alive, can't know what became of the sync.
+TEST_F(GroupCommitTest, TheMarkTellsOfASyncUntilItHasSucceeded) {
+  EXPECT_FALSE(mark_->unfinished().has_value());
+  mapping_->SetOpen(false);
+  commit_->Published(11, 5'000);
+  std::thread first([&] { EXPECT_THAT(commit_->WaitFor(11, Never()), IsOk()); });
+  mapping_->AwaitBegun(1);
+  ASSERT_TRUE(mark_->unfinished().has_value());
+  EXPECT_EQ(mark_->unfinished()->segment, 1u);
+  EXPECT_EQ(mark_->unfinished()->from, 0u);
+  mapping_->SetOpen(true);
+  first.join();
+  EXPECT_FALSE(mark_->unfinished().has_value());
+  mapping_->SetError(absl::DataLossError("planted"));
+  commit_->Published(12, 9'000);
+  EXPECT_THAT(commit_->WaitFor(12, Never()), StatusIs(StatusCode::kAborted));
+  ASSERT_TRUE(mark_->unfinished().has_value());
+  EXPECT_EQ(mark_->unfinished()->from, 4'096u);
+}
+
 TEST_F(GroupCommitTest, WhoComesDuringASyncSharesTheNext) {
   mapping_->SetOpen(false);
   commit_->Published(11, 5'000);

@@ -128,6 +128,9 @@ TEST(JournalFormatDocTest, TheSmallFilesReadAsTheDocumentSays) {
   EXPECT_EQ(mark.poisoned(), 0u);
   EXPECT_EQ(mark.boot(), 0x8192'a3b4'c5d6'e7f8u);
   EXPECT_EQ(mark.made(), 5u);
+  ASSERT_TRUE(mark.unfinished().has_value());
+  EXPECT_EQ(mark.unfinished()->segment, 5u);
+  EXPECT_EQ(mark.unfinished()->from, 4'096u);
 }
 
 TEST(JournalFormatDocTest, TheCallsMakeTheCursor) {

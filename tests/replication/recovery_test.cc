@@ -377,6 +377,23 @@ TEST_F(RecoveryTest, APoisonedSegmentIsReadAnewAndWrittenAgain) {
   EXPECT_EQ(GoOn(recovered), WithNew(18));
 }
 
+// Whoever made that sync died in it, maybe of an error that nobody is told of again.
+TEST_F(RecoveryTest, WhatAnUnfinishedSyncCoveredIsWrittenAgain) {
+  Write();
+  {
+    SyncMark mark = ValueOrDie(SyncMark::Open(fs_, layout_.synced()));
+    mark.Begin(2, 4096);
+  }
+  fs_.FailCall(0, absl::OkStatus());
+  const Recovered recovered = Recover(fs_, dir_.path());
+  ASSERT_THAT(recovered.status, IsOk());
+  const std::vector<std::string> calls = fs_.calls();
+  EXPECT_EQ(std::count(calls.begin(), calls.end(), "DropCache"), 0);
+  EXPECT_EQ(std::count(calls.begin(), calls.end(), "WriteAt"), 2);  // the rest of segment 2, and 3
+  EXPECT_FALSE(ValueOrDie(SyncMark::Open(fs_, layout_.synced())).unfinished().has_value());
+  EXPECT_EQ(GoOn(recovered), WithNew(18));
+}
+
 TEST_F(RecoveryTest, ASyncThatFailsPoisonsTheSegment) {
   Write();
   fs_.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
