@@ -99,7 +99,8 @@ class JournalWriter final {
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
     for (bool rolled = false;; rolled = true) {
       const ChainLink before = last_;
-      const absl::Status held = HoldBatch(count, encode, now_ns);
+      bool full = false;
+      const absl::Status held = HoldBatch(count, encode, now_ns, full);
       if (ABSL_PREDICT_TRUE(held.ok())) {
         segment_.Release();
         KB_RETURN_IF_ERROR(AfterPublication());
@@ -107,7 +108,8 @@ class JournalWriter final {
       }
       segment_.DropHeld();
       last_ = before;
-      if (rolled || !absl::IsResourceExhausted(held)) return held;
+      // The next segment takes no more than an empty one.
+      if (rolled || !full || segment_.write_offset() == 0) return held;
       KB_RETURN_IF_ERROR(Roll());
     }
   }
@@ -175,16 +177,21 @@ class JournalWriter final {
     return absl::OkStatus();
   }
 
+  // `full` is set if the rest of the segment does not take it, and another segment may.
   template <typename Encode>
-  absl::Status HoldBatch(size_t count, Encode& encode, int64_t now_ns) {
+  absl::Status HoldBatch(size_t count, Encode& encode, int64_t now_ns, bool& full) {
     for (size_t i = 0; i < count; ++i) {
-      KB_ASSIGN_OR_RETURN(const MutableBytes room, segment_.ClaimMost());
+      const absl::StatusOr<MutableBytes> claim = segment_.ClaimMost();
+      full = absl::IsResourceExhausted(claim.status());
+      KB_RETURN_IF_ERROR(claim.status());
+      const MutableBytes room = *claim;
       absl::StatusOr<size_t> length = absl::ResourceExhaustedError("");
       if (room.size() > kFrameHeaderBytes) length = encode(i, room.subspan(kFrameHeaderBytes));
       if (ABSL_PREDICT_FALSE(!length.ok())) {
         segment_.Abort();
-        if (absl::IsResourceExhausted(length.status())) return BatchTooLong(count);
-        return length.status();
+        if (!absl::IsResourceExhausted(length.status())) return length.status();
+        full = room.size() < kFrameHeaderBytes + command_bytes_max();
+        return BatchTooLong(count);
       }
       Seal(room, *length, now_ns, FrameKind::kCommand);
       segment_.Hold(kFrameHeaderBytes + *length);

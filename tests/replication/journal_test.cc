@@ -194,6 +194,30 @@ TEST_F(JournalTest, ABatchLiesInOneSegmentOrIsRefusedWhole) {
   EXPECT_EQ(journal_.Texts().size(), 300u);
 }
 
+// A client that sends such batches again and again must not fill the disk with empty segments.
+TEST_F(JournalTest, BatchesThatAreRefusedTakeNoSegmentsForEver) {
+  JournalWriter writer = journal_.Begin();
+  const auto encode_of = [](size_t longest) {
+    return [longest](size_t i, MutableBytes to) -> absl::StatusOr<size_t> {
+      const size_t size = i == 3 ? longest : 10;
+      if (to.size() < size) return absl::ResourceExhaustedError("no room");
+      std::memset(to.data(), 1, size);
+      return size;
+    };
+  };
+  const auto too_many = encode_of(10);
+  const auto too_long = encode_of(writer.command_bytes_max() + 1);
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(writer.AppendBatch(5, too_long, 1), StatusIs(absl::StatusCode::kResourceExhausted));
+  }
+  EXPECT_THAT(journal_.Segments(), ElementsAre(1));
+  for (int i = 0; i < 20; ++i) {
+    EXPECT_THAT(writer.AppendBatch(1'000, too_many, 1), StatusIs(absl::StatusCode::kResourceExhausted));
+  }
+  EXPECT_THAT(journal_.Segments(), ElementsAre(1, 2));
+  ASSERT_THAT(writer.AppendBatch(5, encode_of(10), 1), IsOk());
+}
+
 TEST_F(JournalTest, AnErrorInABatchPublishesNothingOfIt) {
   JournalWriter writer = journal_.Begin();
   const auto encode = [](size_t i, MutableBytes) -> absl::StatusOr<size_t> {
