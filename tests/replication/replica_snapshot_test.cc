@@ -14,7 +14,9 @@
 #include "replication/journal_layout.h"
 #include "replication/replica.h"
 #include "replication/snapshot_store.h"
+#include "replication/sync_mark.h"
 #include "tests/replication/replica_fixture.h"
+#include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
 
@@ -62,6 +64,22 @@ TEST_F(ReplicaSnapshotTest, AFollowerTakesItAndARestartBeginsWithIt) {
   ASSERT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
   ExecuteMany(*next, 1);
   EXPECT_EQ(CommandsOf(*next), commands_);
+}
+
+// The kernel has told the follower of the error, and may tell nobody else.
+TEST_F(ReplicaSnapshotTest, AFollowerWhoseSyncFailsPoisonsTheJournal) {
+  const auto primary = Open(Polled());
+  FaultyFileSystem faulty;
+  ReplicaOptions options = Polled();
+  options.file_system = &faulty;
+  const auto follower = Open(std::move(options));
+  ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+  ExecuteMany(*primary, 10);
+  ASSERT_THAT(follower->Poll(), IsOk());
+  faulty.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
+  EXPECT_THAT(follower->TakeSnapshot(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("planted")));
+  EXPECT_THAT(Snapshots(), IsEmpty());
+  EXPECT_EQ(SyncMark::Open(FileSystem::Posix(), JournalLayout(dir_.path()).synced()).value().poisoned(), 1u);
 }
 
 TEST_F(ReplicaSnapshotTest, APrimaryAloneTakesThemByPolicyAndCutsTheJournal) {
