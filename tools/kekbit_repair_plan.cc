@@ -149,8 +149,9 @@ class Planner {
       gives_up = true;
     }
     if (!gives_up) return false;
-    if (tail.what.empty())
+    if (tail.what.empty()) {
       tail.what = absl::StrCat(tail.path, ": the journal ends behind seq ", tail.facts.bad_seq - 1);
+    }
     if (tail.evidence.empty()) tail.evidence = "a segment is there that can't be read";
     tail.verdict = TailVerdict::kDamaged;
     return true;
