@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -72,12 +73,7 @@ class TailRecovery {
       KB_RETURN_IF_ERROR(absl::IsFailedPrecondition(sealed) ? NotYet(sealed) : sealed);
     }
     const SegmentNumber poisoned = mark_.poisoned();
-    if (poisoned != 0 && !Planted(PlantedBug::kPoisonForgotten)) {
-      KB_RETURN_IF_ERROR(Rewrite(poisoned, 0, kWhole));
-    } else if (const auto unfinished = mark_.unfinished()) {
-      const uint64_t end = tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
-      KB_RETURN_IF_ERROR(Rewrite(unfinished->segment, unfinished->from, end));
-    }
+    if (!Planted(PlantedBug::kPoisonForgotten)) KB_RETURN_IF_ERROR(RewriteUnsure());
     if (options_.sync || cut || poisoned != 0) {
       const bool ends = tail_.segment_open && poisoned == 0;
       const uint64_t bytes = ends ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
@@ -116,6 +112,15 @@ class TailRecovery {
       outcome_.aside.push_back(std::move(path));
     }
     return absl::OkStatus();
+  }
+
+  // Writes once more what a sync has failed for, or died in.
+  absl::Status RewriteUnsure() {
+    if (const SegmentNumber poisoned = mark_.poisoned(); poisoned != 0) return Rewrite(poisoned, 0, kWhole);
+    const std::optional<SyncMark::Unfinished> unfinished = mark_.unfinished();
+    if (!unfinished) return absl::OkStatus();
+    return Rewrite(unfinished->segment, unfinished->from,
+                   tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole);
   }
 
   // Writes once more what can be read of the segments from this byte of `first` on, up to `end` of the last one, so
