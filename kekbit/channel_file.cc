@@ -67,8 +67,8 @@ absl::StatusOr<ChannelFile> NameChannelFile(PreparedChannelFile prepared, const 
                      .extension = extension};
 }
 
-absl::StatusOr<ChannelFile> OpenChannelFile(FileSystem& fs, const std::string& path) {
-  KB_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, Access::kRead));
+absl::StatusOr<ChannelFile> OpenChannelFile(FileSystem& fs, const std::string& path, Access access) {
+  KB_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, access));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
   if (info.size < kHeaderBytes) {
     return absl::DataLossError(absl::StrCat(path, ": a file of ", info.size, " bytes is too short for the header of ",
@@ -76,7 +76,7 @@ absl::StatusOr<ChannelFile> OpenChannelFile(FileSystem& fs, const std::string& p
   }
   // What lies behind the longest channel there can be is no part of it.
   const uint64_t size = std::min(info.size, ChannelFileBytes(kCapacityMax));
-  KB_ASSIGN_OR_RETURN(std::shared_ptr<MappedFile> mapping, file->Map(Access::kRead, size));
+  KB_ASSIGN_OR_RETURN(std::shared_ptr<MappedFile> mapping, file->Map(access, size));
   absl::StatusOr<Header> header = Header::Decode(mapping->bytes());
   if (!header.ok()) return WithPath(header.status(), path);
   absl::StatusOr<std::optional<Extension>> extension = Extension::Decode(mapping->bytes());

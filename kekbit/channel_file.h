@@ -60,9 +60,9 @@ absl::StatusOr<PreparedChannelFile> PrepareChannelFile(FileSystem& fs, const std
 absl::StatusOr<ChannelFile> NameChannelFile(PreparedChannelFile prepared, const std::string& path, const Header& header,
                                             const Extension& extension);
 
-// Opens the file of a channel and maps it for reading only. NotFound; DataLoss or FailedPrecondition with the reason if
-// it is not a channel that this code can read.
-absl::StatusOr<ChannelFile> OpenChannelFile(FileSystem& fs, const std::string& path);
+// Opens the file of a channel and maps it, for reading only unless it is to be synced. NotFound; DataLoss or
+// FailedPrecondition with the reason if it is not a channel that this code can read.
+absl::StatusOr<ChannelFile> OpenChannelFile(FileSystem& fs, const std::string& path, Access access = Access::kRead);
 
 // The same, trying again until `timeout` is over as long as there is no such file, or one that its creator (the Rust
 // library writes in place) has not finished.

@@ -125,10 +125,7 @@ bool Lease::IsHeld(FileSystem& fs, const std::string& path) {
 }
 
 std::optional<ProcessId> Lease::Taker(FileSystem& fs, const std::string& path) {
-  const auto turn = fs.Open(NextOf(path), Access::kReadWrite);
-  if (!turn.ok()) return std::nullopt;
-  const absl::StatusOr<bool> taken = (*turn)->LockedByOther();
-  if (!taken.ok() || !*taken) return std::nullopt;
+  if (!IsHeld(fs, NextOf(path))) return std::nullopt;
   return Holder(fs, NextOf(path));
 }
 

@@ -43,7 +43,7 @@ class Lease final {
   // Who is just taking the lease, and so keeps everybody else from doing so; nothing if nobody is.
   static std::optional<ProcessId> Taker(FileSystem& fs, const std::string& path);
 
-  // Whether somebody has the lease: or had, and its lock is still there. False also if that can't be known.
+  // Whether somebody has the lease, or had it and its lock is still there. False also if that can't be known.
   static bool IsHeld(FileSystem& fs, const std::string& path);
   // Who says that it holds, or last held, the lease; nothing if that can't be read.
   static std::optional<ProcessId> Holder(FileSystem& fs, const std::string& path);

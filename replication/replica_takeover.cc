@@ -172,17 +172,12 @@ absl::StatusOr<std::vector<ChannelFile>> ReplicaCore::UnsyncedSegments(Seq synce
   // From the newest back, to the one that begins at or before the first frame that is not synced.
   std::vector<ChannelFile> segments;
   for (size_t i = numbers.size(); i-- > 0;) {
-    absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs, layout_.segment(numbers[i]));
+    // For writing: what is mapped for reading can't be synced.
+    absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs, layout_.segment(numbers[i]), Access::kReadWrite);
     // Cut just now, as all before it: only what is synced is cut.
     if (absl::IsNotFound(channel.status())) break;
     KB_RETURN_IF_ERROR(channel.status());
     KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel->extension));
-    // What is mapped for reading can't be synced.
-    absl::StatusOr<std::unique_ptr<File>> file = fs.Open(channel->file->path(), Access::kReadWrite);
-    if (absl::IsNotFound(file.status())) break;
-    KB_RETURN_IF_ERROR(file.status());
-    channel->file = *std::move(file);
-    KB_ASSIGN_OR_RETURN(channel->mapping, channel->file->Map(Access::kReadWrite, channel->mapping->size()));
     segments.push_back(*std::move(channel));
     if (follows.position.seq <= synced) break;
   }

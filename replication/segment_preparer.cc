@@ -38,7 +38,7 @@ void SegmentPreparer::Prepare() {
 std::optional<PreparedChannelFile> SegmentPreparer::Take() {
   absl::MutexLock lock(&mutex_);
   // One that is being made is for next time: a journal that has just begun will need it.
-  if (!making_) wanted_ = false;
+  wanted_ = false;
   return std::exchange(ready_, std::nullopt);
 }
 
@@ -70,8 +70,8 @@ void SegmentPreparer::Run() {
   for (;;) {
     mutex_.Await(absl::Condition(this, &SegmentPreparer::HasWork));
     if (stopping_) return;
-    making_ = wanted_ && !ready_;
-    const bool prepare = making_;
+    // From here on it is made, even if the wish is taken back.
+    const bool prepare = !ready_ && std::exchange(wanted_, false);
     std::vector<ShmWriter> retired = std::exchange(retired_, {});
     mutex_.Unlock();
     absl::StatusOr<PreparedChannelFile> prepared = absl::UnavailableError("not wanted");
@@ -80,8 +80,6 @@ void SegmentPreparer::Run() {
     mutex_.Lock();
     // A failure is the writer's to meet. It is not tried again until somebody asks anew.
     if (prepared.ok()) ready_ = *std::move(prepared);
-    if (prepare) wanted_ = false;
-    making_ = false;
   }
 }
 

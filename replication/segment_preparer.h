@@ -65,7 +65,6 @@ class SegmentPreparer final {
 
   absl::Mutex mutex_;
   bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
-  bool making_ ABSL_GUARDED_BY(mutex_) = false;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<PreparedChannelFile> ready_ ABSL_GUARDED_BY(mutex_);
   std::vector<ShmWriter> retired_ ABSL_GUARDED_BY(mutex_);
