@@ -25,7 +25,7 @@
 #include "bench/measure.h"
 #include "bench/partner.h"
 #include "benchmark/benchmark.h"
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 
 namespace kekbit::bench {
 namespace {

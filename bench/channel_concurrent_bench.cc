@@ -20,7 +20,7 @@
 #include "bench/measure.h"
 #include "bench/partner.h"
 #include "benchmark/benchmark.h"
-#include "kekbit/backoff.h"
+#include "kekbit/base/backoff.h"
 
 namespace kekbit::bench {
 namespace {

@@ -20,12 +20,12 @@
 
 #include "absl/strings/str_cat.h"
 #include "bench/measure.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/shared_word.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/check.h"
-#include "kekbit/file_system.h"
 #include "kekbit/header.h"
-#include "kekbit/shared_word.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"
 

@@ -12,12 +12,12 @@
 #include "benchmark/benchmark.h"
 #include "cereal/types/string.hpp"
 #include "cereal/types/vector.hpp"
-#include "codecs/cereal_binary_codec.h"
-#include "codecs/cereal_json_codec.h"
-#include "codecs/cereal_portable_codec.h"
-#include "codecs/raw_codec.h"
-#include "kekbit/bytes.h"
-#include "kekbit/check.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
+#include "kekbit/codecs/cereal/cereal_binary_codec.h"
+#include "kekbit/codecs/cereal/cereal_json_codec.h"
+#include "kekbit/codecs/cereal/cereal_portable_codec.h"
+#include "kekbit/codecs/raw_codec.h"
 #include "tests/support/allocations.h"
 
 namespace kekbit::bench {

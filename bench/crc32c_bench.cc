@@ -7,7 +7,7 @@
 #include "bench/channels.h"
 #include "bench/measure.h"
 #include "benchmark/benchmark.h"
-#include "kekbit/crc32c.h"
+#include "kekbit/base/crc32c.h"
 
 namespace kekbit::bench {
 namespace {

@@ -22,12 +22,12 @@
 #include "bench/journals.h"
 #include "bench/measure.h"
 #include "benchmark/benchmark.h"
-#include "kekbit/futex.h"
-#include "replication/frame.h"
-#include "replication/journal_layout.h"
-#include "replication/replica.h"
-#include "replication/replica_facts.h"
-#include "replication/stats_files.h"
+#include "kekbit/base/futex.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/replica.h"
+#include "kekbit/replication/stats/replica_facts.h"
+#include "kekbit/replication/stats/stats_files.h"
 
 namespace kekbit::bench {
 namespace {

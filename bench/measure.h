@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "benchmark/benchmark.h"
-#include "kekbit/check.h"
+#include "kekbit/base/check.h"
 
 namespace kekbit::bench {
 

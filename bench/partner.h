@@ -17,8 +17,8 @@
 #include <cstdint>
 #include <new>
 
-#include "kekbit/check.h"
-#include "kekbit/shared_word.h"
+#include "kekbit/base/check.h"
+#include "kekbit/base/shared_word.h"
 
 namespace kekbit::bench {
 

@@ -16,10 +16,10 @@
 #include "bench/measure.h"
 #include "bench/partner.h"
 #include "benchmark/benchmark.h"
-#include "codecs/cereal_binary_codec.h"
 #include "examples/ledger_state.h"
-#include "replication/journal_reader.h"
-#include "replication/replica.h"
+#include "kekbit/codecs/cereal/cereal_binary_codec.h"
+#include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/replica.h"
 
 namespace kekbit::bench {
 namespace {

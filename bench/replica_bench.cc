@@ -20,10 +20,10 @@
 #include "bench/measure.h"
 #include "bench/partner.h"
 #include "benchmark/benchmark.h"
-#include "kekbit/backoff.h"
+#include "kekbit/base/backoff.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/replica.h"
 #include "kekbit/shm_reader.h"
-#include "replication/frame.h"
-#include "replication/replica.h"
 
 namespace kekbit::bench {
 namespace {

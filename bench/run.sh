@@ -4,7 +4,7 @@
 #   bench/run.sh                      all of them, from the repository's root; some minutes on a quiet machine
 #   bench/run.sh channel_write wake   some
 #   bench/run.sh replication          those of journals and replicas
-#   bench/run.sh peers                next to other stores; takes `./bazelw --install tools/packages-bench.txt`
+#   bench/run.sh peers                next to other stores; takes `./bazelw --install tools/dev/packages-bench.txt`
 #   KEKBIT_BENCH_DIRECTORY=/mnt/ssd bench/run.sh channel_write     where the rows "on disk" lie
 #
 # BAZEL names another bazel, BAZEL_FLAGS are its startup flags (--output_base=...), KEKBIT_BENCH_FLAGS go to each

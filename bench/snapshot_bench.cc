@@ -24,9 +24,9 @@
 #include "bench/channels.h"
 #include "bench/measure.h"
 #include "benchmark/benchmark.h"
-#include "replication/snapshot_reader.h"
-#include "replication/snapshot_writer.h"
-#include "replication/state_archive.h"
+#include "kekbit/replication/snapshot/snapshot_reader.h"
+#include "kekbit/replication/snapshot/snapshot_writer.h"
+#include "kekbit/replication/state_archive.h"
 
 namespace kekbit::bench {
 namespace {

@@ -1,4 +1,4 @@
-#include "codecs/codec_errors.h"
+#include "kekbit/codecs/codec_errors.h"
 
 #include <exception>
 #include <new>

@@ -21,9 +21,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "codecs/codec_errors.h"
-#include "codecs/data_format.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/codecs/codec_errors.h"
+#include "kekbit/codecs/data_format.h"
 
 namespace kekbit {
 

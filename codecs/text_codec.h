@@ -19,10 +19,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "codecs/data_format.h"
-#include "codecs/raw_codec.h"
-#include "codecs/utf8.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/codecs/data_format.h"
+#include "kekbit/codecs/raw_codec.h"
+#include "kekbit/codecs/utf8.h"
 
 namespace kekbit {
 

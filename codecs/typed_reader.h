@@ -20,10 +20,10 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "codecs/codec.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/codecs/codec.h"
 #include "kekbit/shm_reader.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit {
 

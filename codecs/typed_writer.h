@@ -19,11 +19,11 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "codecs/codec.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/codecs/codec.h"
 #include "kekbit/header.h"
 #include "kekbit/shm_writer.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit {
 

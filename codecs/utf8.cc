@@ -1,4 +1,4 @@
-#include "codecs/utf8.h"
+#include "kekbit/codecs/utf8.h"
 
 #include <cstdint>
 

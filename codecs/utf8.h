@@ -6,7 +6,7 @@
 
 #include <cstddef>
 
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
 
 namespace kekbit {
 

@@ -24,7 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"
 

@@ -15,14 +15,14 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "examples/channel_example.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/callers_directory.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/blocking_reader.h"
-#include "kekbit/bytes.h"
-#include "kekbit/callers_directory.h"
-#include "kekbit/file_system.h"
 #include "kekbit/header.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit::examples {
 namespace {

@@ -16,14 +16,14 @@
 #include "absl/time/time.h"
 #include "examples/argument_checks.h"
 #include "examples/channel_example.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/callers_directory.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/blocking_reader.h"
-#include "kekbit/bytes.h"
-#include "kekbit/callers_directory.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/header.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit::examples {
 namespace {

@@ -24,8 +24,8 @@
 #include "absl/time/time.h"
 #include "examples/ledger_client.h"
 #include "examples/ledger_process.h"
-#include "kekbit/callers_directory.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/callers_directory.h"
+#include "kekbit/base/status_macros.h"
 
 namespace kekbit::examples {
 namespace {

@@ -24,9 +24,9 @@
 #include "examples/argument_checks.h"
 #include "examples/ledger_protocol.h"
 #include "examples/ledger_state.h"
-#include "kekbit/callers_directory.h"
-#include "kekbit/status_macros.h"
-#include "replication/replica.h"
+#include "kekbit/base/callers_directory.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/replica.h"
 
 namespace kekbit::examples {
 namespace {

@@ -12,8 +12,8 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
-#include "codecs/cereal_binary_codec.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/codecs/cereal/cereal_binary_codec.h"
 
 namespace kekbit::examples {
 namespace {

@@ -17,9 +17,9 @@
 #include "absl/status/statusor.h"
 #include "examples/ledger_process.h"
 #include "examples/ledger_state.h"
-#include "replication/journal_reader.h"
-#include "replication/position.h"
-#include "replication/reader_cursor.h"
+#include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/retention/reader_cursor.h"
 
 namespace kekbit::examples {
 

@@ -20,7 +20,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "examples/ledger_state.h"
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 
 namespace kekbit::examples {
 

@@ -19,7 +19,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "replication/apply_context.h"
+#include "kekbit/replication/apply_context.h"
 
 namespace kekbit::examples {
 

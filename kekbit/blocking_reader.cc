@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "kekbit/clock.h"
+#include "kekbit/base/clock.h"
 
 namespace kekbit {
 namespace {

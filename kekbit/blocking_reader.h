@@ -17,7 +17,7 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/wake_event.h"
 

@@ -7,10 +7,10 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/strip.h"
 #include "absl/time/clock.h"
+#include "kekbit/base/check.h"
+#include "kekbit/base/shared_word.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/check.h"
-#include "kekbit/shared_word.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit {
 namespace {

@@ -11,8 +11,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "kekbit/base/file_system.h"
 #include "kekbit/extension.h"
-#include "kekbit/file_system.h"
 #include "kekbit/header.h"
 
 namespace kekbit {

@@ -4,9 +4,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kekbit/base/shared_word.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/shared_word.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit {
 absl::string_view ChannelItemKindName(ChannelItemKind kind) {

@@ -22,9 +22,9 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/file_system.h"
 #include "kekbit/channel_file.h"
-#include "kekbit/file_system.h"
 
 namespace kekbit {
 

@@ -4,11 +4,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kekbit/base/file_lock.h"
+#include "kekbit/base/shared_word.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/file_lock.h"
 #include "kekbit/header.h"
-#include "kekbit/shared_word.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit {
 

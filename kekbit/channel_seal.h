@@ -7,7 +7,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 
 namespace kekbit {
 

@@ -7,9 +7,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kekbit/base/check.h"
+#include "kekbit/base/crc32c.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/check.h"
-#include "kekbit/crc32c.h"
 
 namespace kekbit {
 namespace {

@@ -7,8 +7,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kekbit/base/check.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/check.h"
 
 namespace kekbit {
 namespace {

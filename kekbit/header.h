@@ -13,8 +13,8 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "kekbit/bytes.h"
-#include "kekbit/clock.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/clock.h"
 #include "kekbit/tick_unit.h"
 #include "kekbit/version.h"
 

@@ -9,8 +9,8 @@
 
 #include "absl/base/optimization.h"
 #include "absl/status/statusor.h"
-#include "kekbit/check.h"
-#include "kekbit/start_thread.h"
+#include "kekbit/base/check.h"
+#include "kekbit/base/start_thread.h"
 
 namespace kekbit {
 namespace {

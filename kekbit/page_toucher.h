@@ -17,7 +17,7 @@
 
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 
 namespace kekbit {
 

@@ -34,12 +34,12 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kekbit/bytes.h"
-#include "kekbit/clock.h"
-#include "kekbit/crc32c.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/clock.h"
+#include "kekbit/base/crc32c.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"
-#include "kekbit/status_macros.h"
 #include "kekbit/tick_unit.h"
 
 namespace kekbit {

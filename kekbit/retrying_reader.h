@@ -13,7 +13,7 @@
 #include <optional>
 #include <utility>
 
-#include "kekbit/backoff.h"
+#include "kekbit/base/backoff.h"
 #include "kekbit/shm_reader.h"
 
 namespace kekbit {

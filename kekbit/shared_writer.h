@@ -16,7 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
-#include "kekbit/backoff.h"
+#include "kekbit/base/backoff.h"
 #include "kekbit/shm_writer.h"
 
 namespace kekbit {

@@ -5,7 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/status_macros.h"
 
 namespace kekbit {
 namespace {

@@ -31,13 +31,13 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/shared_word.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/extension.h"
-#include "kekbit/file_system.h"
 #include "kekbit/header.h"
-#include "kekbit/shared_word.h"
 
 namespace kekbit {
 

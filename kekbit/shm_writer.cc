@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kekbit/file_lock.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/file_lock.h"
+#include "kekbit/base/status_macros.h"
 
 namespace kekbit {
 

@@ -7,7 +7,7 @@
 #include <optional>
 
 #include "absl/strings/string_view.h"
-#include "kekbit/clock.h"
+#include "kekbit/base/clock.h"
 
 namespace kekbit {
 

@@ -23,7 +23,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "kekbit/clock.h"
+#include "kekbit/base/clock.h"
 #include "kekbit/shm_reader.h"
 
 namespace kekbit {

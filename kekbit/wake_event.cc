@@ -4,10 +4,10 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kekbit/asymmetric_fence.h"
-#include "kekbit/bytes.h"
-#include "kekbit/futex.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/asymmetric_fence.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/futex.h"
+#include "kekbit/base/status_macros.h"
 
 namespace kekbit {
 namespace {

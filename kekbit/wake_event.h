@@ -27,8 +27,8 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "kekbit/file_system.h"
-#include "kekbit/shared_word.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/shared_word.h"
 
 namespace kekbit {
 

@@ -6,8 +6,8 @@
 #include <cstdint>
 
 #include "absl/time/time.h"
-#include "replication/frame.h"
-#include "replication/position.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/position.h"
 
 namespace kekbit {
 

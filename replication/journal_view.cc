@@ -1,4 +1,4 @@
-#include "replication/journal_view.h"
+#include "kekbit/replication/journal_view.h"
 
 #include <algorithm>
 #include <memory>
@@ -6,15 +6,15 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_scan.h"
-#include "kekbit/status_macros.h"
-#include "replication/epoch_store.h"
-#include "replication/lease.h"
-#include "replication/missing_segments.h"
-#include "replication/snapshot_store.h"
-#include "replication/stats_files.h"
-#include "replication/sync_mark.h"
+#include "kekbit/replication/journal/epoch_store.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/recovery/missing_segments.h"
+#include "kekbit/replication/snapshot/snapshot_store.h"
+#include "kekbit/replication/stats/stats_files.h"
 
 namespace kekbit {
 namespace {

@@ -24,14 +24,14 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "kekbit/clock.h"
-#include "kekbit/file_system.h"
-#include "replication/journal_layout.h"
-#include "replication/journal_reader.h"
-#include "replication/position.h"
-#include "replication/process_watch.h"
-#include "replication/reader_cursor.h"
-#include "replication/replica_facts.h"
+#include "kekbit/base/clock.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/lease/process_watch.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/retention/reader_cursor.h"
+#include "kekbit/replication/stats/replica_facts.h"
 
 namespace kekbit {
 

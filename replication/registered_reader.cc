@@ -1,8 +1,8 @@
-#include "replication/registered_reader.h"
+#include "kekbit/replication/registered_reader.h"
 
 #include "absl/strings/str_cat.h"
-#include "kekbit/status_macros.h"
-#include "replication/kept_segments.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/kept_segments.h"
 
 namespace kekbit {
 

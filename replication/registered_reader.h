@@ -27,12 +27,12 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
-#include "kekbit/file_system.h"
-#include "replication/frame.h"
-#include "replication/journal_layout.h"
-#include "replication/journal_reader.h"
-#include "replication/position.h"
-#include "replication/reader_cursor.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/retention/reader_cursor.h"
 
 namespace kekbit {
 

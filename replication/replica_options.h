@@ -1,4 +1,4 @@
-// What the user of a replica chooses, and the words for what a replica is.
+// What the user of a replica chooses.
 
 #ifndef KEKBIT_REPLICATION_REPLICA_OPTIONS_H_
 #define KEKBIT_REPLICATION_REPLICA_OPTIONS_H_
@@ -8,52 +8,15 @@
 #include <optional>
 #include <string>
 
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
-#include "kekbit/clock.h"
-#include "kekbit/file_system.h"
-#include "replication/logger.h"
-#include "replication/position.h"
+#include "kekbit/base/clock.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/logger.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/role.h"
+#include "kekbit/replication/takeover_report.h"
 
 namespace kekbit {
-
-enum class Role {
-  kFollower,  // applies what the primary publishes, and takes over when it may
-  kPrimary,   // takes commands
-  kStopped,   // can't go on: Replica::status() says why
-};
-
-// "follower", "primary" or "stopped".
-absl::string_view RoleName(Role role);
-
-// How far a command has got when it is acknowledged.
-enum class Ack {
-  kPublished,  // readers can see it: it survives the death of the process, not of the machine
-  kSynced,     // it is on stable storage: it survives power loss, on a disk that honours flush
-};
-
-// "published" or "synced".
-absl::string_view AckName(Ack ack);
-
-// Who a primary that steps down leaves the lease to.
-enum class Successor {
-  kStandby,  // another living replica that may lead; if none is seen, it stays primary
-  kAnybody,  // whoever comes
-};
-
-// How a replica became primary, and how long each step took.
-struct TakeoverReport {
-  Epoch epoch = 0;
-  Seq follows = 0;                                  // the last frame of the reign before; 0: there was none
-  absl::Duration lease = absl::ZeroDuration();      // from when it saw the lease free, or its holder die, to having it
-  absl::Duration drained = absl::ZeroDuration();    // granting the epoch, and applying what was left
-  absl::Duration recovered = absl::ZeroDuration();  // closing, or cutting, what the last primary left open
-  absl::Duration synced = absl::ZeroDuration();     // bringing it to stable storage; with Ack::kSynced
-  absl::Duration first_append = absl::ZeroDuration();  // opening a segment, and publishing its first frame
-
-  absl::Duration total() const { return lease + drained + recovered + synced + first_append; }
-  std::string ToString() const;
-};
 
 // When a replica takes snapshots of its state, and how. Each of the first three that is not 0 is a reason to take one
 // as soon as so much has come since the last; all 0: only when Replica::TakeSnapshot() asks for it.

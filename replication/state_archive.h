@@ -33,13 +33,13 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
-#include "codecs/cereal_stream_codec.h"
-#include "codecs/codec_errors.h"
-#include "codecs/data_format.h"
-#include "kekbit/status_macros.h"
-#include "replication/snapshot_format.h"
-#include "replication/snapshot_reader.h"
-#include "replication/snapshot_stream.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/codecs/cereal/cereal_stream_codec.h"
+#include "kekbit/codecs/codec_errors.h"
+#include "kekbit/codecs/data_format.h"
+#include "kekbit/replication/snapshot/snapshot_format.h"
+#include "kekbit/replication/snapshot/snapshot_reader.h"
+#include "kekbit/replication/snapshot/snapshot_stream.h"
 
 namespace kekbit {
 

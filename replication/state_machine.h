@@ -27,7 +27,7 @@
 #include <concepts>
 #include <type_traits>
 
-#include "replication/apply_context.h"
+#include "kekbit/replication/apply_context.h"
 
 namespace kekbit {
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Plants each bug of replication/planted_bugs.h in turn and sees the power-loss simulator find it:
+# Plants each bug of replication/testing/planted_bugs.h in turn and sees the power-loss simulator find it:
 # tests/planted_bugs.sh, or tests/planted_bugs.sh BUG... for some of them.
 #
 # One line for each bug, with what was found first; the last line is `caught N/N`. Exits with 0 only if each was caught,
@@ -10,8 +10,8 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bazel=${BAZEL:-./bazelw}
 read -ra bazel_flags <<<"${BAZEL_FLAGS:-}"
-header=replication/planted_bugs.h
-target=//tests/replication:power_loss_test
+header=replication/testing/planted_bugs.h
+target=//tests/scenarios:power_loss_test
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -19,10 +19,10 @@ export work
 
 # All of them, in the order of their numbers; kNone is 0.
 mapfile -t all < <(sed -nE '/^enum class PlantedBug/,/^};/s/^ +(k[A-Za-z]+),.*/\1/p' "$header")
-files=$(grep -lF "$header" replication/*.cc | sed -E 's/.*\/(.*)\.cc/\1/' | paste -sd '|')
-"$bazel" "${bazel_flags[@]}" build --config=quiet -c opt "--per_file_copt=replication/($files)\\.cc@-DKEKBIT_PLANTABLE" \
+files=$(grep -rlF "$header" replication --include="*.cc" | sed -E 's/.*\/(.*)\.cc/\1/' | paste -sd '|')
+"$bazel" "${bazel_flags[@]}" build --config=quiet -c opt "--per_file_copt=replication/.*/($files)\\.cc@-DKEKBIT_PLANTABLE" \
   "$target" >"$work/build" 2>&1 || { cat "$work/build"; exit 1; }
-export binary=bazel-bin/tests/replication/power_loss_test  # dynamically linked: not to be copied
+export binary=bazel-bin/tests/scenarios/power_loss_test  # dynamically linked: not to be copied
 
 [[ $# -gt 0 ]] || set -- "${all[@]}"
 

@@ -1,7 +1,7 @@
 """Defines the external repositories that kekbit's targets name.
 
 A workspace that embeds kekbit calls kekbit_dependencies() after its own definitions. Whatever it has defined by then, from
-source or otherwise, is what kekbit builds against; the rest is taken from the system, where tools/packages.txt put it.
+source or otherwise, is what kekbit builds against; the rest is taken from the system, where tools/dev/packages.txt put it.
 """
 
 load("//third_party:absl.bzl", "ABSL_TARGETS")

@@ -14,7 +14,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 #include "tools/kekbit_output.h"
 
 namespace kekbit {

@@ -9,7 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/status_macros.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_segment.h"
 #include "tools/kekbit_show.h"

@@ -5,7 +5,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "codecs/utf8.h"
+#include "kekbit/codecs/utf8.h"
 
 namespace kekbit {
 namespace {

@@ -14,7 +14,7 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
 
 namespace kekbit {
 

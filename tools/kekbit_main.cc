@@ -19,7 +19,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/time/time.h"
-#include "kekbit/callers_directory.h"
+#include "kekbit/base/callers_directory.h"
 #include "kekbit/version.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_output.h"

@@ -8,11 +8,11 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
-#include "kekbit/duration_text.h"
-#include "replication/histogram.h"
-#include "replication/reader_cursor.h"
-#include "replication/replica_facts.h"
-#include "replication/replica_options.h"
+#include "kekbit/base/duration_text.h"
+#include "kekbit/base/histogram.h"
+#include "kekbit/replication/replica_options.h"
+#include "kekbit/replication/retention/reader_cursor.h"
+#include "kekbit/replication/stats/replica_facts.h"
 #include "tools/kekbit_json.h"
 
 namespace kekbit {

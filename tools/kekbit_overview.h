@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "replication/journal_view.h"
+#include "kekbit/replication/journal_view.h"
 
 namespace kekbit {
 

@@ -4,13 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/extension.h"
-#include "kekbit/status_macros.h"
-#include "replication/sync_mark.h"
-#include "replication/tail_scan.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/tail_scan.h"
 #include "tools/kekbit_segment.h"
 #include "tools/kekbit_small_files.h"
 #include "tools/without_files.h"

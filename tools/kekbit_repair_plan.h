@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "kekbit/file_system.h"
-#include "replication/journal_layout.h"
-#include "replication/position.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/position.h"
 #include "tools/kekbit_start.h"
 
 namespace kekbit {

@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/crc32c.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
-#include "kekbit/crc32c.h"
-#include "kekbit/status_macros.h"
 
 namespace kekbit {
 namespace {

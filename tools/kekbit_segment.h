@@ -16,11 +16,11 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/file_system.h"
 #include "kekbit/channel_scan.h"
-#include "kekbit/file_system.h"
-#include "replication/frame.h"
-#include "replication/journal_layout.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/journal/journal_layout.h"
 
 namespace kekbit {
 

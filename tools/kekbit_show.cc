@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
-#include "codecs/utf8.h"
+#include "kekbit/codecs/utf8.h"
 #include "tools/kekbit_json.h"
 
 namespace kekbit {

@@ -10,15 +10,15 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "kekbit/bytes.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/epoch_store.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/retention/reader_cursor.h"
+#include "kekbit/replication/stats/replica_facts.h"
+#include "kekbit/replication/stats/stats_files.h"
 #include "kekbit/wake_event.h"
-#include "replication/epoch_store.h"
-#include "replication/lease.h"
-#include "replication/reader_cursor.h"
-#include "replication/replica_facts.h"
-#include "replication/stats_files.h"
-#include "replication/sync_mark.h"
 
 namespace kekbit {
 namespace {

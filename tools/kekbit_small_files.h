@@ -10,8 +10,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kekbit/file_system.h"
-#include "replication/journal_layout.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/replication/journal/journal_layout.h"
 
 namespace kekbit {
 

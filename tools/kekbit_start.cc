@@ -3,9 +3,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
-#include "kekbit/status_macros.h"
-#include "replication/missing_segments.h"
+#include "kekbit/replication/recovery/missing_segments.h"
 
 namespace kekbit {
 namespace {

@@ -17,13 +17,13 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kekbit/file_system.h"
-#include "replication/frame.h"
-#include "replication/journal_layout.h"
-#include "replication/journal_reader.h"
-#include "replication/journal_tail.h"
-#include "replication/snapshot_store.h"
-#include "replication/sync_mark.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/journal_tail.h"
+#include "kekbit/replication/snapshot/snapshot_store.h"
 
 namespace kekbit {
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/status_macros.h"
 
 namespace kekbit {
 namespace {

@@ -13,7 +13,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 
 namespace kekbit {
 

@@ -27,7 +27,7 @@
 #include "bench/journals.h"
 #include "bench/measure.h"
 #include "benchmark/benchmark.h"
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 #include "rocksdb/db.h"
 
 namespace kekbit::bench {

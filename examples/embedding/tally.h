@@ -8,7 +8,7 @@
 #include <map>
 #include <string>
 
-#include "replication/apply_context.h"
+#include "kekbit/replication/apply_context.h"
 
 namespace tally {
 

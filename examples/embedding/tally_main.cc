@@ -9,7 +9,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 #include "tally.h"
 
 int main(int argc, char** argv) {

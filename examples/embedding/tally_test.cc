@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 
 namespace tally {
 namespace {

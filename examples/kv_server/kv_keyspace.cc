@@ -2,7 +2,7 @@
 
 #include <limits>
 
-#include "kekbit/check.h"
+#include "kekbit/base/check.h"
 
 namespace kekbit::examples {
 namespace {

@@ -22,10 +22,10 @@
 #include "examples/kv_server/kv_server.h"
 #include "examples/kv_server/kv_socket.h"
 #include "examples/kv_server/kv_state.h"
-#include "kekbit/callers_directory.h"
-#include "kekbit/file_system.h"
-#include "replication/journal_layout.h"
-#include "replication/replica.h"
+#include "kekbit/base/callers_directory.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/replica.h"
 
 namespace kekbit::examples {
 namespace {

@@ -14,7 +14,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
-#include "kekbit/check.h"
+#include "kekbit/base/check.h"
 
 namespace kekbit::examples {
 namespace {

@@ -11,11 +11,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "kekbit/clock.h"
-#include "kekbit/file_system.h"
-#include "kekbit/status_macros.h"
-#include "replication/journal_layout.h"
-#include "replication/replica_facts.h"
+#include "kekbit/base/clock.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/stats/replica_facts.h"
 
 namespace kekbit::examples {
 namespace {

@@ -26,7 +26,7 @@
 #include "examples/kv_server/kv_protocol.h"
 #include "examples/kv_server/kv_socket.h"
 #include "examples/kv_server/kv_state.h"
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 
 namespace kekbit::examples {
 

@@ -23,7 +23,7 @@
 
 #include "absl/strings/string_view.h"
 #include "examples/kv_server/kv_keyspace.h"
-#include "replication/apply_context.h"
+#include "kekbit/replication/apply_context.h"
 
 namespace kekbit::examples {
 

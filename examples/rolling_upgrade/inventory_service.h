@@ -17,7 +17,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "examples/argument_checks.h"
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 
 namespace kekbit::examples {
 

@@ -1,7 +1,7 @@
 #include "examples/rolling_upgrade/inventory_v1.h"
 
 #include "examples/rolling_upgrade/inventory_service.h"
-#include "kekbit/callers_directory.h"
+#include "kekbit/base/callers_directory.h"
 
 int main(int argc, char** argv) {
   kekbit::EnterCallersDirectory();

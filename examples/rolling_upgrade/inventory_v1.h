@@ -17,7 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/string_view.h"
-#include "replication/apply_context.h"
+#include "kekbit/replication/apply_context.h"
 
 namespace kekbit::examples::v1 {
 

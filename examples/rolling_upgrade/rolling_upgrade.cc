@@ -35,9 +35,9 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "examples/ledger_process.h"
-#include "kekbit/status_macros.h"
-#include "replication/position.h"
-#include "replication/snapshot_format.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/snapshot/snapshot_format.h"
 
 namespace kekbit::examples {
 namespace {

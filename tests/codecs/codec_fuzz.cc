@@ -6,12 +6,12 @@
 #include <string>
 #include <vector>
 
-#include "codecs/cereal_binary_codec.h"
-#include "codecs/cereal_json_codec.h"
-#include "codecs/cereal_portable_codec.h"
-#include "codecs/raw_codec.h"
-#include "codecs/text_codec.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/codecs/cereal/cereal_binary_codec.h"
+#include "kekbit/codecs/cereal/cereal_json_codec.h"
+#include "kekbit/codecs/cereal/cereal_portable_codec.h"
+#include "kekbit/codecs/raw_codec.h"
+#include "kekbit/codecs/text_codec.h"
 #include "tests/codecs/test_values.h"
 
 namespace kekbit {

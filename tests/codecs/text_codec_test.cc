@@ -1,6 +1,6 @@
 // What is special to raw bytes and text: views, and which bytes are UTF-8.
 
-#include "codecs/text_codec.h"
+#include "kekbit/codecs/text_codec.h"
 
 #include <cstdint>
 #include <string>
@@ -8,12 +8,12 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "codecs/codec.h"
-#include "codecs/raw_codec.h"
-#include "codecs/utf8.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/codecs/codec.h"
+#include "kekbit/codecs/raw_codec.h"
+#include "kekbit/codecs/utf8.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {

@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "codecs/cereal_portable_codec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/codecs/cereal/cereal_portable_codec.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit::examples {

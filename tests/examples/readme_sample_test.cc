@@ -3,7 +3,7 @@
 #include "tests/examples/readme_sample.h"
 
 #include "gtest/gtest.h"
-#include "replication/state_archive.h"
+#include "kekbit/replication/state_archive.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 

@@ -10,13 +10,13 @@
 #include <string>
 #include <vector>
 
-#include "kekbit/bytes.h"
-#include "replication/snapshot_reader.h"
-#include "replication/snapshot_scan.h"
-#include "replication/state_archive.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/replication/snapshot/snapshot_reader.h"
+#include "kekbit/replication/snapshot/snapshot_scan.h"
+#include "kekbit/replication/state_archive.h"
 #include "tests/codecs/test_values.h"
-#include "tests/replication/test_snapshot.h"
 #include "tests/support/memory_file.h"
+#include "tests/support/test_snapshot.h"
 
 namespace kekbit {
 namespace {

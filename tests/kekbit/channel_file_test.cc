@@ -12,9 +12,9 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/base/shared_word.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/shared_word.h"
-#include "kekbit/status_macros.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"

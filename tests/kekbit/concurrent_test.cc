@@ -12,7 +12,7 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "kekbit/backoff.h"
+#include "kekbit/base/backoff.h"
 #include "kekbit/blocking_reader.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"

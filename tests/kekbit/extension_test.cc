@@ -5,8 +5,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/base/crc32c.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/crc32c.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {

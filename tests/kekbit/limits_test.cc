@@ -8,8 +8,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/base/shared_word.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/shared_word.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"
 #include "tests/support/checked_payload.h"

@@ -13,10 +13,10 @@
 #include "absl/synchronization/mutex.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
+#include "kekbit/base/start_thread.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/header.h"
 #include "kekbit/shm_writer.h"
-#include "kekbit/start_thread.h"
 #include "tests/support/child_process.h"
 #include "tests/support/temp_dir.h"
 

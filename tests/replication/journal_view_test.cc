@@ -1,6 +1,6 @@
 // JournalView: the journal and its replicas as seen from outside, live, dead and damaged.
 
-#include "replication/journal_view.h"
+#include "kekbit/replication/journal_view.h"
 
 #include <cstdint>
 #include <filesystem>
@@ -15,17 +15,17 @@
 #include "gtest/gtest.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/header.h"
-#include "replication/lease.h"
-#include "replication/reader_cursor.h"
-#include "replication/replica_stats.h"
-#include "replication/snapshot_store.h"
-#include "replication/sync_mark.h"
-#include "tests/replication/test_journal.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/retention/reader_cursor.h"
+#include "kekbit/replication/snapshot/snapshot_store.h"
+#include "kekbit/replication/stats/replica_stats.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_journal.h"
 
 namespace kekbit {
 namespace {

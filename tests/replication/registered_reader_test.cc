@@ -1,6 +1,6 @@
 // A reader and its cursor, joined: at least once, nothing skipped, and OutOfRange where that can't be.
 
-#include "replication/registered_reader.h"
+#include "kekbit/replication/registered_reader.h"
 
 #include <optional>
 #include <string>
@@ -9,11 +9,11 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replication/apply_retention.h"
-#include "tests/replication/test_journal.h"
+#include "kekbit/replication/retention/apply_retention.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_journal.h"
 
 namespace kekbit {
 namespace {

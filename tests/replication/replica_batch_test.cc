@@ -8,8 +8,8 @@
 #include "absl/strings/str_cat.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replication/replica.h"
-#include "tests/replication/replica_fixture.h"
+#include "kekbit/replication/replica.h"
+#include "tests/support/replica_fixture.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {

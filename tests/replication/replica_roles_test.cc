@@ -10,11 +10,11 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replication/epoch_store.h"
-#include "replication/replica.h"
-#include "replication/sync_mark.h"
-#include "tests/replication/replica_fixture.h"
+#include "kekbit/replication/journal/epoch_store.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/replica.h"
 #include "tests/support/faulty_file_system.h"
+#include "tests/support/replica_fixture.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {

@@ -8,16 +8,16 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "codecs/text_codec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replication/journal_layout.h"
-#include "replication/replica.h"
-#include "replication/snapshot_store.h"
-#include "replication/sync_mark.h"
-#include "tests/replication/replica_fixture.h"
+#include "kekbit/codecs/text_codec.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/replica.h"
+#include "kekbit/replication/snapshot/snapshot_store.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
+#include "tests/support/replica_fixture.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {

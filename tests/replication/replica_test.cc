@@ -1,6 +1,6 @@
 // Replica<State> in one process: with threads of its own, and by Poll() alone.
 
-#include "replication/replica.h"
+#include "kekbit/replication/replica.h"
 
 #include <algorithm>
 #include <atomic>
@@ -17,12 +17,12 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "codecs/raw_codec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
-#include "tests/replication/replica_fixture.h"
+#include "kekbit/codecs/raw_codec.h"
 #include "tests/support/file_bytes.h"
+#include "tests/support/replica_fixture.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {

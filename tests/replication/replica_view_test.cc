@@ -7,11 +7,11 @@
 #include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replication/journal_view.h"
-#include "replication/replica.h"
-#include "tests/replication/replica_fixture.h"
+#include "kekbit/replication/journal_view.h"
+#include "kekbit/replication/replica.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
+#include "tests/support/replica_fixture.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit {

@@ -1,7 +1,7 @@
 // States into snapshots and back: by cereal and by their own Save() and Load(), across versions, and from hostile
 // bytes.
 
-#include "replication/state_archive.h"
+#include "kekbit/replication/state_archive.h"
 
 #include <cereal/types/list.hpp>
 #include <cereal/types/map.hpp>
@@ -21,13 +21,13 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "replication/snapshot_store.h"
-#include "tests/replication/test_snapshot.h"
+#include "kekbit/replication/snapshot/snapshot_store.h"
 #include "tests/support/allocations.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_snapshot.h"
 
 namespace kekbit {
 namespace {

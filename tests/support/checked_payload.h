@@ -10,7 +10,7 @@
 #include <cstring>
 #include <vector>
 
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
 
 namespace kekbit {
 

@@ -8,7 +8,7 @@
 #include <atomic>
 #include <cstdint>
 
-#include "kekbit/clock.h"
+#include "kekbit/base/clock.h"
 
 namespace kekbit {
 

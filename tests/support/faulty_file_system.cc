@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "kekbit/status_macros.h"
+#include "kekbit/base/status_macros.h"
 
 namespace kekbit {
 

@@ -24,7 +24,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 
 namespace kekbit {
 

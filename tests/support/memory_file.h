@@ -14,8 +14,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "kekbit/bytes.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/file_system.h"
 
 namespace kekbit {
 

@@ -7,8 +7,8 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_split.h"
-#include "kekbit/check.h"
-#include "kekbit/status_macros.h"
+#include "kekbit/base/check.h"
+#include "kekbit/base/status_macros.h"
 
 namespace kekbit {
 namespace {

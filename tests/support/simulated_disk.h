@@ -32,7 +32,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "kekbit/file_system.h"
+#include "kekbit/base/file_system.h"
 #include "tests/support/simulated_inode.h"
 
 namespace kekbit {

@@ -10,8 +10,8 @@
 
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "kekbit/bytes.h"
-#include "kekbit/shared_word.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/shared_word.h"
 #include "tests/support/crash_images.h"
 #include "tests/support/status_matchers.h"
 

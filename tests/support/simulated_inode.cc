@@ -4,7 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include "kekbit/check.h"
+#include "kekbit/base/check.h"
 
 namespace kekbit {
 namespace {

@@ -13,7 +13,7 @@
 #include <memory>
 #include <vector>
 
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
 
 namespace kekbit {
 

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/header.h"
 #include "kekbit/shm_reader.h"
 #include "kekbit/shm_writer.h"

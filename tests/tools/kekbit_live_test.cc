@@ -5,12 +5,12 @@
 #include <string>
 
 #include "gtest/gtest.h"
-#include "kekbit/file_system.h"
-#include "tests/replication/test_journal.h"
-#include "tests/replication/test_snapshot.h"
+#include "kekbit/base/file_system.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_journal.h"
+#include "tests/support/test_snapshot.h"
 #include "tools/kekbit_commands.h"
 
 namespace kekbit {

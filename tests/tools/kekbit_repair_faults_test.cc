@@ -8,15 +8,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "gtest/gtest.h"
+#include "kekbit/base/file_system.h"
 #include "kekbit/channel_format.h"
-#include "kekbit/file_system.h"
-#include "replication/sync_mark.h"
-#include "tests/replication/test_journal.h"
-#include "tests/replication/test_snapshot.h"
+#include "kekbit/replication/journal/sync_mark.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
+#include "tests/support/test_journal.h"
+#include "tests/support/test_snapshot.h"
 #include "tools/kekbit_commands.h"
 
 namespace kekbit {

@@ -7,11 +7,11 @@
 #include <string>
 #include <vector>
 
-#include "codecs/cereal_binary_codec.h"
 #include "examples/kv_server/kv_commands.h"
 #include "examples/kv_server/kv_protocol.h"
 #include "examples/kv_server/kv_state.h"
-#include "kekbit/bytes.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/codecs/cereal/cereal_binary_codec.h"
 
 namespace kekbit::examples {
 namespace {

@@ -10,12 +10,12 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "codecs/cereal_binary_codec.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
-#include "kekbit/bytes.h"
-#include "replication/state_archive.h"
-#include "replication/state_machine.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/codecs/cereal/cereal_binary_codec.h"
+#include "kekbit/replication/state_archive.h"
+#include "kekbit/replication/state_machine.h"
 #include "tests/support/status_matchers.h"
 
 namespace kekbit::examples {

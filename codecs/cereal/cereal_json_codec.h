@@ -1,0 +1,77 @@
+// CerealJsonCodec: any type that cereal serializes, as JSON by cereal's own archive.
+//
+//   CerealJsonCodec::Encode(Transfer{1, 2, 100}, to);   // {"value0": {"value0": 1, "value1": 2, "value2": 100}}
+//
+// For people and other programs to read, not for speed: a stream, the parser and its document allocate. Members have
+// the names that the type gives them by CEREAL_NVP, else value0, value1, ...
+//
+// Decode() finds members by name in any order. Members that the type does not ask for are skipped, as JSON's readers
+// do, and as cereal's archive does without telling: so a program does not notice a member that was added after it was
+// built. For commands of a Replica, which all replicas are to understand alike, that is a reason for another codec, or
+// for a new alternative in place of a new member. Text behind the value, and a second value, are refused. So are the
+// texts that RapidJSON or cereal would misread: see json_scan.h. Encode() answers InvalidArgument for a value that
+// would become one of them, as a string with a zero character does. The text takes, while it is decoded, memory in
+// proportion to its length and to the size of the types it is decoded to. A shared_ptr in JSON from an untrusted source
+// is not safe with cereal's archive: its id may name an object of another type. Errors: see codec.h.
+
+#ifndef KEKBIT_CODECS_CEREAL_CEREAL_JSON_CODEC_H_
+#define KEKBIT_CODECS_CEREAL_CEREAL_JSON_CODEC_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <istream>
+#include <ostream>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "cereal/archives/json.hpp"
+#include "kekbit/base/bytes.h"
+#include "kekbit/codecs/cereal/json_scan.h"
+#include "kekbit/codecs/cereal/span_streambuf.h"
+#include "kekbit/codecs/codec_errors.h"
+#include "kekbit/codecs/data_format.h"
+
+namespace kekbit {
+
+struct CerealJsonCodec {
+  static constexpr uint64_t kDataFormat = kCerealJsonDataFormat;
+  static constexpr const char* kMediaType = "application/json";
+
+  template <typename T>
+  static absl::StatusOr<size_t> Encode(const T& value, MutableBytes to) {
+    try {
+      SpanOutputBuffer buffer(to);
+      std::ostream stream(&buffer);
+      {
+        cereal::JSONOutputArchive archive(stream, cereal::JSONOutputArchive::Options::NoIndent());
+        archive(value);
+      }  // its destructor writes the end
+      if (buffer.overflowed()) return internal::NeedsMoreRoom(to.size());
+      if (const char* wrong = ScanJson(to.first(buffer.used()))) {
+        return absl::InvalidArgumentError(absl::StrCat("can't encode: ", wrong));
+      }
+      return buffer.used();
+    } catch (...) {
+      return internal::EncodingException();
+    }
+  }
+
+  template <typename T>
+  static absl::Status Decode(Bytes from, T* value) {
+    if (const char* wrong = ScanJson(from)) return absl::DataLossError(absl::StrCat("can't decode: ", wrong));
+    try {
+      SpanInputBuffer buffer(from);
+      std::istream stream(&buffer);
+      cereal::JSONInputArchive archive(stream);
+      archive(*value);
+      return absl::OkStatus();
+    } catch (...) {
+      return internal::DecodingException();
+    }
+  }
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_CODECS_CEREAL_CEREAL_JSON_CODEC_H_

@@ -1,0 +1,45 @@
+// Bytes and MutableBytes: views of raw memory, as every call that takes or gives a payload uses them.
+//
+// Neither owns anything; each function that returns one says how long it stays valid.
+
+#ifndef KEKBIT_BASE_BYTES_H_
+#define KEKBIT_BASE_BYTES_H_
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#include "absl/strings/string_view.h"
+#include "absl/types/span.h"
+
+namespace kekbit {
+
+using Bytes = absl::Span<const uint8_t>;
+using MutableBytes = absl::Span<uint8_t>;
+
+// The bytes of a text, and back. Valid as long as what they view.
+inline Bytes AsBytes(absl::string_view text) {
+  return Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
+}
+inline absl::string_view AsText(Bytes bytes) {
+  return absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// A trivially copyable value out of, or into, memory that need not be aligned for it. All formats of kekbit are little
+// endian, as the machines it runs on (see shared_word.h).
+template <typename T>
+T LoadUnaligned(const uint8_t* from) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  T value;
+  std::memcpy(&value, from, sizeof value);
+  return value;
+}
+template <typename T>
+void StoreUnaligned(uint8_t* to, const T& value) {
+  static_assert(std::is_trivially_copyable_v<T>);
+  std::memcpy(to, &value, sizeof value);
+}
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_BASE_BYTES_H_

@@ -1,0 +1,39 @@
+// Clock is where kekbit reads the time from, so that tests and simulations can hold it in their hands.
+//
+// Thread safety: every method may be called by any thread at any time.
+
+#ifndef KEKBIT_BASE_CLOCK_H_
+#define KEKBIT_BASE_CLOCK_H_
+
+#include <cstdint>
+#include <ctime>
+
+namespace kekbit {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+
+  // Nanoseconds since the Unix epoch; it jumps when the machine's clock is set.
+  virtual int64_t RealtimeNanos() const { return Read(CLOCK_REALTIME); }
+
+  // Nanoseconds since some moment in the past; it never goes back. For timeouts and durations.
+  virtual int64_t MonotonicNanos() const { return Read(CLOCK_MONOTONIC); }
+
+  // The machine's own clock. Lives as long as the process.
+  static const Clock& System() {
+    static const Clock clock;
+    return clock;
+  }
+
+ private:
+  static int64_t Read(clockid_t id) {
+    timespec now;
+    ::clock_gettime(id, &now);
+    return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
+  }
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_BASE_CLOCK_H_

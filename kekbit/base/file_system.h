@@ -1,0 +1,154 @@
+// FileSystem: every call to the operating system on files goes through this seam, so that tests can make any of them
+// fail, tear or forget. The hot paths are stores into mapped memory and never come here.
+//
+// The real one is FileSystem::Posix(). Errors are absl::Status with the path, the operation and the system's reason:
+// NotFound, AlreadyExists, ResourceExhausted (disk, quota, file size or descriptors at an end), PermissionDenied,
+// FailedPrecondition (the file system can't do it), Unavailable (EINTR, EAGAIN), and DataLoss for an input/output
+// error.
+//
+// Thread safety: FileSystem: any thread. File and MappedFile: one thread at a time unless a method says otherwise.
+
+#ifndef KEKBIT_BASE_FILE_SYSTEM_H_
+#define KEKBIT_BASE_FILE_SYSTEM_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kekbit/base/bytes.h"
+
+namespace kekbit {
+
+enum class Access { kRead, kReadWrite };
+
+struct FileInfo {
+  uint64_t device = 0;
+  uint64_t inode = 0;
+  uint64_t size = 0;  // bytes
+
+  // Whether both describe one and the same file, whatever its name.
+  bool SameFile(const FileInfo& other) const { return device == other.device && inode == other.inode; }
+};
+
+// Part of a file as memory, shared with every other process that maps it. Unmapped by the destructor.
+class MappedFile {
+ public:
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  virtual ~MappedFile() = default;
+
+  // Valid as long as this object. A store into a mapping opened for Access::kRead is a fault.
+  uint8_t* data() const { return data_; }
+  uint64_t size() const { return size_; }
+  Bytes bytes() const { return Bytes(data_, size_); }
+
+  // Returns once the bytes [offset, offset + size) are on stable storage. After an error nobody can know which are:
+  // never try again. FailedPrecondition for a mapping for Access::kRead, of which the kernel would sync nothing, and
+  // say that all is well. Any thread.
+  virtual absl::Status Sync(uint64_t offset, uint64_t size) = 0;
+
+  // Makes [offset, offset + size) ready to be stored to without a page fault; changes no byte. Any thread.
+  virtual absl::Status Touch(uint64_t offset, uint64_t size) = 0;
+
+ protected:
+  MappedFile(uint8_t* data, uint64_t size) : data_(data), size_(size) {}
+
+ private:
+  uint8_t* const data_;
+  const uint64_t size_;
+};
+
+// An open file. Closed by the destructor, which also releases its lock.
+class File {
+ public:
+  File(const File&) = delete;
+  File& operator=(const File&) = delete;
+  virtual ~File() = default;
+
+  // The path it was opened by; for messages.
+  const std::string& path() const { return path_; }
+
+  virtual absl::StatusOr<FileInfo> Info() = 0;
+
+  // Makes the file `size` bytes long (never shorter) with space on the device reserved for all of them, so that no
+  // store into a mapping of it can fail for want of space. FailedPrecondition where the file system can't promise that.
+  virtual absl::Status Allocate(uint64_t size) = 0;
+
+  // FailedPrecondition if the file lies where a shared mapping or a lock can't hold what kekbit promises: network and
+  // user-space file systems, and copy-on-write ones that need new space for each store.
+  virtual absl::Status CheckSupported() = 0;
+
+  // Reads up to `to.size()` bytes, fewer only at the end of the file; returns how many. Any thread.
+  virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, MutableBytes to) = 0;
+  // Writes all of `from`. Any thread.
+  virtual absl::Status WriteAt(uint64_t offset, Bytes from) = 0;
+  // Returns once all written data and what is needed to find it are on stable storage. After an error see
+  // MappedFile::Sync. Any thread.
+  virtual absl::Status Sync() = 0;
+  // Forgets what memory keeps of the bytes [offset, offset + size), so that they are next read from the device: after a
+  // failed sync, memory may hold what the device does not. Bytes that wait to be written, or that somebody maps, stay.
+  // Any thread.
+  virtual absl::Status DropCache(uint64_t offset, uint64_t size) = 0;
+
+  // Takes the exclusive lock of the file, if no other open file has it. The lock belongs to this object, works between
+  // threads, processes and containers, and is released by the kernel with any death of the process; a child of it never
+  // has it. Needs kReadWrite.
+  virtual absl::StatusOr<bool> TryLock() = 0;
+  // Whether some other open file has the lock now.
+  virtual absl::StatusOr<bool> LockedByOther() = 0;
+
+  // Gives a file that was made by CreateUnnamed its name. AlreadyExists if something has it.
+  virtual absl::Status LinkTo(const std::string& path) = 0;
+
+  // Maps the first `size` bytes, which the file must have. The mapping outlives the file object.
+  virtual absl::StatusOr<std::unique_ptr<MappedFile>> Map(Access access, uint64_t size) = 0;
+
+ protected:
+  explicit File(std::string path) : path_(std::move(path)) {}
+
+ private:
+  const std::string path_;
+};
+
+class FileSystem {
+ public:
+  virtual ~FileSystem() = default;
+
+  // The file system of the machine. Lives as long as the process.
+  static FileSystem& Posix();
+
+  virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) = 0;
+  // Opens for Access::kReadWrite; makes an empty file if there is none.
+  virtual absl::StatusOr<std::unique_ptr<File>> OpenOrCreate(const std::string& path) = 0;
+  // Makes a file that has no name yet in `directory`: it is gone if the process dies before File::LinkTo. `path` is for
+  // messages: the name that it shall get, say.
+  virtual absl::StatusOr<std::unique_ptr<File>> CreateUnnamed(const std::string& directory,
+                                                              const std::string& path) = 0;
+
+  virtual absl::StatusOr<FileInfo> Info(const std::string& path) = 0;
+  // Makes the directory and those above it; fine if it is there.
+  virtual absl::Status CreateDirectories(const std::string& path) = 0;
+  // Names in the directory, without "." and "..", sorted.
+  virtual absl::StatusOr<std::vector<std::string>> List(const std::string& directory) = 0;
+  // Puts `from` in the place of `to`, if that exists, in one step.
+  virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
+  virtual absl::Status Unlink(const std::string& path) = 0;
+  // Returns once the names in the directory are on stable storage.
+  virtual absl::Status SyncDirectory(const std::string& path) = 0;
+  // How many bytes the file system of `path`, which exists, has left for this user.
+  virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& path) = 0;
+};
+
+// The directory part of a path ("." if it has none).
+std::string DirectoryOf(absl::string_view path);
+// `directory` and `name` joined by one slash.
+std::string JoinPath(absl::string_view directory, absl::string_view name);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_BASE_FILE_SYSTEM_H_

@@ -1,0 +1,133 @@
+// Histogram: how often which values came, in a fixed number of words that lie in shared memory.
+//
+// The buckets are log-linear: values below 16 have one each; from there on every power of two is cut into 16 equal
+// parts, so a bucket is never wider than 1/16 of the values in it. From 2^42 on (nanoseconds: 73 minutes) there is one.
+//
+//   AddToHistogram(words, nanos);                    // one thread at a time; three stores at most, no allocation
+//   Histogram all = ReadHistogram(words);            // meanwhile, in any process
+//   all.Merge(ReadHistogram(other));
+//   Use(all.count(), all.Percentile(99.9), all.max());
+//
+// Thread safety: of the words, one writer at a time, any number of readers; who reads meanwhile may see a value in its
+//   bucket and not yet in the sum. Histogram: as any value.
+// Errors: none. Any bytes are a histogram; what would overflow stays at the largest value.
+
+#ifndef KEKBIT_BASE_HISTOGRAM_H_
+#define KEKBIT_BASE_HISTOGRAM_H_
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <type_traits>
+
+#include "kekbit/base/shared_word.h"
+
+namespace kekbit {
+
+inline constexpr int kHistogramPartBits = 4;  // 16 buckets for each power of two
+inline constexpr int kHistogramValueBits = 42;
+inline constexpr size_t kHistogramBuckets = (kHistogramValueBits - kHistogramPartBits + 1) << kHistogramPartBits;
+
+// The bucket that a value belongs to.
+constexpr size_t HistogramBucketOf(uint64_t value) {
+  constexpr uint64_t kParts = 1 << kHistogramPartBits;
+  if (value < kParts) return static_cast<size_t>(value);
+  if (value >> kHistogramValueBits != 0) return kHistogramBuckets - 1;
+  const int shift = static_cast<int>(std::bit_width(value)) - 1 - kHistogramPartBits;
+  return (static_cast<size_t>(shift) << kHistogramPartBits) + static_cast<size_t>(value >> shift);
+}
+
+// The least and the greatest value of a bucket. REQUIRES: bucket < kHistogramBuckets.
+constexpr uint64_t HistogramBucketMin(size_t bucket) {
+  constexpr uint64_t kParts = 1 << kHistogramPartBits;
+  if (bucket < kParts) return bucket;
+  const int shift = static_cast<int>(bucket >> kHistogramPartBits) - 1;
+  return (kParts + (bucket & (kParts - 1))) << shift;
+}
+constexpr uint64_t HistogramBucketMax(size_t bucket) {
+  if (bucket + 1 == kHistogramBuckets) return std::numeric_limits<uint64_t>::max();
+  return HistogramBucketMin(bucket + 1) - 1;
+}
+
+// In files: never change it.
+struct HistogramWords {
+  uint64_t sum = 0;
+  uint64_t max = 0;
+  uint64_t reserved[6] = {};
+  uint64_t counts[kHistogramBuckets] = {};
+};
+static_assert(std::is_trivially_copyable_v<HistogramWords> && sizeof(HistogramWords) == 5056);
+static_assert(offsetof(HistogramWords, max) == 8 && offsetof(HistogramWords, counts) == 64);
+
+// Counts `value` once. REQUIRES: no other thread writes to the words meanwhile.
+inline void AddToHistogram(HistogramWords& words, uint64_t value) {
+  uint64_t& count = words.counts[HistogramBucketOf(value)];
+  PrepareWord(&words.sum, PeekWord(&words.sum) + value);
+  if (value > PeekWord(&words.max)) PrepareWord(&words.max, value);
+  PrepareWord(&count, PeekWord(&count) + 1);
+}
+
+// A copy, to compute with.
+class Histogram final {
+ public:
+  uint64_t count() const { return count_; }
+  uint64_t sum() const { return sum_; }
+  uint64_t max() const { return max_; }
+  // 0 if there is no value.
+  double mean() const { return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_); }
+  uint64_t count_in(size_t bucket) const { return counts_[bucket]; }
+
+  // The least value that `percent` of all values don't exceed, rounded up to the end of its bucket, but never above
+  // max(). 0 if there is no value.
+  uint64_t Percentile(double percent) const {
+    if (count_ == 0) return 0;
+    const double share = std::clamp(percent, 0.0, 100.0) / 100.0 * static_cast<double>(count_);
+    uint64_t left = share >= static_cast<double>(count_) ? count_ : static_cast<uint64_t>(std::ceil(share));
+    left = std::max<uint64_t>(left, 1);
+    for (size_t bucket = 0; bucket < kHistogramBuckets; ++bucket) {
+      if (left <= counts_[bucket]) {
+        return std::min(HistogramBucketMax(bucket), std::max(max_, HistogramBucketMin(bucket)));
+      }
+      left -= counts_[bucket];
+    }
+    return max_;
+  }
+
+  void Merge(const Histogram& other) {
+    for (size_t bucket = 0; bucket < kHistogramBuckets; ++bucket) Count(bucket, other.counts_[bucket]);
+    sum_ = Sum(sum_, other.sum_);
+    max_ = std::max(max_, other.max_);
+  }
+
+ private:
+  friend Histogram ReadHistogram(const HistogramWords& words);
+
+  static uint64_t Sum(uint64_t a, uint64_t b) { return a + std::min(b, ~a); }
+  void Count(size_t bucket, uint64_t times) {
+    // No more than what count_ can hold: the counts always add up to it.
+    times = std::min(times, ~count_);
+    counts_[bucket] += times;
+    count_ += times;
+  }
+
+  std::array<uint64_t, kHistogramBuckets> counts_ = {};
+  uint64_t count_ = 0;
+  uint64_t sum_ = 0;
+  uint64_t max_ = 0;
+};
+
+inline Histogram ReadHistogram(const HistogramWords& words) {
+  Histogram read;
+  for (size_t bucket = 0; bucket < kHistogramBuckets; ++bucket) read.Count(bucket, PeekWord(&words.counts[bucket]));
+  read.sum_ = PeekWord(&words.sum);
+  read.max_ = PeekWord(&words.max);
+  return read;
+}
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_BASE_HISTOGRAM_H_

@@ -1,0 +1,50 @@
+#include "kekbit/base/logger.h"
+
+#include <unistd.h>
+
+#include <string>
+
+#include "absl/strings/str_cat.h"
+
+namespace kekbit {
+namespace {
+
+void WriteLine(LogSeverity severity, absl::string_view text) {
+  const std::string line = absl::StrCat("kekbit: ", LogSeverityName(severity), ": ", text, "\n");
+  // There is nobody to tell that there is nobody to tell.
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
+}
+
+}  // namespace
+
+absl::string_view LogSeverityName(LogSeverity severity) {
+  switch (severity) {
+    case LogSeverity::kInfo:
+      return "info";
+    case LogSeverity::kWarning:
+      return "warning";
+    case LogSeverity::kError:
+      return "error";
+  }
+  return "?";
+}
+
+Logger StderrLogger(LogSeverity least) {
+  return [least](LogSeverity severity, absl::string_view text) {
+    if (severity >= least) WriteLine(severity, text);
+  };
+}
+
+Logger SilentLogger() {
+  return [](LogSeverity /*severity*/, absl::string_view /*text*/) {};
+}
+
+void Log(const Logger& logger, LogSeverity severity, absl::string_view text) {
+  if (logger) {
+    logger(severity, text);
+  } else if (severity >= LogSeverity::kError) {
+    WriteLine(severity, text);
+  }
+}
+
+}  // namespace kekbit

@@ -1,0 +1,390 @@
+// The FileSystem of the machine: system calls, one a method, with their errors made into absl::Status.
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <linux/magic.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <memory>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/fork_guard.h"
+#include "kekbit/base/status_macros.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23  // Linux 5.14
+#endif
+
+namespace kekbit {
+namespace {
+
+absl::StatusCode CodeOf(int error) {
+  switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+      return absl::StatusCode::kNotFound;
+    case EEXIST:
+      return absl::StatusCode::kAlreadyExists;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+      return absl::StatusCode::kResourceExhausted;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return absl::StatusCode::kPermissionDenied;
+    case EINVAL:
+    case EOPNOTSUPP:
+    case ENOSYS:
+    case ENODEV:
+    case EISDIR:
+      return absl::StatusCode::kFailedPrecondition;
+    case EINTR:
+    case EAGAIN:
+      return absl::StatusCode::kUnavailable;
+    case EIO:
+      return absl::StatusCode::kDataLoss;
+    default:
+      return absl::StatusCode::kUnknown;
+  }
+}
+
+absl::Status ErrorOf(int error, absl::string_view operation, absl::string_view path) {
+  return absl::Status(CodeOf(error), absl::StrCat(path, ": ", operation, ": ", std::strerror(error)));
+}
+
+// Runs a system call until no signal interrupts it.
+template <typename Call>
+auto Uninterrupted(Call call) {
+  decltype(call()) result;
+  do {
+    result = call();
+  } while (result == -1 && errno == EINTR);
+  return result;
+}
+
+FileInfo InfoOf(const struct stat& stat) {
+  return {.device = stat.st_dev, .inode = stat.st_ino, .size = static_cast<uint64_t>(stat.st_size)};
+}
+
+class PosixMappedFile final : public MappedFile {
+ public:
+  PosixMappedFile(void* data, uint64_t size, Access access, std::string path)
+      : MappedFile(static_cast<uint8_t*>(data), size), access_(access), path_(std::move(path)) {}
+  ~PosixMappedFile() override { ::munmap(data(), size()); }
+
+  absl::Status Sync(uint64_t offset, uint64_t size) override {
+    if (access_ == Access::kRead) {
+      return absl::FailedPreconditionError(absl::StrCat(path_, ": is mapped for reading, and can't be synced by that"));
+    }
+    const uint64_t begin = offset & ~(page_bytes_ - 1);
+    if (::msync(data() + begin, offset + size - begin, MS_SYNC) != 0) return ErrorOf(errno, "msync", path_);
+    return absl::OkStatus();
+  }
+
+  absl::Status Touch(uint64_t offset, uint64_t size) override {
+    const uint64_t begin = offset & ~(page_bytes_ - 1);
+    const uint64_t length = std::min(offset + size, this->size()) - begin;
+    if (Uninterrupted([&] { return ::madvise(data() + begin, length, MADV_POPULATE_WRITE); }) != 0) {
+      return ErrorOf(errno, "madvise(MADV_POPULATE_WRITE)", path_);
+    }
+    return absl::OkStatus();
+  }
+
+ private:
+  // Of the alignment that msync and madvise want; larger where the machine's pages are.
+  const uint64_t page_bytes_ = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  const Access access_;
+  const std::string path_;
+};
+
+// File systems on which a mapping is not shared by all who open the file, a lock not known to all, or a stop of some
+// server a fault of ours. From linux/magic.h and the sources of the kernel.
+struct Unsupported {
+  uint32_t magic;
+  const char* name;
+};
+constexpr Unsupported kUnsupported[] = {
+    {NFS_SUPER_MAGIC, "NFS"},   {0x517B, "SMB"},          {0xFE534D42, "SMB2"},  {0xFF534D42, "CIFS"},
+    {V9FS_MAGIC, "9p"},         {0x65735546, "FUSE"},     {0x00C36400, "Ceph"},  {AFS_SUPER_MAGIC, "AFS"},
+    {CODA_SUPER_MAGIC, "Coda"}, {0x01161970, "GFS2"},     {0x7461636F, "OCFS2"}, {0x0BD00BD0, "Lustre"},
+    {0x2FC12FC1, "ZFS"},        {0xCA451A4E, "bcachefs"}, {0x5346544E, "NTFS"},  {MSDOS_SUPER_MAGIC, "FAT"},
+};
+
+class PosixFile final : public File {
+ public:
+  PosixFile(int fd, std::string path) : File(std::move(path)), fd_(fd) {}
+  ~PosixFile() override {
+    if (locked_) {
+      UnguardFromFork(fd_);
+      // Not left to close(): a mapping that outlives this object keeps the open file, and its lock with it.
+      struct flock lock = WholeFile(F_UNLCK);
+      ::fcntl(fd_, F_OFD_SETLK, &lock);
+    }
+    ::close(fd_);
+  }
+
+  absl::StatusOr<FileInfo> Info() override {
+    struct stat stat;
+    if (::fstat(fd_, &stat) != 0) return ErrorOf(errno, "fstat", path());
+    return InfoOf(stat);
+  }
+
+  // Not posix_fallocate: where the file system can't reserve space, that one writes zeros instead and calls it done.
+  absl::Status Allocate(uint64_t size) override {
+    KB_RETURN_IF_ERROR(CheckSizeLimit(size));
+    if (Uninterrupted([&] { return ::fallocate(fd_, 0, 0, static_cast<off_t>(size)); }) != 0) {
+      return ErrorOf(errno, absl::StrCat("reserving ", size, " bytes"), path());
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status CheckSupported() override {
+    struct statfs fs;
+    if (::fstatfs(fd_, &fs) != 0) return ErrorOf(errno, "fstatfs", path());
+    const auto magic = static_cast<uint32_t>(fs.f_type);
+    for (const Unsupported& unsupported : kUnsupported) {
+      if (magic == unsupported.magic) {
+        return absl::FailedPreconditionError(
+            absl::StrCat(path(), ": the file system is ", unsupported.name,
+                         ", on which a shared mapping or a lock can't be relied on; use a local ext4, xfs or tmpfs"));
+      }
+    }
+    if (magic == BTRFS_SUPER_MAGIC) return CheckNotCopyOnWrite();
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<size_t> ReadAt(uint64_t offset, MutableBytes to) override {
+    size_t done = 0;
+    while (done < to.size()) {
+      const ssize_t n = Uninterrupted(
+          [&] { return ::pread(fd_, to.data() + done, to.size() - done, static_cast<off_t>(offset + done)); });
+      if (n < 0) return ErrorOf(errno, "pread", path());
+      if (n == 0) break;
+      done += static_cast<size_t>(n);
+    }
+    return done;
+  }
+
+  absl::Status WriteAt(uint64_t offset, Bytes from) override {
+    KB_RETURN_IF_ERROR(CheckSizeLimit(offset + from.size()));
+    size_t done = 0;
+    while (done < from.size()) {
+      const ssize_t n = Uninterrupted(
+          [&] { return ::pwrite(fd_, from.data() + done, from.size() - done, static_cast<off_t>(offset + done)); });
+      if (n < 0) return ErrorOf(errno, "pwrite", path());
+      done += static_cast<size_t>(n);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Sync() override {
+    if (::fdatasync(fd_) != 0) return ErrorOf(errno, "fdatasync", path());
+    return absl::OkStatus();
+  }
+
+  absl::Status DropCache(uint64_t offset, uint64_t size) override {
+    const int error = ::posix_fadvise(fd_, static_cast<off_t>(offset), static_cast<off_t>(size), POSIX_FADV_DONTNEED);
+    return error == 0 ? absl::OkStatus() : ErrorOf(error, "posix_fadvise", path());
+  }
+
+  absl::StatusOr<bool> TryLock() override {
+    struct flock lock = WholeFile(F_WRLCK);
+    if (::fcntl(fd_, F_OFD_SETLK, &lock) == 0) {
+      if (!std::exchange(locked_, true)) GuardFromFork(fd_);
+      return true;
+    }
+    if (errno == EAGAIN || errno == EACCES) return false;
+    return ErrorOf(errno, "fcntl(F_OFD_SETLK)", path());
+  }
+
+  absl::StatusOr<bool> LockedByOther() override {
+    struct flock lock = WholeFile(F_RDLCK);
+    if (::fcntl(fd_, F_OFD_GETLK, &lock) != 0) return ErrorOf(errno, "fcntl(F_OFD_GETLK)", path());
+    return lock.l_type != F_UNLCK;
+  }
+
+  absl::Status LinkTo(const std::string& path) override {
+    const std::string self = absl::StrCat("/proc/self/fd/", fd_);
+    if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+      const int error = errno;
+      if (error == ENOENT && ::access(self.c_str(), F_OK) != 0) {
+        return absl::FailedPreconditionError(
+            absl::StrCat("linkat: ", path, ": there is no ", self, ": is /proc mounted?"));
+      }
+      return ErrorOf(error, "linkat", path);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::unique_ptr<MappedFile>> Map(Access access, uint64_t size) override {
+    const int protection = access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
+    void* const data = ::mmap(nullptr, size, protection, MAP_SHARED, fd_, 0);
+    if (data == MAP_FAILED) return ErrorOf(errno, absl::StrCat("mmap of ", size, " bytes"), path());
+    // A forked child that lives on must not keep a mapping, into which it could write.
+    ::madvise(data, size, MADV_DONTFORK);
+    return std::make_unique<PosixMappedFile>(data, size, access, path());
+  }
+
+ private:
+  // Looked at first: beyond the limit of the process, the system sends a signal that ends it.
+  absl::Status CheckSizeLimit(uint64_t size) const {
+    rlimit limit;
+    if (::getrlimit(RLIMIT_FSIZE, &limit) != 0 || size <= limit.rlim_cur) return absl::OkStatus();
+    return ErrorOf(EFBIG, absl::StrCat("growing to ", size, " bytes"), path());
+  }
+
+  static struct flock WholeFile(short type) {
+    struct flock lock = {};
+    lock.l_type = type;
+    lock.l_whence = SEEK_SET;
+    return lock;
+  }
+
+  absl::Status CheckNotCopyOnWrite() {
+    int flags = 0;
+    if (::ioctl(fd_, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_NOCOW_FL) != 0) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat(path(),
+                     ": btrfs copies each page that is written, so space can't be reserved; switch that off for "
+                     "the directory with `chattr +C` before anything is made in it"));
+  }
+
+  const int fd_;
+  bool locked_ = false;
+};
+
+class PosixFileSystem final : public FileSystem {
+ public:
+  absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) override {
+    return OpenFd(path, path, access == Access::kRead ? O_RDONLY : O_RDWR);
+  }
+
+  absl::StatusOr<std::unique_ptr<File>> OpenOrCreate(const std::string& path) override {
+    return OpenFd(path, path, O_RDWR | O_CREAT);
+  }
+
+  absl::StatusOr<std::unique_ptr<File>> CreateUnnamed(const std::string& directory, const std::string& path) override {
+    auto file = OpenFd(directory, path, O_RDWR | O_TMPFILE);
+    if (!absl::IsFailedPrecondition(file.status())) return file;
+    return absl::FailedPreconditionError(
+        absl::StrCat(file.status().message(),
+                     "; a file without a name (O_TMPFILE) is wanted there: use a local ext4, xfs or tmpfs"));
+  }
+
+  absl::StatusOr<FileInfo> Info(const std::string& path) override {
+    struct stat stat;
+    if (::stat(path.c_str(), &stat) != 0) return ErrorOf(errno, "stat", path);
+    return InfoOf(stat);
+  }
+
+  absl::Status CreateDirectories(const std::string& path) override {
+    if (::mkdir(path.c_str(), 0777) == 0) return absl::OkStatus();
+    const int error = errno;
+    struct stat stat;
+    if (error == EEXIST && ::stat(path.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode)) return absl::OkStatus();
+    if (error == EEXIST) return ErrorOf(error, "mkdir: it is no directory", path);
+    if (error != ENOENT) return ErrorOf(error, "mkdir", path);
+    KB_RETURN_IF_ERROR(CreateDirectories(DirectoryOf(path)));
+    if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) return ErrorOf(errno, "mkdir", path);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<std::vector<std::string>> List(const std::string& directory) override {
+    const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(directory.c_str()), ::closedir);
+    if (stream == nullptr) return ErrorOf(errno, "opendir", directory);
+    std::vector<std::string> names;
+    errno = 0;
+    while (const dirent* entry = ::readdir(stream.get())) {
+      const absl::string_view name = entry->d_name;
+      if (name != "." && name != "..") names.emplace_back(name);
+      errno = 0;
+    }
+    if (errno != 0) return ErrorOf(errno, "readdir", directory);
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
+  absl::Status Rename(const std::string& from, const std::string& to) override {
+    if (::rename(from.c_str(), to.c_str()) != 0) return ErrorOf(errno, absl::StrCat("rename to ", to), from);
+    return absl::OkStatus();
+  }
+
+  absl::Status Unlink(const std::string& path) override {
+    if (::unlink(path.c_str()) != 0) return ErrorOf(errno, "unlink", path);
+    return absl::OkStatus();
+  }
+
+  absl::Status SyncDirectory(const std::string& path) override {
+    const int fd = Uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); });
+    if (fd < 0) return ErrorOf(errno, "open", path);
+    const int result = ::fsync(fd);
+    const int error = errno;
+    ::close(fd);
+    if (result != 0) return ErrorOf(error, "fsync", path);
+    return absl::OkStatus();
+  }
+
+  absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override {
+    struct statvfs fs;
+    if (::statvfs(path.c_str(), &fs) != 0) return ErrorOf(errno, "statvfs", path);
+    return static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
+  }
+
+ private:
+  static absl::StatusOr<std::unique_ptr<File>> OpenFd(const std::string& opened, const std::string& path, int flags) {
+    // O_NONBLOCK: opening a pipe must not wait for its other end before it is refused.
+    int fd = Uninterrupted([&] { return ::open(opened.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0666); });
+    if (fd < 0) return ErrorOf(errno, "open", opened);
+    // A process that was started with its standard output closed must not print into a journal.
+    if (fd <= STDERR_FILENO) {
+      const int higher = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+      const int error = errno;
+      ::close(fd);
+      if (higher < 0) return ErrorOf(error, "fcntl(F_DUPFD_CLOEXEC)", opened);
+      fd = higher;
+    }
+    auto file = std::make_unique<PosixFile>(fd, path);
+    struct stat stat;
+    if (::fstat(fd, &stat) != 0) return ErrorOf(errno, "fstat", path);
+    if (S_ISDIR(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": is a directory, not a file"));
+    if (!S_ISREG(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": not a regular file"));
+    return file;
+  }
+};
+
+}  // namespace
+
+FileSystem& FileSystem::Posix() {
+  static PosixFileSystem file_system;
+  return file_system;
+}
+
+std::string DirectoryOf(absl::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  const size_t slash = path.rfind('/');
+  if (slash == absl::string_view::npos) return ".";
+  return std::string(path.substr(0, slash == 0 ? 1 : slash));
+}
+
+std::string JoinPath(absl::string_view directory, absl::string_view name) {
+  return absl::StrCat(directory, !directory.empty() && directory.back() == '/' ? "" : "/", name);
+}
+
+}  // namespace kekbit

@@ -1,0 +1,354 @@
+// ReplicaCore is the part of a Replica that knows no types: roles, lease, takeover, the loop that follows the journal.
+//
+// Replica<State> gives it a function that applies a frame, and appends through it. All that both share, the state
+// included, is guarded by mutex(). Its loop runs in a thread of its own or inside Poll(); a second thread waits for the
+// death of the primary.
+//
+// Takeover (replica_takeover.cc): the lease; the next epoch, which fences whoever had an older one; the rest of the
+// frames; CLOSE at the end of each segment that was left open; a new segment, whose first frame names what it follows;
+// primary. A primary that steps down, or was fenced, closes its segment and follows again behind its last frame: its
+// state is that of the journal up to there.
+//
+// A snapshot (replica_snapshot.cc) is taken by a third thread. A follower applies nothing while its state is saved; a
+// takeover ends that at once.
+
+#ifndef KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
+#define KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
+
+#include <atomic>
+#include <cstdint>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/base/optimization.h"
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "absl/types/span.h"
+#include "kekbit/base/free_space.h"
+#include "kekbit/base/robust_word.h"
+#include "kekbit/base/stop_event.h"
+#include "kekbit/replication/apply_context.h"
+#include "kekbit/replication/journal/epoch_store.h"
+#include "kekbit/replication/journal/group_commit.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/segment_preparer.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/lease/process_watch.h"
+#include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/replica_options.h"
+#include "kekbit/replication/snapshot/snapshot_format.h"
+#include "kekbit/replication/snapshot/snapshot_reader.h"
+#include "kekbit/replication/snapshot/snapshot_store.h"
+#include "kekbit/replication/snapshot/snapshot_stream.h"
+#include "kekbit/replication/snapshot/snapshot_writer.h"
+#include "kekbit/replication/stats/replica_stats.h"
+#include "kekbit/wake_event.h"
+
+namespace kekbit {
+
+class ReplicaCore final {
+ public:
+  // What the core can do with the state, whose type it does not know.
+  struct StateHooks {
+    // Applies frames of kind command, and moves `applied` on to each that is; an error ends the replica. Called with
+    // mutex() held.
+    std::function<absl::Status(absl::Span<const Frame> frames, Position& applied)> apply;
+    // Snapshots; null if there can be none. save: while nobody applies anything. load: with mutex() held.
+    SnapshotType snapshot_type;
+    std::function<absl::Status(SnapshotOutput&)> save;
+    std::function<absl::Status(SnapshotReader&)> load;
+  };
+
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, uint64_t data_format,
+                                                           StateHooks hooks);
+
+  ReplicaCore(const ReplicaCore&) = delete;
+  ReplicaCore& operator=(const ReplicaCore&) = delete;
+  // Stops the threads, closes the segment, releases the lease.
+  ~ReplicaCore();
+
+  // Loads the newest snapshot, applies what was published before, then starts the threads, if the options want them.
+  // Once, when everything that the hooks use is there. The error of a journal that can't be read.
+  absl::Status Start() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  absl::Mutex& mutex() ABSL_LOCK_RETURNED(mutex_) { return mutex_; }
+
+  // Appends a command while this replica is primary; see JournalWriter::Append. FailedPrecondition if it is not
+  // primary, Aborted if it has just found out that it no longer is: its outcome is unknown. ResourceExhausted also
+  // while the disk is nearly full.
+  template <typename Encode>
+  absl::StatusOr<ApplyContext> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
+    if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
+    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
+    absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), options_.clock->RealtimeNanos());
+    if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
+    return Appended();
+  }
+
+  // The same for `count` commands as one publication; see JournalWriter::AppendBatch. The context is the first one's;
+  // the others differ in seq alone.
+  template <typename Encode>
+  absl::StatusOr<ApplyContext> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
+    if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
+    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
+    absl::StatusOr<Position> first =
+        writer_->AppendBatch(count, std::forward<Encode>(encode), options_.clock->RealtimeNanos());
+    if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
+    return ApplyContext(*first, Appended().time_ns());
+  }
+
+  // Waits until the command at `position`, which this replica appended, has reached the stage.
+  absl::Status WaitFor(Position position, Ack stage, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Calls the user's callbacks for what changed. Without mutex().
+  void ReportRole() ABSL_LOCKS_EXCLUDED(mutex_);
+
+  absl::Status Poll() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes a snapshot of the state as it is now, and cuts the journal behind the one before the last; returns up to
+  // where it goes.
+  absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status StepDown(Successor successor) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool WaitForRole(Role role, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Waits until the frame at `position` is applied. Unavailable if it was not in time.
+  absl::Status WaitForApplied(Position position, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
+  Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // The same for who holds the lock.
+  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return applied_; }
+  absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
+  const ReplicaOptions& options() const { return options_; }
+  ReplicaStats& stats() { return *stats_; }
+  RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+ private:
+  // How often a primary shows that it is alive, and does what else it does now and then.
+  static constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
+
+  // By which a thread's wait is ended; on descriptors.
+  struct Events {
+    StopEvent loop;
+    StopEvent lease_watch;
+    StopEvent snapshots;
+  };
+  // Where a state comes from: the newest good snapshot, if there is one, and the journal behind it.
+  struct Source {
+    SnapshotStore::Found found;
+    JournalReader reader;
+  };
+  struct Change {
+    Role role;
+    Epoch epoch;
+    std::optional<TakeoverReport> takeover;
+  };
+
+  ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
+              std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source, Events events);
+
+  // The source of a journal that can be trusted, and is all there.
+  static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
+                                           uint64_t data_format, const StateHooks& hooks);
+  absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Applies what is there, up to the end of the segment that is the last one now: a busy primary may publish as fast as
+  // it is applied.
+  absl::Status CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // If the journal's end does not fit, and there is no primary: recovers it.
+  absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status StartThreads();
+
+  // The last frame of writer_ is published, and about to be applied. Its context.
+  ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    const ChainLink& last = writer_->last();
+    applied_ = last.position;
+    if (ABSL_PREDICT_FALSE(beat_waits_)) BeatNow();
+    stats_->SetPublished(last.position, last.time_ns);
+    return ApplyContext(last.position, last.time_ns);
+  }
+  absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  // The loop's steps; one thread at a time.
+  // Applies what is published; returns whether there was anything.
+  bool Follow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Applies what JournalReader::NextBatch() returned.
+  absl::Status Apply(absl::Span<const Frame> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // After a reign of this replica: goes on reading behind its last frame. False if that has to wait, or failed.
+  bool Rejoin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes the lease, if it is free and wanted, and becomes primary.
+  void TryTakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Applies what is left, and makes the journal's end one to go on behind, torn or not.
+  absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  static absl::StatusOr<Source> FindSource(FileSystem& fs, const JournalLayout& layout, uint64_t data_format,
+                                           const StateHooks& hooks);
+  // Makes that snapshot the state, and reads on by `reader`, which stands behind it. False if there is none, or it is
+  // no newer than the state.
+  absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Whether the journal no longer holds what the reader wants next.
+  bool PlaceIsGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+  // The reader's place is gone: starts over from a snapshot, or stops.
+  void StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Segments that hold frames behind `synced`, oldest first, and the one before if that ends there.
+  absl::StatusOr<std::vector<ChannelFile>> UnsyncedSegments(Seq synced) const;
+  // For the reign that begins: knows every segment that holds frames which are not synced.
+  absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+  // Stops if the pages that this replica has read may not be what the disk has.
+  bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Snapshots (replica_snapshot.cc).
+  void RunSnapshots();
+  bool SnapshotIsDue() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Takes one, if it is due; notes and logs how it went.
+  void TakeDueSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
+  // From when it returns OK until EndSaving() the state does not change: it is as it was behind that frame.
+  absl::StatusOr<ChainLink> BeginSaving() ABSL_LOCKS_EXCLUDED(mutex_);
+  void EndSaving() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns once this replica is no primary whose state is being saved.
+  void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Everything of TakeSnapshot() but the turn-taking. Calls EndSaving() as soon as the state is no longer needed.
+  absl::Status WriteSnapshot(const ChainLink& last) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The last frame that the state holds.
+  ChainLink LastApplied() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return writer_ ? writer_->last() : followed_; }
+  uint64_t JournalBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    if (!writer_) return followed_bytes_;
+    return writer_->segment() * options_.segment_bytes + writer_->segment_offset();
+  }
+  // Returns once the journal is synced up to that frame, which this replica has applied.
+  absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
+  void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Takes the lease if it is free, or that of `dead`; returns whether it is held.
+  bool AcquireLease(const std::optional<ProcessId>& dead = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  void RunLoop();
+  void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Shows those who watch that this replica is alive.
+  void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
+  void BeatNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // What a follower does now and then: stops if its journal is gone.
+  void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // What a primary does now and then: sees that its journal is still there, looks for room on the disk, and has closed
+  // segments synced.
+  void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
+  // A primary whose lease file was replaced follows; one whose journal is gone stops.
+  void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RunLeaseWatch();
+  // Watches the holder of the lease until it is dead, and then takes the lease, or until there is something else to do.
+  // `told`, if there is one, knows when the holder begins to exit.
+  void WatchHolder(RobustWordWatch* told);
+  // The same for who is just taking the lease.
+  void WatchTaker();
+  // Watches a process that may hang, for `patience`, and looks after each `step` whether it has shown no sign of life.
+  enum class Life { kDead, kNoSign, kOther };  // kOther: it lives, or there is something else to do
+  Life WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
+                    absl::FunctionRef<bool()> no_sign);
+  // Returns whether it is dead. Kills it, if the options say so and it hangs.
+  bool AwaitDeath(const ProcessWatch& watch, const ProcessId& holder);
+  // Returns whether the holder, which began to exit, will never run again: once that is known.
+  bool AwaitExit(const ProcessWatch& watch);
+  // Sleeps until there may be something to do.
+  void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+
+  void SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> takeover = std::nullopt)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends this replica: it takes no commands and applies none.
+  void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // FailedPrecondition if nobody is seen to stand by.
+  absl::Status FindStandby() const;
+  // For some time the lease is for others, unless one of them has had it.
+  void LeaveLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Closes the segment and releases the lease, as far as there are any.
+  void LetGo() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
+  void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Makes an error that may pass the status; notes and logs it, but not each time that it comes again.
+  void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Notes an error, and logs it.
+  void Complain(const absl::Status& error, absl::string_view what);
+  absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  const ReplicaOptions options_;
+  const uint64_t data_format_;
+  const JournalLayout layout_;
+  const StateHooks hooks_;
+  EpochStore epochs_;
+  SyncMark mark_;
+  FreeSpace space_;
+  const std::unique_ptr<ReplicaStats> stats_;
+
+  // Held by whoever runs the loop; taken before mutex_.
+  absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  WakeEvent wake_;  // for sleeping: the loop's; for waking the loop: anybody's
+  JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
+  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);       // to start with
+  absl::Span<const Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet; reader_'s last batch
+  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;            // what does not fit may yet be mended
+  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // as it was when the journal was opened
+  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;                // for the takeover under way; 0: none
+  Epoch reign_before_ ABSL_GUARDED_BY(drive_mutex_) = 0;           // the newest epoch before that
+  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;          // of a takeover; on the monotonic clock
+  int64_t retry_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;             // how long after the last one that failed
+  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // when a follower saw last that it is there
+  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);             // how long the loop slept last
+
+  mutable absl::Mutex mutex_;
+  Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
+  std::deque<Change> changes_ ABSL_GUARDED_BY(mutex_);  // that the user was not told of yet
+  std::thread::id reporter_ ABSL_GUARDED_BY(mutex_);    // who tells just now; none: nobody does
+  absl::Status status_ ABSL_GUARDED_BY(mutex_);
+  absl::Status noted_ ABSL_GUARDED_BY(mutex_);    // the last error that may pass
+  int64_t noted_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when
+  Position applied_ ABSL_GUARDED_BY(mutex_);
+  ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
+  uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments
+  RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
+  bool saving_ ABSL_GUARDED_BY(mutex_) = false;              // the state is being saved: it must not change
+  bool starting_over_ ABSL_GUARDED_BY(mutex_) = false;       // the state is being replaced: it must not be saved
+  bool taking_ ABSL_GUARDED_BY(mutex_) = false;              // a snapshot is being taken
+  SnapshotWriter* saver_ ABSL_GUARDED_BY(mutex_) = nullptr;  // to cancel it
+  Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one
+  uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // as followed_bytes_ was then
+  int64_t snapshot_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when, on the monotonic clock
+  int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when it was seen last that the journal is in its place
+  int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
+  int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;                 // reader_ stands where a reign began
+  Epoch left_epoch_ ABSL_GUARDED_BY(mutex_) = 0;                 // the reign that this replica ended itself
+  int64_t leave_until_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // until then the lease is for others
+  int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // when the lease was seen to come free
+  absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);          // from then to having it
+  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);           // released last
+  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;                  // when that was shown last to be alive
+  Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;                  // the reign of the dead one whose lease this was
+  std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
+  std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
+  std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);
+
+  std::atomic<bool> stopping_ = false;
+  std::atomic<bool> beat_waits_ = false;  // somebody who would Beat() waits for mutex_
+  std::atomic<bool> lease_held_ = false;  // the loop's sign that lease_ is there
+  Events events_;
+  std::thread loop_;
+  std::thread lease_watch_;
+  std::thread snapshots_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_

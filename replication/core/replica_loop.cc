@@ -1,0 +1,269 @@
+// The threads of a replica, or what does their work in Poll(): ReplicaCore's loops.
+
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/base/optimization.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/types/span.h"
+#include "kekbit/base/backoff.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/core/replica_core.h"
+
+namespace kekbit {
+namespace {
+
+// Between two looks of a spinning follower: some 100 ns.
+constexpr int kSpinPauses = 4;
+// Of these looks, after how many it also looks at the clock.
+constexpr uint32_t kSpinsPerTick = 1024;
+
+// A sleeping loop is woken for frames and by the lease's watch. Where neither may come (there is no open segment, so
+// the primary may have gone without dying) it looks by itself, less and less often.
+constexpr absl::Duration kSleepMin = absl::Milliseconds(1);
+constexpr absl::Duration kSleepMax = absl::Milliseconds(100);
+constexpr absl::Duration kSleepWatched = absl::Seconds(1);
+
+// How often a replica looks whether its journal is still in its place.
+constexpr absl::Duration kLookForNames = absl::Seconds(1);
+
+}  // namespace
+
+bool ReplicaCore::Follow() {
+  if (pending_.empty()) pending_ = reader_.NextBatch();
+  if (pending_.empty() && reader_.status().ok()) return false;
+  absl::MutexLock lock(&mutex_);
+  // What this replica appends itself, it applies itself: it may have become primary, or ceased to be, just now.
+  if (role_ != Role::kFollower || rejoins_ || saving_) return false;
+  const absl::Span<const Frame> frames = std::exchange(pending_, {});
+  if (!frames.empty()) {
+    const Epoch epoch_before = applied_.epoch;
+    if (absl::Status status = Apply(frames); ABSL_PREDICT_FALSE(!status.ok())) {
+      Stop(status);
+      return false;
+    }
+    // Another one leads: the one that was watched may have stepped down, and live on.
+    if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
+    followed_ = reader_.last();
+    followed_bytes_ = reader_.segment() * options_.segment_bytes + reader_.offset();
+    stats_->SetApplied(applied_, followed_.time_ns, reader_.segment(), reader_.offset());
+  }
+  const absl::Status& status = reader_.status();
+  if (status.ok() && MayPass(status_)) status_ = absl::OkStatus();  // it has passed
+  if (status.ok()) return true;
+  if (MayPass(status)) {
+    Note(status, "the journal can't be read, it is tried again");
+  } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
+    // Who holds the lease may yet mend it.
+    Stop(status);
+  }
+  return false;
+}
+
+absl::Status ReplicaCore::Apply(absl::Span<const Frame> frames) {
+  if (frames.front().kind() != FrameKind::kCommand) {
+    applied_ = frames.front().position();
+    return absl::OkStatus();
+  }
+  for (;;) {
+    // Those whose time is not taken go together.
+    const size_t together = stats_->PassUnsampled(frames.size());
+    if (together > 0) KB_RETURN_IF_ERROR(hooks_.apply(frames.first(together), applied_));
+    frames.remove_prefix(together);
+    if (frames.empty()) return absl::OkStatus();
+    const int64_t start = stats_->StartSample();
+    KB_RETURN_IF_ERROR(hooks_.apply(frames.first(1), applied_));
+    stats_->AddApply(start);
+    frames.remove_prefix(1);
+  }
+}
+
+bool ReplicaCore::PlaceIsGone() {
+  const absl::Status& status = reader_.status();
+  if (absl::IsOutOfRange(status)) return true;
+  // A segment was cut between two looks: the next ones tell.
+  return absl::IsNotFound(status) && !reader_.LookAgain().ok();
+}
+
+bool ReplicaCore::Rejoin() {
+  Position applied;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (!rejoins_ || role_ != Role::kFollower) return role_ == Role::kFollower;
+    applied = applied_;
+  }
+  // The state holds exactly the frames up to there: what this replica appended after them it never applied.
+  absl::StatusOr<JournalReader> reader =
+      JournalReader::Open(*options_.file_system, layout_, data_format_, applied.seq + 1);
+  absl::MutexLock lock(&mutex_);
+  if (!reader.ok()) {
+    if (MayPass(reader.status())) {
+      Note(reader.status(), "the journal can't be read, it is tried again");
+    } else {
+      Stop(reader.status());
+    }
+    return false;
+  }
+  reader_ = *std::move(reader);
+  pending_ = {};
+  followed_ = reader_.last();
+  rejoins_ = false;
+  return true;
+}
+
+void ReplicaCore::RunLoop() {
+  while (!stopping_) {
+    switch (role()) {
+      case Role::kFollower: {
+        absl::MutexLock drive(&drive_mutex_);
+        RunFollower();
+        break;
+      }
+      case Role::kPrimary:
+        Tick();
+        // Not a condition of mutex_: each command would have to look at that.
+        events_.loop.Wait(kTickEvery);
+        break;
+      case Role::kStopped:
+        ReportRole();
+        return;
+    }
+    ReportRole();
+  }
+}
+
+void ReplicaCore::RunFollower() {
+  Backoff backoff;
+  uint32_t spins = 0;
+  while (!stopping_ && role() == Role::kFollower) {
+    if (!Rejoin()) {
+      sleep_ = kSleepMin;
+      Sleep();
+      continue;
+    }
+    if (Follow()) {
+      backoff.Reset();
+      sleep_ = kSleepMin;
+      continue;
+    }
+    if (PlaceIsGone()) StartOver();
+    if (StopIfPoisoned()) return;
+    if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
+    if (options_.wait == Wait::kSpin) {
+      // A short pause, so that the primary keeps the cache line it writes to; no longer one, which would be lag.
+      for (int i = 0; i < kSpinPauses; ++i) SpinPause();
+      if (++spins % kSpinsPerTick == 0) LookForJournal();
+    } else if (!backoff.completed()) {
+      backoff.Pause();
+    } else {
+      LookForJournal();
+      Sleep();
+    }
+  }
+}
+
+void ReplicaCore::Sleep() {
+  const uint32_t ticket = wake_.Prepare();
+  if (Follow() || stopping_ || (lease_held_ && next_try_ns_ == 0)) return;
+  const bool watched = !reader_.at_segment_end() && !lease_held_;
+  sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
+  // A takeover is due then.
+  if (lease_held_) sleep_ = absl::Nanoseconds(std::max<int64_t>(next_try_ns_ - options_.clock->MonotonicNanos(), 0));
+  wake_.Wait(ticket, sleep_);
+}
+
+void ReplicaCore::Beat() {
+  // With the lock that every command takes: if that is never free, and no command is done, there is no progress.
+  absl::MutexLock lock(&mutex_);
+  BeatNow();
+  beat_waits_ = false;
+}
+
+void ReplicaCore::BeatNow() {
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (!lease_ || now - beat_ns_ < absl::ToInt64Nanoseconds(kTickEvery / 2)) return;
+  beat_ns_ = now;
+  lease_->Beat(now);
+}
+
+void ReplicaCore::LookForJournal() {
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (now < journal_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
+  journal_looked_ns_ = now;
+  StopIfGone();
+}
+
+bool ReplicaCore::StopIfGone() {
+  const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
+  if (!named.ok() || *named) return false;  // who can't look does not know
+  absl::MutexLock lock(&mutex_);
+  Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+  return true;
+}
+
+void ReplicaCore::StopIfMoved() {
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (now < named_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
+  named_looked_ns_ = now;
+  const absl::StatusOr<bool> epochs_named = epochs_.IsNamed(*options_.file_system);
+  const absl::StatusOr<bool> lease_named = lease_->IsNamed(*options_.file_system);
+  if (const absl::StatusOr<bool> named = writer_->IsNamed(); named.ok() && !*named) {
+    Stop(absl::AbortedError(
+        absl::StrCat(layout_.segment(writer_->segment()), ": the segment was moved, replaced or deleted")));
+    return;
+  }
+  // Who can't look does not know.
+  if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
+  if (*epochs_named) {
+    // The lock of a file that nobody else can find keeps nobody away.
+    Complain(absl::AbortedError(absl::StrCat(layout_.lease(), ": was replaced or deleted")), "no longer primary");
+    LeaveLease();
+    EndReign();
+  } else {
+    Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+  }
+}
+
+void ReplicaCore::Tick() {
+  std::shared_ptr<GroupCommit> commit;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (role_ != Role::kPrimary) return;
+    StopIfMoved();
+    if (role_ != Role::kPrimary) return;
+    commit = commit_;
+  }
+  const bool enough = space_.enough();
+  space_.Look(*options_.file_system, options_.directory, options_.clock->MonotonicNanos()).IgnoreError();
+  if (enough != space_.enough()) {
+    Log(options_.logger, LogSeverity::kWarning,
+        enough ? space_.Refusal(options_.directory).message()
+               : absl::string_view(absl::StrCat(options_.directory, ": there is room on the disk again")));
+  }
+  // Those that are closed: nobody may wait for them, and they shall not gather. An error stops this replica.
+  if (commit->open_segments() > 1) commit->Sync().IgnoreError();
+}
+
+absl::Status ReplicaCore::Poll() {
+  if (options_.threads) return absl::FailedPreconditionError("Poll() is for a replica without threads of its own");
+  {
+    absl::MutexLock drive(&drive_mutex_);
+    if (role() == Role::kFollower && Rejoin()) {
+      while (Follow()) {
+      }
+      if (PlaceIsGone()) StartOver();
+      LookForJournal();
+      if (!StopIfPoisoned()) TryTakeOver();
+    }
+  }
+  Beat();
+  Tick();
+  TakeDueSnapshot();
+  ReportRole();
+  return status();
+}
+
+}  // namespace kekbit

@@ -1,0 +1,295 @@
+// Snapshots of a replica's state: ReplicaCore's part in taking and loading them.
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/base/duration_text.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/retention/apply_retention.h"
+#include "kekbit/replication/snapshot/snapshot_policy.h"
+#include "kekbit/replication/testing/planted_bugs.h"
+
+namespace kekbit {
+namespace {
+
+// How often it is asked whether one is due.
+constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+
+// How often a segment that was cut while the journal was being opened is put down to that.
+constexpr int kLooksAtCut = 100;
+
+// Of the newest snapshot, good or not; 0: there is none.
+absl::StatusOr<Seq> NewestOf(const SnapshotStore& store) {
+  KB_ASSIGN_OR_RETURN(const std::vector<Seq> seqs, store.List());
+  return seqs.empty() ? 0 : seqs.back();
+}
+
+// What an operator needs to know of a journal in which there is no place to begin.
+absl::Status NoSource(const absl::Status& status, const SnapshotStore::Found& found, const JournalLayout& layout) {
+  if (!absl::IsOutOfRange(status) && !absl::IsDataLoss(status)) return status;
+  std::string text(status.message());
+  if (found.snapshot != nullptr) absl::StrAppend(&text, "; the newest good snapshot is ", found.snapshot->path());
+  if (found.snapshot == nullptr) absl::StrAppend(&text, "; there is no good snapshot to begin with");
+  for (const absl::Status& skipped : found.passed_over) {
+    absl::StrAppend(&text, "; passed over was ", skipped.message());
+  }
+  return absl::Status(status.code(), absl::StrCat(text, "; to see more: kekbit verify ", layout.directory()));
+}
+
+}  // namespace
+
+absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
+  if (hooks_.save == nullptr) {
+    return absl::FailedPreconditionError("there can be no snapshot of this state: see state_archive.h");
+  }
+  KB_ASSIGN_OR_RETURN(const ChainLink last, BeginSaving());
+  const int64_t begin = options_.clock->MonotonicNanos();
+  const absl::Status written = WriteSnapshot(last);
+  EndSaving();  // if it did not get that far
+  const int64_t now = options_.clock->MonotonicNanos();
+  {
+    absl::MutexLock lock(&mutex_);
+    taking_ = false;
+    snapshot_failures_ = written.ok() ? 0 : snapshot_failures_ + 1;
+    (written.ok() ? snapshot_ns_ : snapshot_failed_ns_) = now;
+  }
+  if (!written.ok()) {
+    ReportRole();  // a sync that failed has stopped this replica
+    return written;
+  }
+  Log(options_.logger, LogSeverity::kInfo,
+      absl::StrCat(options_.directory, ": took a snapshot behind ", last.position.ToString(), " in ",
+                   DurationText(absl::Nanoseconds(now - begin))));
+  CutJournal(last.position.seq);
+  return last.position;
+}
+
+absl::StatusOr<ChainLink> ReplicaCore::BeginSaving() {
+  absl::MutexLock lock(&mutex_);
+  if (role_ == Role::kStopped) return status_;
+  if (taking_) return absl::UnavailableError(absl::StrCat(options_.directory, ": a snapshot is being taken"));
+  if (role_ == Role::kPrimary && !options_.snapshots.on_primary) {
+    return absl::FailedPreconditionError(absl::StrCat(
+        options_.directory, ": a snapshot would stop the primary; let a follower take it, or set on_primary"));
+  }
+  if (role_ == Role::kFollower && (lease_ || rejoins_ || starting_over_)) {
+    return absl::UnavailableError(
+        absl::StrCat(options_.directory, ": no snapshot while the role or the state changes"));
+  }
+  taking_ = saving_ = true;
+  snapshot_seq_ = LastApplied().position.seq;
+  snapshot_bytes_ = JournalBytes();
+  return LastApplied();
+}
+
+void ReplicaCore::EndSaving() {
+  {
+    absl::MutexLock lock(&mutex_);
+    saving_ = false;
+    saver_ = nullptr;
+  }
+  wake_.Notify();
+}
+
+void ReplicaCore::AwaitSaved() {
+  const auto may_change = [this]()
+                              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !saving_ || role_ != Role::kPrimary; };
+  mutex_.Await(absl::Condition(&may_change));
+}
+
+absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last) {
+  FileSystem& fs = *options_.file_system;
+  const SnapshotHeader header = {
+      .last = last,
+      .type = hooks_.snapshot_type,
+      .compression = options_.snapshots.compressed ? SnapshotCompression::kZstd : SnapshotCompression::kNone};
+  SnapshotWriterOptions options;
+  options.free_bytes_min = options_.free_bytes_min.value_or(0);
+  options.own_threads = options_.threads;
+  if (options_.snapshots.on_progress) {
+    options.progress = [this](const SnapshotProgress& progress) { options_.snapshots.on_progress(progress.raw_bytes); };
+  }
+  const int64_t begin = options_.clock->MonotonicNanos();
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<SnapshotWriter> writer,
+                      SnapshotWriter::Begin(fs, layout_.snapshots(), header, std::move(options)));
+  {
+    absl::MutexLock lock(&mutex_);
+    saver_ = writer.get();
+    if (lease_ && role_ == Role::kFollower) writer->Cancel();  // it came between
+  }
+  const absl::Status saved = hooks_.save(*writer);
+  EndSaving();
+  KB_RETURN_IF_ERROR(saved);
+  if (Planted(PlantedBug::kSnapshotNotVerified)) {
+    const Seq seq = last.position.seq;
+    ApplyRetention(fs, layout_, {.older_snapshot = seq, .synced = seq}).IgnoreError();
+  }
+  KB_RETURN_IF_ERROR(writer->Complete());
+  // A snapshot is never ahead of what the disk has of the journal.
+  if (!Planted(PlantedBug::kSnapshotAheadOfSync)) KB_RETURN_IF_ERROR(SyncThrough(last.position.seq));
+  KB_RETURN_IF_ERROR(writer->Publish());
+  stats_->AddSnapshot({.position = last.position,
+                       .bytes = writer->progress().file_bytes,
+                       .took_ns = options_.clock->MonotonicNanos() - begin});
+  return absl::OkStatus();
+}
+
+absl::Status ReplicaCore::SyncThrough(Seq seq) {
+  std::shared_ptr<GroupCommit> commit;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (role_ == Role::kPrimary) commit = commit_;
+  }
+  if (commit != nullptr) return commit->WaitFor(seq, absl::InfiniteFuture());
+  if (mark_.synced() >= seq) return absl::OkStatus();
+  // By a follower: the same segments, by mappings of its own. The mark is the primary's to move, but for bad news.
+  FileSystem& fs = *options_.file_system;
+  KB_ASSIGN_OR_RETURN(const std::vector<ChannelFile> segments, UnsyncedSegments(mark_.synced()));
+  for (const ChannelFile& segment : segments) {
+    if (absl::Status synced = segment.mapping->Sync(0, segment.mapping->size()); !synced.ok()) {
+      // The kernel may tell nobody else, and the next sync may say that all is well.
+      mark_.Poison(segment.header.channel_id());
+      return synced;
+    }
+    KB_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(segment.file->path())));
+  }
+  return fs.SyncDirectory(layout_.segments());
+}
+
+void ReplicaCore::CutJournal(Seq synced) {
+  SnapshotStore store(*options_.file_system, layout_.snapshots());
+  const absl::StatusOr<SnapshotStore::Retained> retained = store.Retain();
+  absl::Status status = retained.status();
+  if (status.ok()) {
+    for (const absl::Status& damaged : retained->damaged) Complain(damaged, "a snapshot is damaged");
+    const absl::StatusOr<RetentionReport> report = ApplyRetention(*options_.file_system, layout_,
+                                                                  {.older_snapshot = retained->journal_may_go_up_to(),
+                                                                   .synced = std::max(synced, mark_.synced()),
+                                                                   .cap_bytes = options_.retain_bytes_max});
+    status = report.status();
+    if (status.ok() && report->segments_cut != 0) {
+      Log(options_.logger, LogSeverity::kInfo,
+          absl::StrCat(options_.directory, ": cut ", report->segments_cut, " segment(s), the journal begins with seq ",
+                       report->first_kept));
+    }
+    if (status.ok()) {
+      for (const std::string& name : report->lost) {
+        Log(options_.logger, LogSeverity::kWarning,
+            absl::StrCat(options_.directory, ": the reader ", name, " was too far behind, and lost its place"));
+      }
+    }
+  }
+  // Some of it may be done; the rest is the next snapshot's.
+  if (!status.ok()) Complain(status, "the journal could not be cut");
+}
+
+bool ReplicaCore::SnapshotIsDue() {
+  const SnapshotPolicy policy = {
+      .frames = options_.snapshots.frames, .bytes = options_.snapshots.bytes, .time = options_.snapshots.time};
+  absl::MutexLock lock(&mutex_);
+  if (role_ == Role::kStopped || lease_ != std::nullopt) {
+    if (role_ != Role::kPrimary || !options_.snapshots.on_primary) return false;
+  }
+  const int64_t now = options_.clock->MonotonicNanos();
+  const Seq last = LastApplied().position.seq;
+  const uint64_t bytes = JournalBytes();
+  SinceSnapshot since;
+  since.frames = last - std::min(snapshot_seq_, last);
+  since.bytes = bytes - std::min(snapshot_bytes_, bytes);
+  since.time = absl::Nanoseconds(now - snapshot_ns_);
+  since.running = taking_;
+  since.failures = snapshot_failures_;
+  since.since_failure = absl::Nanoseconds(now - snapshot_failed_ns_);
+  return WhenToSnapshot(policy, since) != SnapshotReason::kNone;
+}
+
+void ReplicaCore::TakeDueSnapshot() {
+  if (!SnapshotIsDue()) return;
+  const absl::Status status = TakeSnapshot().status();
+  if (status.ok() || absl::IsCancelled(status) || absl::IsUnavailable(status)) return;
+  Complain(status, "a snapshot failed, it will be tried again");
+}
+
+void ReplicaCore::RunSnapshots() {
+  while (!stopping_ && role() != Role::kStopped) {
+    TakeDueSnapshot();
+    events_.snapshots.Wait(kLookEvery);
+  }
+}
+
+absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, const JournalLayout& layout,
+                                                            uint64_t data_format, const StateHooks& hooks) {
+  SnapshotStore store(fs, layout.snapshots());
+  for (int looks = 1;; ++looks) {
+    SnapshotStore::Found found;
+    Seq newest = 0;
+    if (hooks.load != nullptr) {
+      KB_ASSIGN_OR_RETURN(newest, NewestOf(store));
+      KB_ASSIGN_OR_RETURN(found, store.FindNewest(hooks.snapshot_type));
+    }
+    absl::StatusOr<JournalReader> reader =
+        found.snapshot == nullptr ? JournalReader::Open(fs, layout, data_format)
+                                  : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last);
+    if (reader.ok()) return Source{.found = std::move(found), .reader = *std::move(reader)};
+    // The journal may have been cut meanwhile: between two looks at a segment, or behind snapshots that are newer
+    // still.
+    if (absl::IsNotFound(reader.status()) && looks < kLooksAtCut) continue;
+    if (hooks.load == nullptr) return NoSource(reader.status(), found, layout);
+    KB_ASSIGN_OR_RETURN(const Seq newest_now, NewestOf(store));
+    if (newest_now == newest) return NoSource(reader.status(), found, layout);
+  }
+}
+
+absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, JournalReader reader) {
+  reader_ = std::move(reader);
+  pending_ = {};
+  for (const absl::Status& skipped : found.passed_over) {
+    Complain(skipped, "a snapshot is passed over");
+    absl::MutexLock lock(&mutex_);
+    recovery_.skipped.push_back(std::string(skipped.message()));
+  }
+  if (found.snapshot == nullptr) return false;
+  const ChainLink last = found.snapshot->header().last;
+  absl::MutexLock lock(&mutex_);
+  if (last.position.seq <= applied_.seq && applied_.seq != 0) return false;
+  KB_RETURN_IF_ERROR(hooks_.load(*found.snapshot));
+  applied_ = last.position;
+  followed_ = last;
+  stats_->SetApplied(last.position, last.time_ns);
+  snapshot_seq_ = last.position.seq;
+  recovery_.snapshot = found.snapshot->path();
+  recovery_.snapshot_seq = last.position.seq;
+  return true;
+}
+
+void ReplicaCore::StartOver() {
+  const absl::Status gone = reader_.status();
+  {
+    absl::MutexLock lock(&mutex_);
+    if (saver_ != nullptr) saver_->Cancel();
+    if (saving_) return;  // again later: whoever saves the state reads it without a lock
+    starting_over_ = true;
+  }
+  absl::StatusOr<bool> loaded = false;
+  if (hooks_.load != nullptr) {
+    absl::StatusOr<Source> source = FindSource(*options_.file_system, layout_, data_format_, hooks_);
+    loaded = source.ok() ? LoadSnapshot(std::move(source->found), std::move(source->reader)) : source.status();
+  }
+  absl::MutexLock lock(&mutex_);
+  starting_over_ = false;
+  if (!loaded.ok()) {
+    Stop(loaded.status());
+  } else if (!*loaded) {
+    Stop(gone);
+  } else {
+    Log(options_.logger, LogSeverity::kWarning,
+        absl::StrCat(options_.directory, ": too far behind, started over from a snapshot: ", gone.message()));
+  }
+}
+
+}  // namespace kekbit

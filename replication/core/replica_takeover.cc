@@ -1,0 +1,220 @@
+// How a replica becomes primary: ReplicaCore's takeover.
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/core/replica_core.h"
+
+namespace kekbit {
+namespace {
+
+// How often a follower asks for the lease without being told, and looks whether a writer that keeps a takeover waiting
+// is gone: it may have been killed in a takeover of its own, and its memory is being freed.
+constexpr int64_t kLookEveryNs = 1'000'000;
+// After a takeover failed for another reason it tries again less and less often, down to this.
+constexpr int64_t kRetryEveryNs = 100'000'000;
+
+// The time since the last call, or since it was made.
+class Lap final {
+ public:
+  explicit Lap(const Clock& clock) : clock_(clock), last_(clock.MonotonicNanos()) {}
+  absl::Duration operator()() {
+    const int64_t before = std::exchange(last_, clock_.MonotonicNanos());
+    return absl::Nanoseconds(last_ - before);
+  }
+
+ private:
+  const Clock& clock_;
+  int64_t last_;
+};
+
+}  // namespace
+
+bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
+  absl::MutexLock lock(&mutex_);
+  if (lease_) return true;
+  // A stopped replica must leave the lease to those that can go on.
+  if (role_ != Role::kFollower) return false;
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (left_epoch_ != 0 && epochs_.current() == left_epoch_ && now < leave_until_ns_) return false;
+  absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
+                                                    : Lease::TryAcquire(*options_.file_system, layout_.lease());
+  if (!lease.ok()) {
+    // Unavailable: somebody else was at it.
+    if (!absl::IsUnavailable(lease.status())) Note(lease.status(), "can't ask for the lease, it is tried again");
+    return false;
+  }
+  status_ = absl::OkStatus();
+  if (!*lease) return false;
+  lease_ = std::move(*lease);
+  succeeded_ = lease_->succeeded().value_or(0);
+  lease_->Beat(now);
+  lease_waited_ = holder_gone_ns_ == 0 ? absl::ZeroDuration()
+                                       : absl::Nanoseconds(options_.clock->MonotonicNanos() - holder_gone_ns_);
+  holder_gone_ns_ = 0;
+  lease_held_ = true;
+  events_.lease_watch.Signal();  // to say so, if it was not that thread
+  return true;
+}
+
+void ReplicaCore::TryTakeOver() {
+  if (!options_.may_lead || role() != Role::kFollower) return;
+  const int64_t now = options_.clock->MonotonicNanos();
+  if (!lease_held_) {
+    if (now < next_try_ns_) return;
+    next_try_ns_ = now + kLookEveryNs;
+    if (!AcquireLease()) return;
+    next_try_ns_ = 0;
+  }
+  if (now < next_try_ns_ || StopIfPoisoned()) return;
+  // The lease may be that of another journal, which somebody put into the place of ours.
+  if (StopIfGone()) return;
+  {
+    // Whoever saves the state looks for this, and ends within moments.
+    absl::MutexLock lock(&mutex_);
+    if (saver_ != nullptr) saver_->Cancel();
+    if (saving_) return;
+  }
+  const absl::Status status = BecomePrimary();
+  if (!status.ok()) {
+    if (absl::IsUnavailable(status)) retry_ns_ = 0;
+    retry_ns_ = std::clamp(2 * retry_ns_, kLookEveryNs, kRetryEveryNs);
+    next_try_ns_ = now + retry_ns_;
+    absl::MutexLock lock(&mutex_);
+    // NotFound: somebody cut the journal's beginning meanwhile.
+    if (MayPass(status) || absl::IsNotFound(status)) {
+      Note(status, "can't become primary, it is tried again");
+    } else if (role_ != Role::kStopped) {
+      Stop(status);
+    }
+  }
+}
+
+absl::Status ReplicaCore::BecomePrimary() {
+  Lap lap(*options_.clock);
+  TakeoverReport report;
+  // A takeover that is tried again goes on in the epoch that it has.
+  if (granted_ == 0 || epochs_.current() != granted_) {
+    reign_before_ = epochs_.current();
+    KB_ASSIGN_OR_RETURN(granted_, epochs_.Grant(reader_.last().position.epoch));
+  }
+  while (Follow()) {
+  }
+  if (role() == Role::kStopped) return status();
+  report.drained = lap();
+  KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome, Recover());
+  report.epoch = granted_;
+  report.follows = reader_.last().position.seq;
+  report.recovered = lap();
+  KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit());
+  if (options_.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
+  report.synced = lap();
+  JournalWriterOptions options = {.file_system = options_.file_system,
+                                  .layout = layout_,
+                                  .data_format = data_format_,
+                                  .segment_bytes = options_.segment_bytes,
+                                  .preparer = preparer_.get(),
+                                  .commit = commit.get()};
+  KB_ASSIGN_OR_RETURN(JournalWriter writer,
+                      JournalWriter::Begin(std::move(options), epochs_, granted_, reader_.last(), outcome.next_segment,
+                                           options_.clock->RealtimeNanos()));
+  report.first_append = lap();
+  absl::MutexLock lock(&mutex_);
+  report.lease = lease_waited_;
+  applied_ = writer.last().position;
+  stats_->SetPublished(applied_, writer.last().time_ns);
+  commit_ = std::move(commit);
+  writer_.emplace(std::move(writer));
+  status_ = absl::OkStatus();
+  if (lease_) lease_->SetReign(granted_);
+  SetRole(Role::kPrimary, granted_, report);
+  granted_ = 0;
+  retry_ns_ = 0;
+  return absl::OkStatus();
+}
+
+absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
+  RecoveryOptions options;
+  options.sync = options_.ack == Ack::kSynced;
+  options.clock = options_.clock;
+  {
+    absl::MutexLock lock(&mutex_);
+    // Who had begun its reign was the journal's only writer. Whose locks there are otherwise is not known.
+    if (succeeded_ != 0 && granted_ != 0 && succeeded_ == reign_before_) options.writer = WriterIs::kDead;
+    if (!recovery_.snapshot.empty()) {
+      options.known.push_back(
+          {.seq = recovery_.snapshot_seq, .what = absl::StrCat("the snapshot ", recovery_.snapshot)});
+    }
+  }
+  for (;;) {
+    while (Follow()) {
+    }
+    if (role() == Role::kStopped) return status();
+    if (MayPass(reader_.status())) return reader_.status();
+    KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome,
+                        RecoverTail(*options_.file_system, layout_, reader_, mark_, options));
+    if (outcome.torn) {
+      Log(options_.logger, LogSeverity::kWarning, absl::StrCat(options_.directory, ": ", outcome.why));
+    }
+    absl::MutexLock lock(&mutex_);
+    recovery_.Add(outcome);
+    if (!outcome.read_on) return outcome;
+  }
+}
+
+absl::StatusOr<std::vector<ChannelFile>> ReplicaCore::UnsyncedSegments(Seq synced) const {
+  FileSystem& fs = *options_.file_system;
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout_.ListSegments(fs));
+  // From the newest back, to the one that begins at or before the first frame that is not synced.
+  std::vector<ChannelFile> segments;
+  for (size_t i = numbers.size(); i-- > 0;) {
+    // For writing: what is mapped for reading can't be synced.
+    absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs, layout_.segment(numbers[i]), Access::kReadWrite);
+    // Cut just now, as all before it: only what is synced is cut.
+    if (absl::IsNotFound(channel.status())) break;
+    KB_RETURN_IF_ERROR(channel.status());
+    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel->extension));
+    segments.push_back(*std::move(channel));
+    if (follows.position.seq <= synced) break;
+  }
+  std::reverse(segments.begin(), segments.end());
+  return segments;
+}
+
+absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit() {
+  FileSystem& fs = *options_.file_system;
+  GroupCommit::Options options;
+  options.file_system = &fs;
+  options.clock = options_.clock;
+  options.layout = layout_;
+  options.mark = &mark_;
+  options.epoch = granted_;
+  options.synced = std::min(mark_.synced(), reader_.last().position.seq);
+  options.on_error = [this, epoch = granted_](const absl::Status& error) { OnSyncError(epoch, error); };
+  options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
+  auto commit = std::make_shared<GroupCommit>(options);
+  KB_ASSIGN_OR_RETURN(const std::vector<ChannelFile> unsynced, UnsyncedSegments(options.synced));
+  for (const ChannelFile& channel : unsynced) {
+    commit->AddSegment(channel.header.channel_id(), channel.file->path(), channel.mapping);
+    commit->Published(reader_.last().position.seq, channel.mapping->size());
+  }
+  return commit;
+}
+
+bool ReplicaCore::StopIfPoisoned() {
+  const SegmentNumber poisoned = mark_.poisoned();
+  if (ABSL_PREDICT_TRUE(poisoned == poisoned_)) return false;
+  poisoned_ = poisoned;
+  if (poisoned == 0) return false;
+  absl::MutexLock lock(&mutex_);
+  Stop(
+      absl::DataLossError(absl::StrCat(layout_.segment(poisoned), ": a sync of this segment failed; what memory shows ",
+                                       "of it may not be on the disk: open the journal anew")));
+  return true;
+}
+
+}  // namespace kekbit

@@ -1,0 +1,67 @@
+// JournalLayout owns the names of a journal's files.
+//
+//   DIR/lease                          locked by the primary; says who that is (beside it, for moments, lease.next)
+//   DIR/epoch                          the newest epoch that was granted
+//   DIR/synced                         how far the journal is known to be on stable storage
+//   DIR/wake                           by which the primary wakes sleeping followers
+//   DIR/segments/0000_0000/0000_0001.kekbit    the segments: channels with the ids 1, 2, 3, ...
+//   DIR/snapshots                      states, each as it was behind some frame
+//   DIR/readers                        named cursors, which keep the journal from being cut before they have read it
+//   DIR/replicas                       what each replica says of itself
+//   DIR/aside                          what recovery and repair took out of the journal
+
+#ifndef KEKBIT_REPLICATION_JOURNAL_JOURNAL_LAYOUT_H_
+#define KEKBIT_REPLICATION_JOURNAL_JOURNAL_LAYOUT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/channel_file.h"
+#include "kekbit/extension.h"
+#include "kekbit/replication/journal/frame.h"
+
+namespace kekbit {
+
+// Number of a segment in its journal: 1, 2, 3, ...
+using SegmentNumber = uint64_t;
+
+class JournalLayout final {
+ public:
+  explicit JournalLayout(absl::string_view directory) : directory_(directory) {}
+
+  const std::string& directory() const { return directory_; }
+  std::string lease() const { return JoinPath(directory_, "lease"); }
+  std::string epoch() const { return JoinPath(directory_, "epoch"); }
+  std::string wake() const { return JoinPath(directory_, "wake"); }
+  std::string synced() const { return JoinPath(directory_, "synced"); }
+  std::string snapshots() const { return JoinPath(directory_, "snapshots"); }
+  std::string readers() const { return JoinPath(directory_, "readers"); }
+  std::string replicas() const { return JoinPath(directory_, "replicas"); }
+  std::string aside() const { return JoinPath(directory_, "aside"); }
+  std::string segments() const { return JoinPath(directory_, "segments"); }
+  std::string segment(SegmentNumber number) const { return ChannelPath(segments(), number); }
+
+  // The numbers of all segments that there are, ascending; none if there is no journal. What is not named as a segment
+  // is passed over.
+  absl::StatusOr<std::vector<SegmentNumber>> ListSegments(FileSystem& fs) const;
+
+ private:
+  std::string directory_;
+};
+
+// A segment says in its extension block what its first frame follows (the time aside), so that it can be checked, and a
+// seq be found, without those before it; and that its frames' FrameHeader::unsynced counts.
+Extension SegmentExtension(uint64_t data_format, const ChainLink& follows);
+// DataLoss for a channel that is no segment of a journal.
+absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& extension);
+// Whether FrameHeader::unsynced of its frames means something: the first version of the format had 0 there, always.
+bool SegmentCountsUnsynced(const std::optional<Extension>& extension);
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_JOURNAL_JOURNAL_LAYOUT_H_

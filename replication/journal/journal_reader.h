@@ -1,0 +1,151 @@
+// JournalReader yields the frames of a journal in the order of their seq, across segments and epochs.
+//
+//   auto reader = JournalReader::Open(fs, JournalLayout(directory), codec_id);
+//   while (auto frame = reader->Next()) Use(*frame);
+//   // reader->status() says why there is none: OK, caught up; or an error
+//
+// Next() returns nothing when it has nothing to give. Then status() is one of
+//   OK                  caught up; call again later.
+//   OutOfRange          the journal no longer holds the frame that would be next; the message has the first seq it
+//                       holds.
+//   DataLoss            a frame does not fit: checksum, seq or epoch; the message has the file, the offset and the seq.
+//   FailedPrecondition  written with another data format, or by a newer version of this code.
+//   ResourceExhausted, Unavailable   the next segment could not be opened this time; call again later.
+// Every other code stays, unless somebody mends the journal and calls LookAgain(). So each frame's seq is that of the
+// one before + 1, and none is skipped silently.
+//
+// Thread safety: one thread at a time. Readers are independent, take no lock and write nothing. A frame's payload
+//   points into the mapping of its segment: valid until the next Next(), or destruction.
+
+#ifndef KEKBIT_REPLICATION_JOURNAL_JOURNAL_READER_H_
+#define KEKBIT_REPLICATION_JOURNAL_JOURNAL_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/shm_reader.h"
+
+namespace kekbit {
+
+// Whether what failed this way may succeed later: room on the disk, descriptors, memory or a lock may come free. It
+// says nothing of the journal.
+inline bool MayPass(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
+}
+
+class JournalReader final {
+ public:
+  // Opens the journal at the frame `from` (at least 1), which may be the next to come; the journal may still be to be
+  // made. `data_format`: that the commands must have; nothing: any. OutOfRange if the frame is no longer kept, or
+  // further ahead. `fs` outlives the reader. What is before the frame is not checked, but for the one just before it;
+  // the frame itself is, by Next().
+  static absl::StatusOr<JournalReader> Open(FileSystem& fs, const JournalLayout& layout,
+                                            std::optional<uint64_t> data_format = std::nullopt, Seq from = 1);
+
+  // Opens the journal behind a frame that is known from elsewhere, as from a snapshot: at the seq after `link`, whose
+  // time does not count. What is damaged before that does not matter. OutOfRange if that seq is no longer kept.
+  // DataLoss if the journal does not reach that frame, or has another one of that seq.
+  static absl::StatusOr<JournalReader> OpenBehind(FileSystem& fs, const JournalLayout& layout,
+                                                  std::optional<uint64_t> data_format, const ChainLink& link);
+
+  // The same for who knows where the next frame stands or will stand, as from segment() and offset() of another reader,
+  // or who has written the frame before it: nothing is looked for. A wrong place shows as a frame that does not fit.
+  static absl::StatusOr<JournalReader> ContinueBehind(FileSystem& fs, const JournalLayout& layout,
+                                                      std::optional<uint64_t> data_format, const ChainLink& link,
+                                                      SegmentNumber segment, uint64_t offset);
+
+  // The same for who goes on behind that frame without the segments that there are, of which none follows it: it stands
+  // before the first of them.
+  static absl::StatusOr<JournalReader> StandBefore(FileSystem& fs, const JournalLayout& layout, const ChainLink& link);
+
+  JournalReader(JournalReader&&) = default;
+  JournalReader& operator=(JournalReader&&) = default;
+
+  // The next frame, if it is published.
+  std::optional<Frame> Next();
+
+  // The same for who takes many: the next frames, some tens at most, as far as they are published; only a command is
+  // not alone. None: as Next(). They and their payloads are valid until the next Next() or NextBatch(), or destruction.
+  absl::Span<const Frame> NextBatch();
+
+  // For who waits long, now and then, when Next() has nothing to give: DataLoss if it never will, since a later segment
+  // is there, which follows frames that this one does not have. Costs an attempt to open a file.
+  absl::Status CheckWaiting();
+
+  // After somebody sealed the place where the frames ended, or took away what does not fit: forgets status(), and looks
+  // at the same place again.
+  absl::Status LookAgain();
+
+  // Why Next() returned nothing.
+  const absl::Status& status() const { return status_; }
+
+  // What the next frame will follow: the last one read.
+  const ChainLink& last() const { return last_; }
+
+  // Where the next frame is looked for, or does not fit: a segment (0: there is none yet), and the offset in its data
+  // area. Without a segment_open() it is the beginning of the segment after.
+  SegmentNumber segment() const { return segment_; }
+  uint64_t offset() const { return channel_ ? channel_->position() : 0; }
+  bool segment_open() const { return channel_.has_value(); }
+  // OK if the segment follows the last frame read, as far as it says; else DataLoss.
+  absl::Status CheckFollows(SegmentNumber number) const;
+  // Whether that segment was closed, so that what comes next will be in another one, or there is none yet.
+  bool at_segment_end() const { return !channel_ || channel_->exhausted(); }
+
+ private:
+  JournalReader(FileSystem& fs, const JournalLayout& layout, std::optional<uint64_t> data_format)
+      : fs_(&fs), layout_(layout), data_format_(data_format) {}
+
+  // A segment that is there, and what it follows.
+  using Found = std::pair<ShmReader, ChainLink>;
+
+  // Goes to the newest segment that can hold `from`, then up to that frame.
+  absl::Status SeekTo(Seq from);
+  // The newest segment of `kept` that begins before `from`, found by what each says that it follows; nothing if there
+  // is none. One that can't be read is passed over: what it holds is then found missing. `first_kept` is made the seq
+  // at which the first one begins; 0 if that can't be read.
+  absl::StatusOr<std::optional<Found>> FindBefore(const std::vector<SegmentNumber>& kept, Seq from, Seq& first_kept);
+  // Goes behind the frame `seq` of the segment that was just opened, looking at its headers only; false, and back at
+  // the beginning, if something there is not as it should be.
+  bool SkipTo(Seq seq);
+  // From where the segment can't be read on: goes behind that frame, found by its header, or by the one that follows
+  // it. False if neither is there.
+  bool FindBehind(const ChainLink& link);
+  // NotFound if there is no such segment.
+  absl::StatusOr<Found> FindSegment(SegmentNumber number) const;
+  absl::Status CheckLink(const std::string& path, const ChainLink& follows) const;
+  // Goes on in the segment, which must follow what was read.
+  absl::Status OpenSegment(SegmentNumber number);
+  // Goes on to the next segment; false if there is none yet, or with status_ set.
+  bool NextSegment();
+  // Next(), once.
+  std::optional<Frame> TryNext();
+  // How many commands behind the last frame there were in the segment; they are in batch_.
+  size_t ReadCommands();
+  std::optional<Frame> Fail(const absl::Status& status);
+  absl::Status NotReached(Seq from) const;
+
+  FileSystem* fs_;
+  JournalLayout layout_;
+  std::optional<uint64_t> data_format_;
+  SegmentNumber segment_ = 0;
+  std::optional<ShmReader> channel_;
+  ChainLink last_;
+  absl::Status status_;
+  std::vector<Frame> batch_;
+  uint64_t waits_ = 0;  // calls of Next() in a row that found nothing
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_JOURNAL_JOURNAL_READER_H_

@@ -1,0 +1,222 @@
+// JournalWriter appends frames to a journal for one epoch, and is the journal's only writer in it.
+//
+//   auto writer = JournalWriter::Begin(options, epochs, epoch, tail);
+//   auto position = writer->Append([&](MutableBytes to) { return Codec::Encode(command, to); }, now_ns);
+//
+// Thread safety: one thread at a time.
+// Publication: a frame is published when Append() returns OK. Where a segment is full the writer goes on in a new one,
+// which
+//   it makes before it closes the old: a full disk leaves the old one in use.
+// Fencing: once a newer epoch was granted, Append() returns Aborted with that epoch, for ever.
+// Durability: published frames survive the death of this process, not of the machine; GroupCommit brings them to disk.
+// Invariants:
+//   (1) Frames have the seq of the one before + 1, this writer's epoch, its checksum as seed, and a time not before
+//   its. (2) The first frame is an EpochStart, which names what it follows; it begins a segment of its own.
+
+#ifndef KEKBIT_REPLICATION_JOURNAL_JOURNAL_WRITER_H_
+#define KEKBIT_REPLICATION_JOURNAL_JOURNAL_WRITER_H_
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <utility>
+
+#include "absl/base/optimization.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/shared_word.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/epoch_store.h"
+#include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/journal/group_commit.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/segment_preparer.h"
+#include "kekbit/shm_writer.h"
+
+namespace kekbit {
+
+struct JournalWriterOptions {
+  FileSystem* file_system = &FileSystem::Posix();  // outlives the writer
+  JournalLayout layout{""};
+  uint64_t data_format = kRawDataFormat;
+  // Capacity of each segment, in bytes, 16 KiB to just under 4 GiB. A frame takes at most 1/128 of it.
+  uint32_t segment_bytes = 64u << 20;
+  // Has segments of that capacity ready; null: the writer makes each when it needs it. Outlives the writer.
+  SegmentPreparer* preparer = nullptr;
+  // Is told of segments and frames, and brings them to the disk; null: nobody does. Outlives the writer.
+  GroupCommit* commit = nullptr;
+};
+
+// How much of a segment is touched ahead of its writer: little, since each page touched is one more for the disk to
+// write.
+inline constexpr uint64_t kSegmentTouchBytes = 4u << 20;
+
+class JournalWriter final {
+ public:
+  // Begins `epoch` behind the frame `tail`, in a new segment with the number `segment`. The caller holds the lease, was
+  // granted the epoch by `epochs`, which outlives the writer, and has read the journal up to `tail` and closed what was
+  // before. AlreadyExists if the segment is there: the journal is not what the caller thinks.
+  static absl::StatusOr<JournalWriter> Begin(JournalWriterOptions options, const EpochStore& epochs, Epoch epoch,
+                                             const ChainLink& tail, SegmentNumber segment, int64_t now_ns);
+
+  JournalWriter(JournalWriter&&) = default;
+  JournalWriter& operator=(JournalWriter&&) = default;
+  // Closes the segment.
+  ~JournalWriter() = default;
+
+  // Appends a command. `encode(MutableBytes to)` writes it into the mapping itself and returns its length, at least 0,
+  // as absl::StatusOr<size_t>; ResourceExhausted if it needs more room, when it may be called again with more.
+  //
+  // After an error nothing is published, but for Aborted, when nobody can say: the epoch is over. ResourceExhausted:
+  // the disk is full, or the command is longer than command_bytes_max(). Everything else is what `encode` returned.
+  template <typename Encode>
+  absl::StatusOr<Position> Append(Encode&& encode, int64_t now_ns) {
+    if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
+    for (bool rolled = false;; rolled = true) {
+      absl::StatusOr<MutableBytes> room = segment_.ClaimMost();
+      if (ABSL_PREDICT_TRUE(room.ok())) {
+        if (ABSL_PREDICT_TRUE(room->size() > kFrameHeaderBytes)) {
+          const absl::StatusOr<size_t> length = encode(room->subspan(kFrameHeaderBytes));
+          if (ABSL_PREDICT_TRUE(length.ok())) return Publish(*room, *length, now_ns);
+          segment_.Abort();
+          if (!absl::IsResourceExhausted(length.status())) return length.status();
+        } else {
+          segment_.Abort();
+        }
+        // More room than a segment gives to one record there is nowhere.
+        if (rolled || room->size() == segment_.header().max_msg_len()) return TooLong();
+      }
+      KB_RETURN_IF_ERROR(Roll());
+    }
+  }
+
+  // Appends `count` commands, at least one, as one publication: readers see all of them or none. `encode(i, to)` is
+  // that of Append() for the i-th. Returns the position of the first; the others follow it. Errors as for Append();
+  // ResourceExhausted also if they don't fit into one segment.
+  template <typename Encode>
+  absl::StatusOr<Position> AppendBatch(size_t count, Encode&& encode, int64_t now_ns) {
+    if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
+    for (bool rolled = false;; rolled = true) {
+      const ChainLink before = last_;
+      bool full = false;
+      const absl::Status held = HoldBatch(count, encode, now_ns, full);
+      if (ABSL_PREDICT_TRUE(held.ok())) {
+        segment_.Release();
+        KB_RETURN_IF_ERROR(AfterPublication());
+        return Position{.epoch = epoch_, .seq = before.position.seq + 1};
+      }
+      segment_.DropHeld();
+      last_ = before;
+      // The next segment takes no more than an empty one.
+      if (rolled || !full || segment_.write_offset() == 0) return held;
+      KB_RETURN_IF_ERROR(Roll());
+    }
+  }
+
+  // Whether the segment is still where it belongs: frames in one that was moved or deleted nobody would find.
+  absl::StatusOr<bool> IsNamed() const { return segment_.IsNamed(); }
+
+  // Closes the segment: nothing can be appended any more.
+  void Close() { segment_.Close(); }
+
+  // Which segment it writes to, and how much of that.
+  SegmentNumber segment() const { return number_; }
+  uint64_t segment_offset() const { return segment_.write_offset(); }
+
+  // The longest encoded command that fits into a frame.
+  uint64_t command_bytes_max() const { return segment_.header().max_msg_len() - kFrameHeaderBytes; }
+
+  Epoch epoch() const { return epoch_; }
+  // The last frame.
+  const ChainLink& last() const { return last_; }
+
+ private:
+  JournalWriter(JournalWriterOptions options, const EpochStore& epochs, Epoch epoch, const ChainLink& tail,
+                SegmentNumber number, ShmWriter segment)
+      : segment_(std::move(segment)),
+        last_(tail),
+        epoch_(epoch),
+        epochs_(&epochs),
+        options_(std::move(options)),
+        number_(number) {
+    EnterSegment();
+  }
+
+  static absl::StatusOr<ShmWriter> CreateSegment(const JournalWriterOptions& options, Epoch epoch,
+                                                 const ChainLink& tail, SegmentNumber number);
+
+  // Makes the claim `room`, with `length` bytes of payload in place, the next frame.
+  absl::StatusOr<Position> Publish(MutableBytes room, size_t length, int64_t now_ns,
+                                   FrameKind kind = FrameKind::kCommand) {
+    Seal(room, length, now_ns, kind);
+    segment_.Publish(kFrameHeaderBytes + length);
+    if (absl::Status status = AfterPublication(); ABSL_PREDICT_FALSE(!status.ok())) return status;
+    return last_.position;
+  }
+
+  void Seal(MutableBytes room, size_t length, int64_t now_ns, FrameKind kind) {
+    FrameHeader header;
+    header.kind = static_cast<uint8_t>(kind);
+    header.epoch = epoch_;
+    header.seq = last_.position.seq + 1;
+    header.unsynced = UnsyncedBefore(header.seq, options_.commit == nullptr ? 0 : options_.commit->synced());
+    header.time_ns = std::max(now_ns, last_.time_ns);
+    SealFrame(header, last_, room.first(kFrameHeaderBytes + length));
+  }
+
+  absl::Status AfterPublication() {
+    if (ABSL_PREDICT_FALSE(segment_.write_offset() > prepare_at_)) PrepareNext();
+    // Behind the publication: whoever took the epoch over before it was visible has changed the word (see EpochStore).
+    LightFence();
+    if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
+    // Only now: what nobody may acknowledge, nobody shall wait for.
+    if (options_.commit != nullptr) {
+      options_.commit->Published(last_.position.seq, kDataOffset + segment_.write_offset() + kLengthBytes);
+    }
+    return absl::OkStatus();
+  }
+
+  // `full` is set if the rest of the segment does not take it, and another segment may.
+  template <typename Encode>
+  absl::Status HoldBatch(size_t count, Encode& encode, int64_t now_ns, bool& full) {
+    for (size_t i = 0; i < count; ++i) {
+      const absl::StatusOr<MutableBytes> claim = segment_.ClaimMost();
+      full = absl::IsResourceExhausted(claim.status());
+      KB_RETURN_IF_ERROR(claim.status());
+      const MutableBytes room = *claim;
+      absl::StatusOr<size_t> length = absl::ResourceExhaustedError("");
+      if (room.size() > kFrameHeaderBytes) length = encode(i, room.subspan(kFrameHeaderBytes));
+      if (ABSL_PREDICT_FALSE(!length.ok())) {
+        segment_.Abort();
+        if (!absl::IsResourceExhausted(length.status())) return length.status();
+        full = room.size() < kFrameHeaderBytes + command_bytes_max();
+        return BatchTooLong(count);
+      }
+      Seal(room, *length, now_ns, FrameKind::kCommand);
+      segment_.Hold(kFrameHeaderBytes + *length);
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status Roll();
+  // Frames will lie in segment_.
+  void EnterSegment();
+  // Has the next segment prepared, once.
+  void PrepareNext();
+  absl::Status Fenced() const;
+  absl::Status TooLong() const;
+  absl::Status BatchTooLong(size_t count) const;
+
+  ShmWriter segment_;
+  ChainLink last_;
+  Epoch epoch_;
+  uint64_t prepare_at_;  // the write offset from which on the next segment is wanted
+  const EpochStore* epochs_;
+  JournalWriterOptions options_;
+  SegmentNumber number_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_JOURNAL_JOURNAL_WRITER_H_

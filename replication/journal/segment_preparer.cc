@@ -1,0 +1,86 @@
+#include "kekbit/replication/journal/segment_preparer.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "kekbit/base/start_thread.h"
+#include "kekbit/base/status_macros.h"
+
+namespace kekbit {
+namespace {
+
+// So much at once: other syncs of the same disk come in between.
+constexpr uint64_t kStepBytes = 1u << 20;
+
+}  // namespace
+
+SegmentPreparer::SegmentPreparer(FileSystem& fs, const std::string& directory, uint32_t capacity, uint64_t touch_bytes,
+                                 bool synced)
+    : fs_(fs), directory_(directory), capacity_(capacity), touch_bytes_(touch_bytes), synced_(synced) {
+  if (absl::StatusOr<std::thread> thread = StartThread([this] { Run(); }); thread.ok()) thread_ = *std::move(thread);
+}
+
+SegmentPreparer::~SegmentPreparer() {
+  {
+    absl::MutexLock lock(&mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) thread_.join();
+}
+
+void SegmentPreparer::Prepare() {
+  absl::MutexLock lock(&mutex_);
+  wanted_ = true;
+}
+
+std::optional<PreparedChannelFile> SegmentPreparer::Take() {
+  absl::MutexLock lock(&mutex_);
+  // One that is being made is for next time: a journal that has just begun will need it.
+  wanted_ = false;
+  return std::exchange(ready_, std::nullopt);
+}
+
+void SegmentPreparer::Retire(ShmWriter closed) {
+  if (!thread_.joinable()) return;
+  absl::MutexLock lock(&mutex_);
+  retired_.push_back(std::move(closed));
+}
+
+absl::StatusOr<PreparedChannelFile> SegmentPreparer::Make() {
+  KB_ASSIGN_OR_RETURN(PreparedChannelFile prepared,
+                      PrepareChannelFile(fs_, JoinPath(directory_, "the next segment"), capacity_));
+  MappedFile& mapping = *prepared.mapping;
+  const uint64_t end = synced_ ? mapping.size() : std::min(touch_bytes_, mapping.size());
+  while (prepared.touched_bytes < end) {
+    const uint64_t step = std::min(kStepBytes, end - prepared.touched_bytes);
+    // An old kernel, or memory short: the writer takes the page faults.
+    if (!mapping.Touch(prepared.touched_bytes, step).ok()) break;
+    // After an error nobody knows what the file holds: it is thrown away.
+    if (synced_) KB_RETURN_IF_ERROR(mapping.Sync(prepared.touched_bytes, step));
+    if (stopping()) return absl::CancelledError("");
+    prepared.touched_bytes += step;
+  }
+  return prepared;
+}
+
+void SegmentPreparer::Run() {
+  absl::MutexLock lock(&mutex_);
+  for (;;) {
+    mutex_.Await(absl::Condition(this, &SegmentPreparer::HasWork));
+    if (stopping_) return;
+    // From here on it is made, even if the wish is taken back.
+    const bool prepare = !ready_ && std::exchange(wanted_, false);
+    std::vector<ShmWriter> retired = std::exchange(retired_, {});
+    mutex_.Unlock();
+    absl::StatusOr<PreparedChannelFile> prepared = absl::UnavailableError("not wanted");
+    if (prepare) prepared = Make();
+    retired.clear();
+    mutex_.Lock();
+    // A failure is the writer's to meet. It is not tried again until somebody asks anew.
+    if (prepared.ok()) ready_ = *std::move(prepared);
+  }
+}
+
+}  // namespace kekbit

@@ -1,0 +1,166 @@
+#include "kekbit/replication/lease/process_watch.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
+
+#ifndef SYS_pidfd_send_signal
+#define SYS_pidfd_send_signal 424  // Linux 5.1
+#endif
+#ifndef SYS_pidfd_open
+#define SYS_pidfd_open 434  // Linux 5.3
+#endif
+
+namespace kekbit {
+namespace {
+
+// Fields of /proc/PID/stat, by their numbers in proc(5).
+constexpr size_t kState = 3;
+constexpr size_t kFlags = 9;
+constexpr size_t kNumThreads = 20;
+constexpr size_t kStartTime = 22;
+// In the flags of a thread that has begun to exit: PF_EXITING of the kernel.
+constexpr uint64_t kExiting = 0x4;
+
+// The fields of a file like /proc/PID/stat from the third on, all of one moment; none if it can't be read.
+std::vector<std::string> StatFields(FileSystem& fs, const std::string& path) {
+  auto file = fs.Open(path, Access::kRead);
+  if (!file.ok()) return {};
+  uint8_t text[4096];
+  const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(text, sizeof text));
+  if (!size.ok()) return {};
+  // The second field is the program's name in parentheses, which may hold anything; the third follows the last ')'.
+  const absl::string_view stat = AsText(Bytes(text, *size));
+  const size_t name_end = stat.rfind(") ");
+  if (name_end == absl::string_view::npos) return {};
+  return absl::StrSplit(stat.substr(name_end + 2), ' ');
+}
+
+// A number among them.
+std::optional<uint64_t> NumberIn(const std::vector<std::string>& fields, size_t field) {
+  uint64_t value = 0;
+  if (fields.size() <= field - kState || !absl::SimpleAtoi(fields[field - kState], &value)) return std::nullopt;
+  return value;
+}
+
+std::optional<uint64_t> StatField(FileSystem& fs, const std::string& path, size_t field) {
+  return NumberIn(StatFields(fs, path), field);
+}
+
+// 0 if there is no such process.
+uint64_t StartTime(FileSystem& fs, uint64_t pid) {
+  return StatField(fs, absl::StrCat("/proc/", pid, "/stat"), kStartTime).value_or(0);
+}
+
+// Whether every thread that a look finds has begun to exit.
+bool AllThreadsExit(FileSystem& fs, uint64_t pid) {
+  const std::optional<uint64_t> count = StatField(fs, absl::StrCat("/proc/", pid, "/stat"), kNumThreads);
+  const std::string directory = absl::StrCat("/proc/", pid, "/task");
+  const absl::StatusOr<std::vector<std::string>> threads = fs.List(directory);
+  // The kernel ends the list where a thread vanishes while it is made: then it is shorter than the count before it.
+  if (!count || *count == 0 || !threads.ok() || threads->size() < *count) return false;
+  for (const std::string& thread : *threads) {
+    const std::string path = absl::StrCat(directory, "/", thread, "/stat");
+    const std::optional<uint64_t> flags = StatField(fs, path, kFlags);
+    // One that can't be read is gone, unless it is there.
+    if (flags ? (*flags & kExiting) == 0 : fs.Info(path).ok()) return false;
+  }
+  return true;
+}
+
+uint64_t PidNamespace(FileSystem& fs) {
+  const absl::StatusOr<FileInfo> info = fs.Info("/proc/self/ns/pid");
+  return info.ok() ? info->inode : 0;
+}
+
+// The inode of a living namespace is no other one's.
+bool IsOfThisNamespace(FileSystem& fs, const ProcessId& process) {
+  return process.pid != 0 && process.pid_namespace != 0 && process.pid_namespace == PidNamespace(fs);
+}
+
+int OpenPidFd(const ProcessId& process) {
+  return static_cast<int>(::syscall(SYS_pidfd_open, static_cast<pid_t>(process.pid), 0));
+}
+
+}  // namespace
+
+ProcessId ProcessId::Self(FileSystem& fs) {
+  const auto pid = static_cast<uint64_t>(::getpid());
+  return {.pid = pid, .start_time = StartTime(fs, pid), .pid_namespace = PidNamespace(fs)};
+}
+
+std::optional<ProcessWatch> ProcessWatch::Open(FileSystem& fs, const ProcessId& process) {
+  if (!IsOfThisNamespace(fs, process)) return std::nullopt;
+  const int fd = OpenPidFd(process);
+  if (fd < 0) return std::nullopt;
+  ProcessWatch watch(fd, process);
+  // Looked at after the process is held: if the start time fits now, the descriptor is of the right one.
+  if (StartTime(fs, process.pid) != process.start_time) return std::nullopt;
+  return watch;
+}
+
+bool ProcessWatch::IsGone(FileSystem& fs, const ProcessId& process) {
+  if (!IsOfThisNamespace(fs, process)) return false;
+  const int fd = OpenPidFd(process);
+  if (fd < 0) return errno == ESRCH;
+  ::close(fd);
+  // Whoever has the pid now may be one that is hidden from this process.
+  const uint64_t start_time = StartTime(fs, process.pid);
+  return start_time != 0 && start_time != process.start_time;
+}
+
+bool ProcessWatch::IsStopped(FileSystem& fs, const ProcessId& process) {
+  if (!IsOfThisNamespace(fs, process)) return false;
+  const std::vector<std::string> fields = StatFields(fs, absl::StrCat("/proc/", process.pid, "/stat"));
+  if (NumberIn(fields, kStartTime) != process.start_time) return false;
+  return fields.front() == "T" || fields.front() == "t";
+}
+
+ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept
+    : fd_(std::exchange(other.fd_, -1)), process_(other.process_) {}
+
+ProcessWatch::~ProcessWatch() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+bool ProcessWatch::Wait(StopEvent& stop, absl::Duration timeout) const {
+  pollfd polls[] = {{.fd = fd_, .events = POLLIN, .revents = 0}, {.fd = stop.fd(), .events = POLLIN, .revents = 0}};
+  ::poll(polls, 2, PollMillis(timeout));
+  eventfd_t count = 0;
+  ::eventfd_read(stop.fd(), &count);
+  return (polls[0].revents & POLLIN) != 0;
+}
+
+bool ProcessWatch::IsDead() const {
+  pollfd poll = {.fd = fd_, .events = POLLIN, .revents = 0};
+  return ::poll(&poll, 1, 0) == 1 && (poll.revents & POLLIN) != 0;
+}
+
+bool ProcessWatch::IsExiting(FileSystem& fs) const {
+  if (IsDead()) return true;
+  // Twice: a thread that the first look has not found yet was started by one that had not begun to exit then.
+  if (!AllThreadsExit(fs, process_.pid) || !AllThreadsExit(fs, process_.pid)) return IsDead();
+  // Those of the right process: it was not gone when the looks were over, or is dead.
+  return StartTime(fs, process_.pid) == process_.start_time || IsDead();
+}
+
+absl::Status ProcessWatch::Kill() const {
+  if (::syscall(SYS_pidfd_send_signal, fd_, SIGKILL, nullptr, 0) == 0 || errno == ESRCH) return absl::OkStatus();
+  return absl::ErrnoToStatus(errno, "pidfd_send_signal(SIGKILL)");
+}
+
+}  // namespace kekbit

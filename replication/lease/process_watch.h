@@ -1,0 +1,66 @@
+// ProcessWatch notices the death of another process at once, and costs nothing until then.
+
+#ifndef KEKBIT_REPLICATION_LEASE_PROCESS_WATCH_H_
+#define KEKBIT_REPLICATION_LEASE_PROCESS_WATCH_H_
+
+#include <cstdint>
+#include <optional>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/base/stop_event.h"
+
+namespace kekbit {
+
+// A process, told apart from any later one that gets the same pid.
+struct ProcessId {
+  uint64_t pid = 0;
+  uint64_t start_time = 0;     // field 22 of /proc/PID/stat: clock ticks since boot
+  uint64_t pid_namespace = 0;  // inode of /proc/self/ns/pid: pids mean something only inside one
+
+  static ProcessId Self(FileSystem& fs);
+
+  friend bool operator==(const ProcessId&, const ProcessId&) = default;
+};
+
+// Thread safety: one thread at a time.
+class ProcessWatch final {
+ public:
+  // Nothing if that process can't be watched from here: it is dead, in another pid namespace, or the kernel can't.
+  static std::optional<ProcessWatch> Open(FileSystem& fs, const ProcessId& process);
+
+  // Whether that process is certain to be dead. False also if that can't be known from here.
+  static bool IsGone(FileSystem& fs, const ProcessId& process);
+
+  // Whether that process is stopped, by a signal or a debugger. False also if that can't be known from here.
+  static bool IsStopped(FileSystem& fs, const ProcessId& process);
+
+  ProcessWatch(ProcessWatch&& other) noexcept;
+  ProcessWatch& operator=(ProcessWatch&&) = delete;
+  ~ProcessWatch();
+
+  // Waits until the process is dead, `stop` is signalled or the timeout is over; returns whether it is dead.
+  bool Wait(StopEvent& stop, absl::Duration timeout) const;
+
+  // Whether the process is dead or certain never to run again: all its threads have come to their end and are beyond
+  // every system call. What is left is the kernel's work of freeing its memory and closing its files, in that order.
+  // Looks at each thread (fields "state" and "flags" of /proc/PID/task/TID/stat, see proc(5)).
+  bool IsExiting(FileSystem& fs) const;
+
+  // Kills the process, at once and for certain that one. PermissionDenied if it is not ours to kill; fine if it is
+  // dead.
+  absl::Status Kill() const;
+
+ private:
+  ProcessWatch(int fd, const ProcessId& process) : fd_(fd), process_(process) {}
+  bool IsDead() const;
+
+  int fd_;
+  ProcessId process_;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_LEASE_PROCESS_WATCH_H_

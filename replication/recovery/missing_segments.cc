@@ -1,0 +1,45 @@
+#include "kekbit/replication/recovery/missing_segments.h"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/base/status_macros.h"
+
+namespace kekbit {
+namespace {
+
+// A directory that is listed while segments are made and cut may show neither the old one nor the new one.
+constexpr int kLooks = 3;
+
+}  // namespace
+
+bool NothingLost(FileSystem& fs, const SyncMark& mark) {
+  const uint64_t boot = mark.boot();
+  return boot != 0 && mark.poisoned() == 0 && boot == SyncMark::CurrentBoot(fs);
+}
+
+absl::Status CheckSegments(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark, Seq snapshot) {
+  std::string missing;
+  for (int looks = 0; looks < kLooks; ++looks) {
+    // Before the segments are listed: each that it speaks of was there before.
+    const SegmentNumber made = NothingLost(fs, mark) ? mark.made() : 0;
+    const Seq synced = mark.synced();
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout.ListSegments(fs));
+    const SegmentNumber last = segments.empty() ? 0 : segments.back();
+    // Recovery may have taken some out meanwhile, and noted that first.
+    if (std::min(made, mark.made()) > last) {
+      missing = absl::StrCat("segment ", made, " was made since the machine started, and is gone");
+    } else if (segments.empty() && synced > snapshot) {
+      missing = absl::StrCat("seq ", synced, " was synced, and there is no segment");
+    } else {
+      return absl::OkStatus();
+    }
+  }
+  return absl::DataLossError(absl::StrCat(layout.segments(), ": ", missing, " (so says ", layout.synced(),
+                                          "). Bring back the files, or see what can be done: kekbit repair ",
+                                          layout.directory()));
+}
+
+}  // namespace kekbit

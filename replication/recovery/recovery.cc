@@ -1,0 +1,258 @@
+#include "kekbit/replication/recovery/recovery.h"
+
+#include <algorithm>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
+#include "kekbit/base/duration_text.h"
+#include "kekbit/base/file_lock.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/channel_file.h"
+#include "kekbit/channel_format.h"
+#include "kekbit/channel_seal.h"
+#include "kekbit/replication/recovery/aside.h"
+#include "kekbit/replication/testing/planted_bugs.h"
+
+namespace kekbit {
+namespace {
+
+constexpr uint64_t kRewriteBytes = 1u << 20;
+
+// More than a file has.
+constexpr uint64_t kWhole = std::numeric_limits<uint64_t>::max();
+
+absl::Status NotYet(const absl::Status& status) {
+  return absl::UnavailableError(absl::StrCat("can't take over yet: ", status.message()));
+}
+
+// A writer that lives may be one that lost its lease without knowing.
+absl::Status CheckNoWriter(FileSystem& fs, const std::string& path) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
+  KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
+  return locked ? absl::OkStatus()
+                : NotYet(absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock")));
+}
+
+// The same for the segment where the frames end and those behind it. What a living writer is just doing there looks
+// like anything: it must not be examined. A writer goes on to the next segment before it lets go of one: so in this
+// order.
+absl::Status CheckNoWriters(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader) {
+  for (SegmentNumber number = std::max<SegmentNumber>(reader.segment(), 1);; ++number) {
+    const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(layout.segment(number), Access::kReadWrite);
+    if (absl::IsNotFound(file.status())) return absl::OkStatus();
+    KB_RETURN_IF_ERROR(file.status());
+    KB_ASSIGN_OR_RETURN(const bool locked, (*file)->LockedByOther());
+    if (locked) {
+      return NotYet(
+          absl::FailedPreconditionError(absl::StrCat(layout.segment(number), ": a living writer holds the lock")));
+    }
+  }
+}
+
+class TailRecovery {
+ public:
+  TailRecovery(FileSystem& fs, const JournalLayout& layout, JournalReader& reader, SyncMark& mark,
+               const RecoveryOptions& options, JournalTail tail)
+      : fs_(fs), layout_(layout), reader_(reader), mark_(mark), options_(options), tail_(std::move(tail)) {}
+
+  absl::StatusOr<RecoveryOutcome> Recover() {
+    outcome_.next_segment = tail_.segment + 1;
+    // What is behind it goes, or is gone.
+    if (!tail_.continues) mark_.ForgetMadeBehind(tail_.segment_open ? tail_.segment : 0);
+    const bool cut = tail_.verdict == TailVerdict::kTorn || (tail_.continues && tail_.facts.misfit);
+    if (cut) KB_RETURN_IF_ERROR(KeepAside());
+    if (tail_.segment_open && !(cut && Planted(PlantedBug::kTailNotCut))) {
+      const std::string path = layout_.segment(tail_.segment);
+      const absl::Status sealed = cut ? CutAbandonedChannel(fs_, path, tail_.offset, options_.writer)
+                                      : SealAbandonedChannel(fs_, path, tail_.offset, options_.writer);
+      KB_RETURN_IF_ERROR(absl::IsFailedPrecondition(sealed) ? NotYet(sealed) : sealed);
+    }
+    const SegmentNumber poisoned = mark_.poisoned();
+    if (!Planted(PlantedBug::kPoisonForgotten)) KB_RETURN_IF_ERROR(RewriteUnsure());
+    if (options_.sync || cut || poisoned != 0) {
+      const bool ends = tail_.segment_open && poisoned == 0;
+      const uint64_t bytes = ends ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
+      KB_RETURN_IF_ERROR(SyncJournal(fs_, layout_, mark_, tail_.segment, bytes, reader_.last().position.seq));
+      outcome_.synced = true;
+    }
+    if (tail_.continues || tail_.verdict == TailVerdict::kTorn) KB_RETURN_IF_ERROR(reader_.LookAgain());
+    if (tail_.continues) {
+      outcome_.read_on = true;
+      return std::move(outcome_);
+    }
+    if (poisoned != 0) KB_RETURN_IF_ERROR(mark_.ClearPoison());
+    mark_.SetBoot(SyncMark::CurrentBoot(fs_));
+    return std::move(outcome_);
+  }
+
+ private:
+  absl::Status KeepAside() {
+    outcome_.torn = true;
+    outcome_.why = tail_.what;
+    Aside aside(fs_, layout_, options_.lose_from ? tail_.what : absl::StrCat("a torn tail: ", tail_.what),
+                options_.clock->RealtimeNanos());
+    if (options_.writer != WriterIs::kDead) {
+      for (const SegmentNumber number : tail_.beyond) KB_RETURN_IF_ERROR(CheckNoWriter(fs_, layout_.segment(number)));
+    }
+    if (tail_.occupied) {
+      KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs_, tail_.path));
+      const Bytes cut = channel.mapping->bytes().subspan(kDataOffset + tail_.offset, tail_.end - tail_.offset);
+      KB_ASSIGN_OR_RETURN(std::string path, aside.Copy(cut, tail_.path, kDataOffset + tail_.offset));
+      outcome_.aside.push_back(std::move(path));
+      outcome_.bytes_cut = cut.size();
+    }
+    // From the end: whoever comes again after a crash finds the same place, and the same first segment behind it.
+    for (size_t i = tail_.beyond.size(); i-- > 0;) {
+      KB_ASSIGN_OR_RETURN(std::string path, aside.Move(layout_.segment(tail_.beyond[i])));
+      outcome_.aside.push_back(std::move(path));
+    }
+    return absl::OkStatus();
+  }
+
+  // Writes once more what a sync has failed for, or died in.
+  absl::Status RewriteUnsure() {
+    if (const SegmentNumber poisoned = mark_.poisoned(); poisoned != 0) return Rewrite(poisoned, 0, kWhole);
+    const std::optional<SyncMark::Unfinished> unfinished = mark_.unfinished();
+    if (!unfinished) return absl::OkStatus();
+    return Rewrite(unfinished->segment, unfinished->from,
+                   tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole);
+  }
+
+  // Writes once more what can be read of the segments from this byte of `first` on, up to `end` of the last one, so
+  // that the next sync has it to write: a failed sync has left pages that the system takes for written.
+  absl::Status Rewrite(SegmentNumber first, uint64_t from, uint64_t end) {
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
+    std::vector<uint8_t> buffer;
+    for (const SegmentNumber number : segments) {
+      if (number < first || number > tail_.segment) continue;
+      KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(layout_.segment(number), Access::kReadWrite));
+      KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
+      const uint64_t to = number == tail_.segment ? std::min(end, info.size) : info.size;
+      for (uint64_t at = number == first ? from : 0; at < to; at += buffer.size()) {
+        buffer.resize(std::min(to - at, kRewriteBytes));
+        KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(at, MutableBytes(buffer)));
+        KB_RETURN_IF_ERROR(file->WriteAt(at, Bytes(buffer).first(size)));
+      }
+    }
+    return absl::OkStatus();
+  }
+
+  FileSystem& fs_;
+  const JournalLayout& layout_;
+  JournalReader& reader_;
+  SyncMark& mark_;
+  const RecoveryOptions& options_;
+  const JournalTail tail_;
+  RecoveryOutcome outcome_;
+};
+
+absl::Status SyncSegment(FileSystem& fs, const std::string& path, uint64_t bytes) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
+  KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
+  bytes = std::min(bytes, info.size);
+  if (bytes == 0) return absl::OkStatus();
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> mapping, file->Map(Access::kReadWrite, bytes));
+  return mapping->Sync(0, bytes);
+}
+
+// What the segment follows; nothing known: 0, as if it held everything.
+Seq FollowedSeq(FileSystem& fs, const std::string& path) {
+  const absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs, path);
+  if (!channel.ok()) return 0;
+  const absl::StatusOr<ChainLink> follows = FollowedBySegment(channel->extension);
+  return follows.ok() ? follows->position.seq : 0;
+}
+
+}  // namespace
+
+absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
+                                            SyncMark& mark, const RecoveryOptions& options) {
+  if (options.writer != WriterIs::kDead) KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, reader));
+  KB_ASSIGN_OR_RETURN(JournalTail tail,
+                      ExamineTail(fs, layout, reader, &mark, options.known, options.lose_from.has_value()));
+  if (tail.verdict == TailVerdict::kDamaged) {
+    if (options.lose_from != tail.facts.bad_seq) return tail.Error(layout);
+    tail.verdict = TailVerdict::kTorn;
+    tail.what = absl::StrCat("by an operator's order, since seq ", tail.facts.bad_seq, " is damaged: ", tail.what, "; ",
+                             tail.evidence);
+  }
+  return TailRecovery(fs, layout, reader, mark, options, std::move(tail)).Recover();
+}
+
+absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark) {
+  const SegmentNumber poisoned = mark.poisoned();
+  if (poisoned == 0 || Planted(PlantedBug::kPoisonForgotten)) return absl::OkStatus();
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout.ListSegments(fs));
+  for (const SegmentNumber number : segments) {
+    if (number < poisoned) continue;
+    KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(layout.segment(number), Access::kRead));
+    KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
+    KB_RETURN_IF_ERROR(file->DropCache(0, info.size));
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,
+                         uint64_t last_bytes, Seq seq) {
+  if (Planted(PlantedBug::kSealNotSynced)) {
+    mark.Advance(seq);
+    return absl::OkStatus();
+  }
+  KB_ASSIGN_OR_RETURN(std::vector<SegmentNumber> segments, layout.ListSegments(fs));
+  segments.erase(std::upper_bound(segments.begin(), segments.end(), last), segments.end());
+  // The last one that begins at or before what is synced, and all behind it. If a frame of that one is synced, so is
+  // its name.
+  size_t first = segments.size();
+  bool named = false;
+  while (first > 0 && !named) named = FollowedSeq(fs, layout.segment(segments[--first])) < mark.synced();
+  if (first < segments.size()) mark.Begin(segments[first], 0);
+  // Names before contents: a frame counts only in a file that can be found.
+  std::string directory;
+  for (size_t i = first; i < segments.size(); ++i) {
+    const std::string path = layout.segment(segments[i]);
+    if (!(named && i == first) && directory != DirectoryOf(path)) {
+      directory = DirectoryOf(path);
+      KB_RETURN_IF_ERROR(fs.SyncDirectory(directory));
+      if (i == first) {
+        KB_RETURN_IF_ERROR(fs.SyncDirectory(layout.segments()));
+        KB_RETURN_IF_ERROR(fs.SyncDirectory(layout.directory()));
+      }
+    }
+    if (absl::Status synced = SyncSegment(fs, path, segments[i] == last ? last_bytes : kWhole); !synced.ok()) {
+      mark.Poison(segments[i]);
+      return synced;
+    }
+  }
+  mark.Advance(seq);
+  mark.End();
+  return absl::OkStatus();
+}
+
+void RecoveryReport::Add(const RecoveryOutcome& outcome) {
+  if (!outcome.torn) return;
+  bytes_cut += outcome.bytes_cut;
+  why.push_back(outcome.why);
+  aside.insert(aside.end(), outcome.aside.begin(), outcome.aside.end());
+}
+
+std::string RecoveryReport::ToString() const {
+  std::string text = snapshot.empty() ? "no snapshot" : absl::StrCat("snapshot ", snapshot, " of seq ", snapshot_seq);
+  if (!skipped.empty()) absl::StrAppend(&text, " (passed over: ", absl::StrJoin(skipped, "; "), ")");
+  const double seconds = absl::ToDoubleSeconds(duration);
+  absl::StrAppend(&text, ", ", frames, " frame(s) replayed in ", DurationText(duration));
+  if (seconds > 0 && frames > 0) {
+    absl::StrAppendFormat(&text, " (%.0f a second)", static_cast<double>(frames) / seconds);
+  }
+  if (!why.empty()) {
+    absl::StrAppend(&text, ", a torn tail of ", bytes_cut, " bytes cut: ", absl::StrJoin(why, "; "));
+    if (!aside.empty()) absl::StrAppend(&text, "; kept: ", absl::StrJoin(aside, ", "));
+  }
+  return text;
+}
+
+}  // namespace kekbit

@@ -1,0 +1,104 @@
+// RecoverTail makes the end of a journal one that a new primary can go on behind, after whatever end the last one had.
+//
+//   PrepareForTrust(fs, layout, mark);           // before anything is read
+//   ... open the reader; apply all that it gives ...
+//   // The lease is held:
+//   auto outcome = RecoverTail(fs, layout, reader, mark, options);
+//   // outcome->read_on: apply all that the reader gives now, then call it again
+//   ... begin the next epoch in segment outcome->next_segment, behind reader.last() ...
+//
+// A clean end is sealed. A torn tail is copied to DIR/aside, then sealed where it begins; later segments that do not
+// belong to the journal are moved there. Damage is refused and changes nothing: DataLoss with the file, the offset, the
+// seq and the command that shows what can be done. See tail_verdict.h for what is which.
+//
+// Whenever the process dies or the power fails in here, the next call does what is left to do. Nothing is deleted, no
+// file is shrunk, and no segment is ever appended to.
+//
+// Thread safety: one thread, of the process that holds the lease.
+
+#ifndef KEKBIT_REPLICATION_RECOVERY_RECOVERY_H_
+#define KEKBIT_REPLICATION_RECOVERY_RECOVERY_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/time/time.h"
+#include "kekbit/base/clock.h"
+#include "kekbit/base/file_system.h"
+#include "kekbit/channel_seal.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/recovery/journal_tail.h"
+
+namespace kekbit {
+
+struct RecoveryOptions {
+  // What else is known to have been on the disk: the newest verified snapshot, the cursors.
+  std::vector<KnownSeq> known = {};
+  // Whether a clean end is synced, too, with all before it. Without, what was published but not synced stays so, and is
+  // the new primary's to sync, in order. Whatever is not clean is synced in any case.
+  bool sync = true;
+  // An operator's word: the journal is cut before the frame of this seq, if that is where it is damaged, though it was
+  // synced once. What is cut is kept aside, as of a torn tail. The sync mark then still says that there was more.
+  std::optional<Seq> lose_from = std::nullopt;
+  // Whoever may have been writing to the journal is known to be dead, so that nobody's locks need to be waited for.
+  WriterIs writer = WriterIs::kAsLocked;
+  const Clock* clock = &Clock::System();  // for the texts beside what is kept
+};
+
+struct RecoveryOutcome {
+  // The reader has more to give: apply that, then call RecoverTail() again.
+  bool read_on = false;
+  // For the next epoch.
+  SegmentNumber next_segment = 1;
+  // Whether all up to the reader's last frame is synced now. The sync mark says so, too.
+  bool synced = false;
+
+  // Of a torn tail.
+  bool torn = false;
+  uint64_t bytes_cut = 0;  // in the last segment
+  std::string why;
+  std::vector<std::string> aside;  // paths of all that was kept
+};
+
+// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system fails: all of these
+// may be tried again. After a sync that failed the mark is poisoned.
+absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
+                                            SyncMark& mark, const RecoveryOptions& options);
+
+// If a sync has failed, forgets what the page cache holds of the segments from there on, as far as nobody maps them: it
+// may be what the disk does not have. Call it before a reader is opened.
+absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark);
+
+// Brings to the disk, in order, all segments up to `last` that may hold something that is not there, and their names.
+// Then everything up to `seq`, which ends there, is synced, and the mark says so. Of the last segment's file only the
+// first `last_bytes` count; the pages touched ahead behind them would take longer than all else. After an error the
+// mark is poisoned.
+absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,
+                         uint64_t last_bytes, Seq seq);
+
+// What opening a journal took; for logs.
+struct RecoveryReport {
+  std::string snapshot = {};  // the path of the one that was loaded; empty: none
+  Seq snapshot_seq = 0;
+  std::vector<std::string> skipped = {};  // snapshots that were passed over, and why
+  uint64_t frames = 0;                    // replayed
+  absl::Duration duration = absl::ZeroDuration();
+  uint64_t bytes_cut = 0;
+  std::vector<std::string> why = {};
+  std::vector<std::string> aside = {};
+
+  void Add(const RecoveryOutcome& outcome);
+  // One line.
+  std::string ToString() const;
+};
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_RECOVERY_RECOVERY_H_

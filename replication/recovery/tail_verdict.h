@@ -1,0 +1,48 @@
+// JudgeTail decides what the place is at which the frames of a journal end: a clean end, a torn tail, or damage. It is
+// a pure function of what was found there.
+//
+// A power failure leaves the pages of a mapped file as they were at different times. So a frame that does not fit may
+// be one that never reached the disk, with later ones that did: a torn tail, of which nothing was acknowledged as
+// synced. But if anything shows that the frame was on the disk once, its bytes were damaged since: to go on without it
+// would lose it silently.
+
+#ifndef KEKBIT_REPLICATION_RECOVERY_TAIL_VERDICT_H_
+#define KEKBIT_REPLICATION_RECOVERY_TAIL_VERDICT_H_
+
+#include <algorithm>
+
+#include "kekbit/replication/position.h"
+
+namespace kekbit {
+
+struct TailFacts {
+  // Of the first frame that is not there, or does not fit.
+  Seq bad_seq = 1;
+  // Whether something else stands in its place, or behind it, that can't be explained by the death of a process.
+  bool misfit = false;
+  // Up to which seq everything was on the disk once: as the sync mark says, as later whole frames say, and as is sure
+  // since a snapshot or a cursor of that seq is there.
+  Seq synced_by_mark = 0;
+  Seq synced_by_frames = 0;
+  Seq synced_by_others = 0;
+  // Whether the machine has run without a stop since all was known to be well, and no sync has failed: then nothing
+  // that was written is missing.
+  bool nothing_lost = false;
+};
+
+enum class TailVerdict {
+  kClean,    // the journal ends there
+  kTorn,     // the journal ends there, and what else there is was never acknowledged as synced
+  kDamaged,  // the journal went on there
+};
+
+constexpr TailVerdict JudgeTail(const TailFacts& facts) {
+  const Seq synced = std::max({facts.synced_by_mark, facts.synced_by_frames, facts.synced_by_others});
+  if (synced >= facts.bad_seq) return TailVerdict::kDamaged;
+  if (!facts.misfit) return TailVerdict::kClean;
+  return facts.nothing_lost ? TailVerdict::kDamaged : TailVerdict::kTorn;
+}
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_RECOVERY_TAIL_VERDICT_H_

@@ -1,0 +1,84 @@
+#include "kekbit/replication/retention/apply_retention.h"
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/kept_segments.h"
+#include "kekbit/replication/retention/reader_cursor.h"
+
+namespace kekbit {
+namespace {
+
+std::vector<ReaderPlace> PlacesOf(const std::vector<CursorView>& cursors) {
+  std::vector<ReaderPlace> places;
+  places.reserve(cursors.size());
+  for (const CursorView& cursor : cursors) {
+    places.push_back(
+        {.name = cursor.name, .done = cursor.done.seq, .lost = cursor.lost(), .unknown = !cursor.status.ok()});
+  }
+  return places;
+}
+
+// Tells the readers that lose their place to a cut that leaves `first_kept` as the first frame.
+absl::Status Tell(FileSystem& fs, const JournalLayout& layout, const std::vector<CursorView>& cursors,
+                  const std::vector<size_t>& losers, Seq first_kept, std::vector<std::string>& told) {
+  for (const size_t loser : losers) {
+    const std::string& name = cursors[loser].name;
+    const absl::Status marked = MarkCursorLost(fs, layout, name, first_kept);
+    if (absl::IsNotFound(marked)) continue;  // it was removed meanwhile
+    KB_RETURN_IF_ERROR(marked);
+    told.push_back(name);
+  }
+  return absl::OkStatus();
+}
+
+// After a power loss no cursor may stand before what was cut because it had stood behind it.
+absl::Status SyncHolders(FileSystem& fs, const JournalLayout& layout, const std::vector<CursorView>& cursors) {
+  for (const CursorView& cursor : cursors) {
+    if (!cursor.status.ok() || cursor.lost()) continue;
+    const absl::Status synced = SyncCursor(fs, layout, cursor.name);
+    if (!absl::IsNotFound(synced)) KB_RETURN_IF_ERROR(synced);
+  }
+  return absl::OkStatus();
+}
+
+absl::Status Unlink(FileSystem& fs, const JournalLayout& layout, const KeptSegment& segment, RetentionReport& report) {
+  const std::string path = layout.segment(segment.number);
+  const absl::Status unlinked = fs.Unlink(path);
+  if (!absl::IsNotFound(unlinked)) {  // or another process was faster
+    KB_RETURN_IF_ERROR(unlinked);
+    ++report.segments_cut;
+    report.bytes_cut += segment.bytes;
+  }
+  return fs.SyncDirectory(DirectoryOf(path));
+}
+
+}  // namespace
+
+absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayout& layout,
+                                               const RetentionLimits& limits) {
+  KB_ASSIGN_OR_RETURN(const std::vector<KeptSegment> segments, ListKeptSegments(fs, layout));
+  RetentionReport report;
+  if (segments.empty()) return report;
+  KB_ASSIGN_OR_RETURN(std::vector<CursorView> cursors, ListCursors(fs, layout));
+  const RetentionPlan plan = PlanRetention(segments, PlacesOf(cursors), limits);
+  report.first_kept = plan.first_kept;
+  report.bytes_kept = plan.bytes_kept;
+  for (const CursorView& cursor : cursors) {
+    if (!cursor.status.ok()) report.unreadable.push_back(absl::StrCat(cursor.name, ": ", cursor.status.message()));
+  }
+  KB_RETURN_IF_ERROR(Tell(fs, layout, cursors, plan.losers, plan.first_kept, report.lost));
+  if (plan.cut == 0) return report;
+  KB_RETURN_IF_ERROR(SyncHolders(fs, layout, cursors));
+  // The one before the first may have been unlinked by somebody who did not come to sync that.
+  KB_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(layout.segment(segments.front().number))));
+  for (size_t i = 0; i < plan.cut; ++i) KB_RETURN_IF_ERROR(Unlink(fs, layout, segments[i], report));
+  // Readers that came, or went back, while this went on.
+  KB_ASSIGN_OR_RETURN(cursors, ListCursors(fs, layout));
+  const RetentionPlan after = PlanRetention({segments[plan.cut]}, PlacesOf(cursors), limits);
+  KB_RETURN_IF_ERROR(Tell(fs, layout, cursors, after.losers, plan.first_kept, report.lost));
+  return report;
+}
+
+}  // namespace kekbit

@@ -1,0 +1,40 @@
+#include "kekbit/replication/retention/retention.h"
+
+#include <algorithm>
+
+namespace kekbit {
+
+namespace {
+
+// Whether a reader that still has its place wants something of a segment with the frames (follows, last].
+bool IsWanted(const std::vector<ReaderPlace>& readers, Seq follows, Seq last) {
+  return std::any_of(readers.begin(), readers.end(), [&](const ReaderPlace& reader) {
+    return reader.unknown || (!reader.lost && reader.done >= follows && reader.done < last);
+  });
+}
+
+}  // namespace
+
+RetentionPlan PlanRetention(const std::vector<KeptSegment>& segments, const std::vector<ReaderPlace>& readers,
+                            const RetentionLimits& limits) {
+  RetentionPlan plan;
+  for (const KeptSegment& segment : segments) plan.bytes_kept += segment.bytes;
+  const Seq safe = std::min(limits.older_snapshot, limits.synced);
+  // What a reader wants behind a segment that goes though it wants that, too, it no longer holds.
+  for (; plan.cut + 1 < segments.size(); ++plan.cut) {
+    const KeptSegment& segment = segments[plan.cut];
+    const Seq last = segments[plan.cut + 1].follows.seq;
+    if (last > safe || segment.number == limits.written_segment) break;
+    const bool over_cap = limits.cap_bytes != 0 && plan.bytes_kept > limits.cap_bytes;
+    if (!over_cap && IsWanted(readers, segment.follows.seq, last)) break;
+    plan.bytes_kept -= segment.bytes;
+  }
+  const Seq before = segments.empty() ? 0 : segments[plan.cut].follows.seq;
+  plan.first_kept = before + 1;
+  for (size_t i = 0; i < readers.size(); ++i) {
+    if (!readers[i].unknown && !readers[i].lost && readers[i].done < before) plan.losers.push_back(i);
+  }
+  return plan;
+}
+
+}  // namespace kekbit

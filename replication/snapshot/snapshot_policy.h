@@ -1,0 +1,78 @@
+// SnapshotPolicy: when to take a snapshot. Pure: no clock, no file, no state of its own.
+//
+//   SnapshotPolicy policy{.frames = 1'000'000, .time = absl::Hours(1)};      // whichever comes first
+//   switch (WhenToSnapshot(policy, {.frames = applied - last_snapshot, ...})) ...
+//
+// Thread safety: plain functions.
+
+#ifndef KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_POLICY_H_
+#define KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_POLICY_H_
+
+#include <algorithm>
+#include <cstdint>
+
+#include "absl/strings/string_view.h"
+#include "absl/time/time.h"
+
+namespace kekbit {
+
+// Each that is not 0 is a reason to take one as soon as so much has come since the last. All 0: only on request.
+struct SnapshotPolicy {
+  uint64_t frames = 0;
+  uint64_t bytes = 0;  // of the journal
+  absl::Duration time = absl::ZeroDuration();
+};
+
+// What has happened since the last good snapshot, or the journal's beginning.
+struct SinceSnapshot {
+  uint64_t frames = 0;
+  uint64_t bytes = 0;
+  absl::Duration time = absl::ZeroDuration();
+
+  bool requested = false;  // somebody asked for one
+  bool running = false;    // one is being taken
+  int failures = 0;        // attempts that failed, one after the other
+  absl::Duration since_failure = absl::ZeroDuration();
+};
+
+enum class SnapshotReason { kNone, kRequested, kFrames, kBytes, kTime };
+
+// For logs.
+constexpr absl::string_view ToString(SnapshotReason reason) {
+  switch (reason) {
+    case SnapshotReason::kNone:
+      return "none";
+    case SnapshotReason::kRequested:
+      return "requested";
+    case SnapshotReason::kFrames:
+      return "frames";
+    case SnapshotReason::kBytes:
+      return "bytes";
+    case SnapshotReason::kTime:
+      return "time";
+  }
+  return "unknown";
+}
+
+// How long to leave it alone after so many failures: a second, two, four, ... up to five minutes. A full disk does not
+// get emptier by being written to.
+inline absl::Duration SnapshotRetryDelay(int failures) {
+  if (failures <= 0) return absl::ZeroDuration();
+  return std::min(absl::Seconds(int64_t{1} << std::min(failures - 1, 16)), absl::Minutes(5));
+}
+
+// Why to take one now; kNone: not now. Never while one is being taken, nor of a state that has one already; after a
+// failure only on request, or when the delay is over.
+inline SnapshotReason WhenToSnapshot(const SnapshotPolicy& policy, const SinceSnapshot& since) {
+  if (since.running || since.frames == 0) return SnapshotReason::kNone;
+  if (since.requested) return SnapshotReason::kRequested;
+  if (since.since_failure < SnapshotRetryDelay(since.failures)) return SnapshotReason::kNone;
+  if (policy.frames != 0 && since.frames >= policy.frames) return SnapshotReason::kFrames;
+  if (policy.bytes != 0 && since.bytes >= policy.bytes) return SnapshotReason::kBytes;
+  if (policy.time > absl::ZeroDuration() && since.time >= policy.time) return SnapshotReason::kTime;
+  return SnapshotReason::kNone;
+}
+
+}  // namespace kekbit
+
+#endif  // KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_POLICY_H_
