@@ -3,18 +3,19 @@
 //   auto reader = ShmReader::Open(root, channel_id);
 //   while (!reader->exhausted()) {
 //     for (Bytes payload : *reader) Use(payload);   // all that there is now
-//     ...                                           // wait as you like: Backoff, RetryingReader, BlockingReader
+//     ...                                           // wait: Backoff, RetryingReader, BlockingReader
 //   }
 //   if (!reader->status().ok()) ...                 // the channel is damaged
 //
-// Thread safety: one thread at a time. Readers are independent of each other and of the writer, in any number and any
-//   process; they map the channel for reading only, take no lock and write nothing.
-// Publication: see ShmWriter. A payload points into the mapping; it never changes, and is valid as long as the reader.
+// Thread safety: one thread at a time. Readers are independent of each other and of the writer, in
+// any number and any process. They map the channel for reading only, take no lock and write
+// nothing.
+// Publication: see ShmWriter. A payload points into the mapping, never changes, and is valid as
+// long as the reader.
 // Invariants:
-//   (1) Whatever bytes the file holds, a reader returns records or ends with an error: each length is checked against
-//   what
-//       the file really has before it is believed, and heartbeats are never shown.
-//   (2) Once exhausted() is true it stays so, unless MoveTo() goes back.
+//   (1) Whatever bytes the file holds, a reader returns records or ends with an error. Each length
+//       is checked against what the file really has before use. Heartbeats are never shown.
+//   (2) Once exhausted() is true it stays true, unless MoveTo() goes back.
 
 #ifndef KEKBIT_SHM_READER_H_
 #define KEKBIT_SHM_READER_H_
@@ -76,7 +77,8 @@ class ShmReader final {
   ShmReader(ShmReader&&) = default;
   ShmReader& operator=(ShmReader&&) = default;
 
-  // The payload of the next record, or nothing if none is published, or none ever will be: see end().
+  // Returns the payload of the next record, or nullopt: none is published yet, or none ever will be
+  // (exhausted()).
   std::optional<Bytes> TryRead() {
     const uint8_t* at = at_;
     while (ABSL_PREDICT_TRUE(at < lengths_end_)) {

@@ -2,24 +2,23 @@
 //
 //   auto header = Header::Make({.writer_id = 1850, .channel_id = 42});
 //   auto writer = ShmWriter::Create(root, *header);
-//   writer->Write(AsBytes("There are 10 kinds of people"));   // copied into the mapping; readers see it at once
-//   auto claim = writer->Claim(100);                          // or: room for at most 100 bytes in the mapping itself,
-//   size_t used = Encode(message, *claim);                    //     encode into it,
-//   writer->Publish(used);                                    //     and let readers see it
+//   writer->Write(AsBytes("10 kinds of people"));   // copied into the mapping; readers see it at once
+//   auto claim = writer->Claim(100);                // or: room for at most 100 bytes in the mapping,
+//   size_t used = Encode(message, *claim);          //     encode into it,
+//   writer->Publish(used);                          //     and let readers see it
 //
-// Thread safety: one thread at a time (SharedWriter lets several share one). Any number of ShmReaders, in any process,
-//   read meanwhile; they never wait for it, nor it for them.
-// Publication: a record is a length word and a payload. The writer stores the payload, a WATERMARK where the next
-// length
-//   will stand, and last the length, so that a reader that sees the length sees all of it. Published bytes never
-//   change.
-// Durability: published records survive the death of this process at any instruction, not that of the machine. Flush()
-//   returns once everything published is on stable storage.
+// Thread safety: one thread at a time (SharedWriter lets several share a writer). Any number of
+// ShmReaders, in any process, read meanwhile. Readers never wait for the writer, nor the writer for
+// them.
+// Publication: a record is a length word and a payload. The writer stores the payload, a WATERMARK
+// where the next length will stand, and last the length. So a reader that sees the length sees all
+// of the record. Published bytes never change.
+// Durability: published records survive the death of this process at any instruction, not that of
+// the machine. Flush() returns once everything published is on stable storage.
 // Invariants:
 //   (1) write_offset() is a multiple of 8, never goes back and never exceeds the capacity.
-//   (2) The word at write_offset() is WATERMARK while the writer lives, and CLOSE after its destructor. While records
-//   are
-//       held, the same goes for the word of the first of them.
+//   (2) The word at write_offset() is WATERMARK while the writer lives, and CLOSE after its
+//       destructor. While records are held, the word of the first of them is WATERMARK, too.
 //   (3) The file's lock is held from before the file has its name until after CLOSE.
 
 #ifndef KEKBIT_SHM_WRITER_H_
@@ -171,7 +170,8 @@ class ShmWriter final {
   uint64_t data_format() const { return options_.extension.data_format; }
   const std::string& path() const { return path_; }
 
-  // The mapping, for a reader of the same process that shall share it (see ShmReader::Share).
+  // Returns the mapping, for a reader of the same process that shares it (see
+  // ShmReader::OpenShared).
   const std::shared_ptr<MappedFile>& mapping() const { return mapping_; }
 
  private:

@@ -1,15 +1,17 @@
-// JournalView: what there is of a journal and its replicas, for who looks from outside: operators, tools.
+// JournalView shows operators and tools what there is of a journal and its replicas, from outside.
 //
 //   JournalView view(fs, directory);
-//   absl::StatusOr<JournalFacts> facts = view.Look();   // again whenever one likes: it goes on where the journal ended
+//   absl::StatusOr<JournalFacts> facts = view.Look();   // again: goes on where it ended
 //
-// It takes no lock and writes nothing, so it may look at a live journal, and at one that it may only read.
+// A view takes no lock and writes nothing. So a journal may be live, or one that this process may
+// only read.
 //
-// Lag is measured from where the journal ended just before the replicas were asked: a replica that keeps up has none.
+// Lag is measured from where the journal ended just before the replicas were asked: a replica that
+// keeps up has none.
 //
-// Thread safety: one thread at a time. Errors: Look() fails only if there is no journal, or its directory can't be
-// read;
-//   whatever else can't be read is said in the facts.
+// Thread safety: one thread at a time.
+// Errors: Look() fails only if there is no journal, or if its directory can't be read. The facts
+// name everything else that can't be read.
 
 #ifndef KEKBIT_REPLICATION_JOURNAL_VIEW_H_
 #define KEKBIT_REPLICATION_JOURNAL_VIEW_H_

@@ -1,11 +1,12 @@
-// FreeSpace tells a primary when the disk is too full for new commands, and when there is room again.
+// FreeSpace tells a primary when the disk is too full for new commands, and when there is room
+// again.
 //
 //   FreeSpace space({.floor_bytes = 1 << 30, .resume_bytes = 2 << 30});
-//   space.Look(fs, directory, clock.MonotonicNanos());       // now and then, by a thread in the background or by
-//   Poll() if (!space.enough()) return space.Refusal(directory);    // at each command: one load
+//   space.Look(fs, directory, clock.MonotonicNanos());     // now and then, in the background or by Poll()
+//   if (!space.enough()) return space.Refusal(directory);  // at each command: one load
 //
-// A floor above zero leaves room for what must go on when no command is taken any more: the snapshot behind which the
-// journal can be cut, above all.
+// A floor above zero leaves room for what must go on when no command is taken any more. Above all,
+// that is the snapshot after which the journal can be trimmed.
 //
 // Thread safety: enough() and Refusal() any thread at any time; Look() one thread at a time.
 

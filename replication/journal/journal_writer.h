@@ -1,17 +1,20 @@
-// JournalWriter appends frames to a journal for one epoch, and is the journal's only writer in it.
+// JournalWriter appends frames to a journal for one epoch, and is the journal's only writer in that
+// epoch.
 //
 //   auto writer = JournalWriter::Begin(options, epochs, epoch, tail);
 //   auto position = writer->Append([&](MutableBytes to) { return Codec::Encode(command, to); }, now_ns);
 //
 // Thread safety: one thread at a time.
-// Publication: a frame is published when Append() returns OK. Where a segment is full the writer goes on in a new one,
-// which
-//   it makes before it closes the old: a full disk leaves the old one in use.
+// Publication: a frame is published when Append() returns OK. At the end of a segment the writer
+// makes the next one first, then closes the old: a full disk leaves the old one in use.
 // Fencing: once a newer epoch was granted, Append() returns Aborted with that epoch, for ever.
-// Durability: published frames survive the death of this process, not of the machine; GroupCommit brings them to disk.
+// Durability: published frames survive the death of this process, not of the machine. GroupCommit
+// brings them to the disk.
 // Invariants:
-//   (1) Frames have the seq of the one before + 1, this writer's epoch, its checksum as seed, and a time not before
-//   its. (2) The first frame is an EpochStart, which names what it follows; it begins a segment of its own.
+//   (1) A frame has the seq of its predecessor + 1, this writer's epoch, its predecessor's checksum
+//       as seed, and a time not before its predecessor's.
+//   (2) The first frame is an EpochStart, which names its predecessor and begins a segment of its
+//       own.
 
 #ifndef KEKBIT_REPLICATION_JOURNAL_JOURNAL_WRITER_H_
 #define KEKBIT_REPLICATION_JOURNAL_JOURNAL_WRITER_H_
