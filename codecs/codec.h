@@ -1,4 +1,4 @@
-// CodecFor<C, T>: what makes a type C a codec for values of type T.
+// CodecFor<C, T> is what makes a type C a codec for values of type T.
 //
 //   struct PriceCodec {
 //     static constexpr uint64_t kDataFormat = kApplicationDataFormatMin + 1;
@@ -8,17 +8,20 @@
 //   };
 //   static_assert(CodecFor<PriceCodec, Price>);
 //
-// Encode() writes the encoding of a value to the beginning of `to`, which may be the mapping of a channel, and returns
-//   its length. It reads nothing of `to` and touches nothing outside of it; after an error its bytes are unspecified.
-//   ResourceExhausted: the encoding needs more room than `to` has; the message has both numbers where they are known.
-//   InvalidArgument: this value has no encoding that Decode() would take back.
-// Decode() reads a value from all of `from`. DataLoss: these bytes are no encoding of a T, or go on behind it.
-//   ResourceExhausted: there was no memory for the value. After an error *value is valid but unspecified. Whatever the
-//   bytes are, it neither crashes nor throws, and takes memory only in proportion to their number.
-//   A T that is a view (Bytes, absl::string_view) points into `from` afterwards.
+// Encode() writes the encoding of a value to the beginning of `to`, and returns its length. `to`
+// may be the mapping of a channel. Encode() reads nothing of `to` and touches nothing outside;
+// after an error the bytes of `to` are unspecified. ResourceExhausted: the encoding needs more room
+// than `to` has; the message has both numbers where they are known. InvalidArgument: this value has
+// no encoding that Decode() would take back.
 //
-// Encode() and Decode() of one value take each other's results; that is what the conformance suite in tests/codecs
-// checks. Both are static and without state, thus safe from any thread.
+// Decode() reads a value from all of `from`. DataLoss: these bytes are no encoding of a T, or go on
+// after the encoding. ResourceExhausted: there was no memory for the value. After an error *value
+// is valid but unspecified. Whatever the bytes are, Decode() neither crashes nor throws, and takes
+// memory only in proportion to their number. A T that is a view (Bytes, absl::string_view) points
+// into `from` afterwards.
+//
+// Encode() and Decode() of one value take each other's results: the conformance suite in
+// tests/codecs checks that. Both are static and without state, thus safe from any thread.
 
 #ifndef KEKBIT_CODECS_CODEC_H_
 #define KEKBIT_CODECS_CODEC_H_

@@ -1,4 +1,4 @@
-// The errors that codecs have in common. All are off the hot path, and none is inlined into it.
+// Errors that codecs have in common. All are off the hot path, and none is inlined into it.
 
 #ifndef KEKBIT_CODECS_CODEC_ERRORS_H_
 #define KEKBIT_CODECS_CODEC_ERRORS_H_
@@ -10,16 +10,17 @@
 
 namespace kekbit::internal {
 
-// ResourceExhausted: an encoding takes `needed` bytes, and there is room for `room`.
+// Returns ResourceExhausted: an encoding takes `needed` bytes, and there is room for `room`.
 ABSL_ATTRIBUTE_COLD absl::Status NeedsMoreRoom(size_t needed, size_t room);
-// The same where nobody counted how many.
+// Returns ResourceExhausted where nobody counted how many bytes are needed.
 ABSL_ATTRIBUTE_COLD absl::Status NeedsMoreRoom(size_t room);
 
-// DataLoss: `left` of `size` bytes stand behind what was decoded.
+// Returns DataLoss: `left` of `size` bytes stand after what was decoded.
 ABSL_ATTRIBUTE_COLD absl::Status BytesLeftOver(size_t left, size_t size);
 
-// What the exception being handled says; call it in a catch block. Out of memory is ResourceExhausted on decoding. It
-// is not so on encoding, where that code means more room in the channel: there everything is InvalidArgument.
+// What the exception being handled says; call it in a catch block. Out of memory is
+// ResourceExhausted on decoding. It is not so on encoding, where that code means more room in the
+// channel: there everything is InvalidArgument.
 ABSL_ATTRIBUTE_COLD absl::Status EncodingException();
 ABSL_ATTRIBUTE_COLD absl::Status DecodingException();
 

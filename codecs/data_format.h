@@ -1,14 +1,16 @@
-// Ids of the data formats of payloads, as a channel's extension block names them (see kekbit/extension.h).
+// Ids of the data formats of payloads, as a channel's extension block names them (see
+// kekbit/extension.h).
 //
-//   id          format                          codec
-//   2           raw bytes                       RawCodec              raw_codec.h
-//   3           plain text                      TextCodec, StrictTextCodec   text_codec.h
-//   16          cereal's binary archive         CerealBinaryCodec     cereal_binary_codec.h
-//   17          cereal's portable binary        CerealPortableCodec   cereal_portable_codec.h
-//   18          cereal's JSON archive           CerealJsonCodec       cereal_json_codec.h
-//   2^32 ..     whatever the application says
+//   id       format                    codec
+//   2        raw bytes                 RawCodec              raw_codec.h
+//   3        plain text                TextCodec, StrictTextCodec   text_codec.h
+//   16       cereal's binary archive   CerealBinaryCodec     cereal_binary_codec.h
+//   17       cereal's portable binary  CerealPortableCodec   cereal_portable_codec.h
+//   18       cereal's JSON archive     CerealJsonCodec       cereal_json_codec.h
+//   2^32 ..  whatever the application says
 //
-// 2 and 3 are those of the Rust library. All others below 2^32 belong to kekbit. An id is never given another meaning.
+// 2 and 3 are those of the Rust library. All others below 2^32 belong to kekbit. An id is never
+// given another meaning.
 
 #ifndef KEKBIT_CODECS_DATA_FORMAT_H_
 #define KEKBIT_CODECS_DATA_FORMAT_H_
@@ -27,7 +29,7 @@ inline constexpr uint64_t kCerealJsonDataFormat = 18;
 
 inline constexpr uint64_t kApplicationDataFormatMin = uint64_t{1} << 32;
 
-// What people call the format.
+// Returns what people call the format.
 constexpr absl::string_view DataFormatName(uint64_t id) {
   switch (id) {
     case kRawDataFormat:

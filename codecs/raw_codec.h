@@ -1,11 +1,11 @@
-// RawCodec: bytes as they are.
+// RawCodec encodes bytes as they are.
 //
 //   RawCodec::Encode(AsBytes("hello"), to);                    // copies
 //   Bytes view;         RawCodec::Decode(from, &view);         // does not: valid as long as `from`
 //   std::string bytes;  RawCodec::Decode(from, &bytes);        // copies
 //
-// Encodes and decodes Bytes, std::string, absl::string_view and std::vector<uint8_t>. Errors: see codec.h. No bytes are
-// wrong for it.
+// Encodes and decodes Bytes, std::string, absl::string_view and std::vector<uint8_t>. Errors: see
+// codec.h. No bytes are wrong for this codec.
 
 #ifndef KEKBIT_CODECS_RAW_CODEC_H_
 #define KEKBIT_CODECS_RAW_CODEC_H_

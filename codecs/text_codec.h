@@ -1,11 +1,12 @@
-// TextCodec: plain text, byte for byte; StrictTextCodec: the same, and it refuses what is not UTF-8.
+// TextCodec encodes plain text, byte for byte. StrictTextCodec does, too, and refuses what is not
+// UTF-8.
 //
 //   std::string text;
 //   absl::Status status = StrictTextCodec::Decode(from, &text);   // DataLoss: no UTF-8 at byte 7
 //
-// Both have one data format: which of them reads a channel is the reader's choice. Text written by others may be in any
-// encoding, so TextCodec keeps the bytes. Both take std::string and absl::string_view, which then views `from`.
-// Errors: see codec.h.
+// Both have one data format: the reader chooses which of them reads a channel. Text written by
+// others may be in any encoding, so TextCodec keeps the bytes. Both take std::string and
+// absl::string_view, which then views `from`. Errors: see codec.h.
 
 #ifndef KEKBIT_CODECS_TEXT_CODEC_H_
 #define KEKBIT_CODECS_TEXT_CODEC_H_

@@ -4,8 +4,9 @@
 //   while (std::optional<Transfer> transfer = reader->TryRead()) Use(*transfer);
 //   if (!reader->status().ok()) ...   // the channel is damaged, or a record is no Transfer
 //
-// A value that can't be decoded ends the reading: none is skipped. Thread safety, lifetimes: as ShmReader, which
-// channel() gives for everything else.
+// A value that can't be decoded ends the reading: none is skipped.
+//
+// Thread safety, lifetimes: as ShmReader, which channel() gives for everything else.
 
 #ifndef KEKBIT_CODECS_TYPED_READER_H_
 #define KEKBIT_CODECS_TYPED_READER_H_
@@ -27,12 +28,12 @@
 
 namespace kekbit {
 
-// T is default constructible.
+// REQUIRES: T is default constructible.
 template <typename T, CodecFor<T> Codec>
 class TypedReader final {
  public:
-  // As ShmReader's; FailedPrecondition also if the channel is of another data format than the codec's. A plain channel
-  // does not say of which it is, and is taken.
+  // Opens a channel as ShmReader does. FailedPrecondition also if the channel has another data
+  // format than the codec. A plain channel does not say its format, and is taken.
   static absl::StatusOr<TypedReader> Open(absl::string_view root, uint64_t channel_id, ReaderOptions options = {}) {
     options.data_format = Codec::kDataFormat;
     KB_ASSIGN_OR_RETURN(ShmReader channel, ShmReader::Open(root, channel_id, options));
@@ -44,7 +45,8 @@ class TypedReader final {
     return TypedReader(std::move(channel));
   }
 
-  // The next value, or nothing if none is published, or none ever will be: see exhausted() and status().
+  // Returns the next value, or nullopt if none is published, or none ever will be: see exhausted()
+  // and status().
   std::optional<T> TryRead() {
     if (ABSL_PREDICT_FALSE(!undecoded_.ok())) return std::nullopt;
     const uint64_t position = channel_.position();
@@ -59,9 +61,9 @@ class TypedReader final {
     return value;
   }
 
-  // Whether no value will ever come again.
+  // Returns true if no value will ever come again.
   bool exhausted() const { return !undecoded_.ok() || channel_.exhausted(); }
-  // The error of the record that could not be decoded, else ShmReader's.
+  // Returns the error of the record that could not be decoded, else ShmReader's.
   absl::Status status() const { return undecoded_.ok() ? channel_.status() : undecoded_; }
 
   ShmReader& channel() { return channel_; }

@@ -3,8 +3,9 @@
 //   auto writer = TypedWriter<Transfer, CerealBinaryCodec>::Create(root, header);
 //   writer->Write(Transfer{1, 2, 100});
 //
-// The channel says that its payloads are of the codec's data format. Thread safety, publication, durability: as
-// ShmWriter, which channel() gives for everything else.
+// The channel says that its payloads are of the codec's data format.
+//
+// Thread safety, publication, durability: as ShmWriter, which channel() gives for everything else.
 
 #ifndef KEKBIT_CODECS_TYPED_WRITER_H_
 #define KEKBIT_CODECS_TYPED_WRITER_H_
@@ -30,7 +31,7 @@ namespace kekbit {
 template <typename T, CodecFor<T> Codec>
 class TypedWriter final {
  public:
-  // As ShmWriter's; the data format of `options` is set here.
+  // Creates a channel as ShmWriter does; the data format of `options` is set here.
   static absl::StatusOr<TypedWriter> Create(absl::string_view root, const Header& header, WriterOptions options = {}) {
     options.extension.data_format = Codec::kDataFormat;
     KB_ASSIGN_OR_RETURN(ShmWriter channel, ShmWriter::Create(root, header, std::move(options)));
@@ -43,9 +44,10 @@ class TypedWriter final {
     return TypedWriter(std::move(channel));
   }
 
-  // Appends a record with the encoding of `value`; returns how many bytes of the channel it took. After an error
-  // nothing is published. ResourceExhausted: the encoding is longer than what is left, or than a record may be;
-  // InvalidArgument: the value has no encoding, or one of no bytes, which no record can hold.
+  // Appends a record with the encoding of `value`; returns how many bytes of the channel the record
+  // took. After an error nothing is published. ResourceExhausted: the encoding is longer than what
+  // is left, or than a record may be. InvalidArgument: the value has no encoding, or an empty one,
+  // which no record can hold.
   absl::StatusOr<uint64_t> Write(const T& value) {
     KB_ASSIGN_OR_RETURN(const MutableBytes claim, channel_.ClaimMost());
     const absl::StatusOr<size_t> used = Codec::Encode(value, claim);

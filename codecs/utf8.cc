@@ -5,11 +5,11 @@
 namespace kekbit {
 namespace {
 
-// Length of the valid sequence at the beginning of `text`, which begins with a byte of 0x80 or more; 0 if there is
-// none.
+// Returns the length of the valid sequence at the beginning of `text`; 0 if there is none. The
+// first byte of `text` is 0x80 or more.
 size_t SequenceLength(Bytes text) {
   const uint8_t first = text[0];
-  // The second byte's range is what keeps out overlong forms, surrogates and what is too high.
+  // The second byte's range keeps out overlong forms, surrogates and what is too high.
   uint8_t low = 0x80;
   uint8_t high = 0xBF;
   size_t length;

@@ -9,7 +9,7 @@
 namespace kekbit {
 namespace {
 
-// How often a sleeper asks whether the writer lives.
+// Period at which a sleeper asks whether the writer lives.
 constexpr absl::Duration kAliveEvery = absl::Milliseconds(100);
 constexpr absl::Duration kPollEvery = absl::Milliseconds(1);
 
@@ -44,7 +44,7 @@ std::optional<Bytes> BlockingReader::Read(absl::Duration timeout) {
       gone = alive.ok() && !*alive;
       ask_alive = now + kAliveEvery;
     }
-    // After the question, so that nothing published before the writer's death is missed.
+    // Look after the question, so that nothing published before the writer's death is missed.
     payload = reader_.TryRead();
     if (payload || reader_.exhausted()) return payload;
     abandoned_ = gone;
@@ -54,10 +54,12 @@ std::optional<Bytes> BlockingReader::Read(absl::Duration timeout) {
       event_->Wait(ticket, left);
     } else {
       absl::SleepFor(std::min(left, kPollEvery));
-      // The channel has its name before the event has: a reader that waited for it may have been too early.
+      // Try once more: the channel has its name before the event has, so the first try may have
+      // been too early.
       OpenEvent();
     }
-    // Before it announces to sleep once more: or the writer would have to wake somebody who is awake.
+    // Look before announcing to sleep once more: else the writer would have to wake somebody who is
+    // awake.
     payload = reader_.TryRead();
     if (payload || reader_.exhausted()) return payload;
   }

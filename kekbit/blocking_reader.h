@@ -4,9 +4,9 @@
 //   while (auto payload = reader->Read(absl::InfiniteDuration())) Use(*payload);
 //   // the channel is exhausted, or its writer died without closing it: reader->abandoned()
 //
-// The writer must have been made with WriterOptions::wakes_readers (it is, unless told otherwise). Where that can't
-// work, for a plain channel, where this process may not write the event's file, or while there is none yet, the reader
-// looks for itself every millisecond.
+// The writer must have been made with WriterOptions::wakes_readers, which is the default.
+// Without a usable event the reader polls every millisecond: for a plain channel, where this
+// process may not write the event's file, or while there is none yet.
 //
 // Thread safety, publication, lifetimes: as ShmReader.
 
@@ -28,15 +28,16 @@ class BlockingReader final {
   // `wake_path` as in the writer's options; empty: the channel's own. `fs` outlives the reader.
   explicit BlockingReader(ShmReader reader, FileSystem& fs = FileSystem::Posix(), const std::string& wake_path = "");
 
-  // The payload of the next record, as soon as there is one. Nothing if none came until `timeout` is over, none will
-  // come (reader().exhausted()), or the writer is gone and all is read (abandoned()).
+  // Returns the payload of the next record, as soon as there is one. Returns nullopt if none came
+  // until `timeout` is over, none will come (reader().exhausted()), or the writer is gone and all
+  // is read (abandoned()).
   std::optional<Bytes> Read(absl::Duration timeout);
 
-  // Whether the last Read() found that the writer no longer lives, though it did not close the channel. Found within a
-  // tenth of a second; never for a plain channel, whose writer holds no lock.
+  // Returns true if the last Read() found the writer dead and the channel not closed. A death is
+  // found within a tenth of a second; never for a plain channel, whose writer holds no lock.
   bool abandoned() const { return abandoned_; }
 
-  // Whether the reader is woken by the writer, rather than looking for itself.
+  // Returns true if the writer wakes the reader, false if the reader polls.
   bool is_woken() const { return event_.has_value(); }
 
   ShmReader& reader() { return reader_; }

@@ -45,7 +45,7 @@ absl::StatusOr<PreparedChannelFile> PrepareChannelFile(FileSystem& fs, const std
   const uint64_t size = ChannelFileBytes(capacity);
   KB_RETURN_IF_ERROR(file->Allocate(size));
   KB_ASSIGN_OR_RETURN(std::shared_ptr<MappedFile> mapping, file->Map(Access::kReadWrite, size));
-  // Locked before it has a name: no reader ever sees the channel without its writer.
+  // Lock the file before naming it: no reader ever sees the channel without its writer.
   KB_ASSIGN_OR_RETURN(const bool locked, file->TryLock());
   if (!locked) {
     return absl::FailedPreconditionError(absl::StrCat(path, ": somebody locked the file before it had a name"));
@@ -74,7 +74,7 @@ absl::StatusOr<ChannelFile> OpenChannelFile(FileSystem& fs, const std::string& p
     return absl::DataLossError(absl::StrCat(path, ": a file of ", info.size, " bytes is too short for the header of ",
                                             kHeaderBytes, " bytes"));
   }
-  // What lies behind the longest channel there can be is no part of it.
+  // Bytes past the end of the longest possible channel are no part of it.
   const uint64_t size = std::min(info.size, ChannelFileBytes(kCapacityMax));
   KB_ASSIGN_OR_RETURN(std::shared_ptr<MappedFile> mapping, file->Map(access, size));
   absl::StatusOr<Header> header = Header::Decode(mapping->bytes());

@@ -1,6 +1,7 @@
 // Layout of a channel file: what writer and reader share. See channel_format.md.
 //
-// The numbers are those of the Rust library kekbit 0.2.x, so each side reads the other's files. Never change them.
+// The numbers are those of the Rust library kekbit 0.2.x, so each side reads the other's files.
+// Never change them.
 
 #ifndef KEKBIT_CHANNEL_FORMAT_H_
 #define KEKBIT_CHANNEL_FORMAT_H_
@@ -13,12 +14,14 @@ namespace kekbit {
 inline constexpr uint64_t kHeaderBytes = 128;
 inline constexpr uint64_t kExtensionOffset = kHeaderBytes;
 inline constexpr uint64_t kDataOffset = 1024;
-// Behind the data area, so that a WATERMARK or CLOSE always has a place, also behind a record that ends with the area.
+// The footer follows the data area: a WATERMARK or CLOSE has a place even after a record that ends
+// with the area.
 inline constexpr uint64_t kFooterBytes = 32;
 
 inline constexpr uint64_t kSignature = 0x2A54'4942'4B45'4B2A;  // "*KEKBIT*" as bytes
 
-// A record: a length word, the payload, padding up to the next multiple of 8. In place of a length stands a marker:
+// A record: a length word, the payload, padding up to the next multiple of 8. In place of a length
+// stands a marker:
 inline constexpr uint64_t kWatermark = 0xFFFF'FFFF'1111'1111;  // nothing further yet
 inline constexpr uint64_t kClose = 0xFFFF'FFFF'FFFF'FFFF;      // nothing further ever
 inline constexpr uint64_t kHeartbeat = 0;                      // a record without payload: the writer was alive here
@@ -31,7 +34,8 @@ inline constexpr uint32_t kCapacityMax = 0xFFFF'FFF8;  // the header has 32 bits
 
 constexpr uint64_t AlignUp(uint64_t n) { return (n + (kAlignment - 1)) & ~(kAlignment - 1); }
 
-// Bytes that a record with a payload of `length` bytes takes in the data area. `length` is below 2^32.
+// Bytes that a record with a payload of `length` bytes takes in the data area. `length` is below
+// 2^32.
 constexpr uint64_t RecordBytes(uint64_t length) { return AlignUp(kLengthBytes + length); }
 
 // Length of the file of a channel.

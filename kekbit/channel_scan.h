@@ -1,5 +1,5 @@
-// ChannelScan walks over everything that stands in a channel's data area, also what ShmReader does not show:
-// heartbeats, the marker at the end, and what is no record at all. It is for tools and tests that look at a file.
+// ChannelScan walks over everything in a channel's data area, for tools and tests. It shows what
+// ShmReader does not: heartbeats, the marker at the end, and what is no record at all.
 //
 //   auto scan = ChannelScan::OpenAt(path);
 //   for (ChannelItem item = scan->Next();; item = scan->Next()) {
@@ -7,11 +7,11 @@
 //     if (item.is_last()) break;
 //   }
 //
-// Thread safety: one thread at a time. It maps the file for reading only, takes no lock and writes nothing, so it may
-//   look at a channel that is being written.
+// Thread safety: one thread at a time. A scan maps the file for reading only, takes no lock and
+// writes nothing. So it may look at a channel that is being written.
 // Lifetimes: a payload points into the mapping and is valid as long as the scan.
-// Errors: whatever bytes the file holds, each length is checked against what the file really has before it is believed,
-//   by the same rules as ShmReader's. Damage is an item, not an error of the scan.
+// Errors: each length is checked against what the file really has, by the same rules as
+// ShmReader's. Damage is an item, not an error of the scan.
 
 #ifndef KEKBIT_CHANNEL_SCAN_H_
 #define KEKBIT_CHANNEL_SCAN_H_
@@ -34,7 +34,7 @@ enum class ChannelItemKind {
   kWatermarkMarker,  // nothing further yet; at the end of the data area: nothing further fits
   kCloseMarker,      // the writer closed the channel
   kFileEnd,          // the file ends before the data area does
-  kDamage,           // what stands where a length should be is none
+  kDamage,           // no length, where a length should be
 };
 
 // "record", "heartbeat", "watermark", "close", "end" or "damage".
@@ -44,11 +44,12 @@ struct ChannelItem {
   ChannelItemKind kind = ChannelItemKind::kWatermarkMarker;
   uint64_t offset = 0;  // in the data area
   Bytes payload = {};   // of a record
-  // DataLoss with path, offset and what was found there: for kDamage, and for kFileEnd unless the file was made so
-  // short, as the Rust library makes its files. OK for everything else.
+  // DataLoss with path, offset and what was found there: for kDamage and kFileEnd. OK for all else,
+  // and for kFileEnd of a file that the Rust library made so short.
   absl::Status status = absl::OkStatus();
 
-  // Whether nothing follows: Next() gives the same item again, but that a WATERMARK may have become something else.
+  // Returns true if nothing follows. Next() then gives the same item again, though a WATERMARK may
+  // have become something else.
   bool is_last() const { return kind != ChannelItemKind::kRecord && kind != ChannelItemKind::kHeartbeatRecord; }
 };
 
@@ -57,25 +58,26 @@ class ChannelScan final {
   // Opens the channel at `path`, at its first item. Errors as OpenChannelFile.
   static absl::StatusOr<ChannelScan> OpenAt(const std::string& path, FileSystem& fs = FileSystem::Posix());
 
-  // `heartbeats` as ReaderOptions::heartbeats: without, a length of zero is shown as a WATERMARK.
+  // `heartbeats` as ReaderOptions::heartbeats: if false, a length of zero is shown as a WATERMARK.
   explicit ChannelScan(ChannelFile channel, bool heartbeats = true);
 
   ChannelScan(ChannelScan&&) = default;
   ChannelScan& operator=(ChannelScan&&) = default;
 
-  // What stands at position(). Moves behind it if that is a record or a heartbeat, else stays.
+  // Returns the item at position(). Moves past a record or a heartbeat, else stays.
   ChannelItem Next();
 
-  // Where the next item stands in the data area.
+  // Returns the offset of the next item in the data area.
   uint64_t position() const { return at_; }
 
-  // Whether the file is shorter than its creator made it. Where CLOSE still stands in it, nothing is lost.
+  // Returns true if the file is shorter than its creator made it. If CLOSE still stands in the
+  // file, nothing is lost.
   bool is_cut() const;
 
   const ChannelFile& channel() const { return channel_; }
   const std::string& path() const { return channel_.file->path(); }
 
-  // Whether a writer holds the channel's lock now; see ShmReader::WriterAlive.
+  // Returns true if a writer holds the channel's lock now; see ShmReader::WriterAlive.
   absl::StatusOr<bool> WriterAlive();
 
  private:

@@ -11,22 +11,22 @@
 
 namespace kekbit {
 
-// What is known of a channel's writer.
+// WriterIs says what the caller knows of a channel's writer.
 enum class WriterIs {
   kAsLocked,  // alive if somebody holds the lock
   kDead,      // certain never to run again, though the kernel may still keep its lock
 };
 
-// Puts CLOSE at `position` of the data area of the channel at `path`, where a reader found that the records end, so
-// that every reader ends there. Fine if it is there already.
+// Puts CLOSE at `position` of the data area of the channel at `path`, so that every reader ends
+// there. A reader found that the records end at `position`. OK if CLOSE is there already.
 //
-// FailedPrecondition if a writer lives, or if a record stands at `position`. What a writer had begun there but not
-// published is lost, as it was to every reader before.
+// FailedPrecondition if a writer lives, or if a record stands at `position`. What a writer had
+// begun there but not published is lost, as for every reader before.
 absl::Status SealAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position,
                                   WriterIs writer = WriterIs::kAsLocked);
 
-// The same whatever stands at `position`, also if the file was cut before it: what is there is no part of the channel.
-// Who needs it has kept it elsewhere.
+// Puts CLOSE at `position` whatever stands there, even if the file was cut before. What stands
+// there is no part of the channel; the caller has kept what is needed elsewhere.
 absl::Status CutAbandonedChannel(FileSystem& fs, const std::string& path, uint64_t position,
                                  WriterIs writer = WriterIs::kAsLocked);
 

@@ -64,7 +64,8 @@ absl::StatusOr<Header> Header::Decode(Bytes file) {
         absl::StrFormat("signature is 0x%016x, not 0x%016x: not a kekbit channel", raw.signature, kSignature));
   }
   const Version version = Version::FromWord(raw.version);
-  // Not an older or newer format: power failed before all of the header was on the disk.
+  // A version of 0 is no older or newer format: power failed before all of the header was on the
+  // disk.
   if (raw.version == 0) return absl::DataLossError("the channel's header has no version: it was not written whole");
   if (!kChannelVersion.CanRead(version)) {
     return absl::FailedPreconditionError(absl::StrCat("channel format is version ", version.ToString(),

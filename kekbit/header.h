@@ -1,9 +1,10 @@
-// Header: what the first bytes of a channel file say of it. See channel_format.md.
+// Header holds what the first bytes of a channel file say of the channel. See channel_format.md.
 //
-//   auto header = Header::Make({.writer_id = 1850, .channel_id = 42, .capacity = 1 << 20, .max_msg_len = 1000});
+//   auto header = Header::Make(
+//       {.writer_id = 1850, .channel_id = 42, .capacity = 1 << 20, .max_msg_len = 1000});
 //
-// A Header always holds valid values: Make() and Decode() refuse others. It is a plain value, safe to copy and to
-// share.
+// A Header always holds valid values: Make() and Decode() refuse others. It is a plain value, safe
+// to copy and to share.
 
 #ifndef KEKBIT_HEADER_H_
 #define KEKBIT_HEADER_H_
@@ -20,16 +21,16 @@
 
 namespace kekbit {
 
-// What the creator of a channel chooses.
+// HeaderOptions is what the creator of a channel chooses.
 struct HeaderOptions {
   uint64_t writer_id = 0;
   uint64_t channel_id = 0;
   // Bytes of the data area: raised to 16 KiB, then rounded up to a multiple of 8. At most 2^32 - 8.
   uint32_t capacity = 64u << 20;
-  // The longest payload wanted. A channel takes at most about 1/128 of its capacity in one record; what it really
-  // takes is Header::max_msg_len.
+  // The longest payload wanted. A channel takes at most about 1/128 of its capacity in one record;
+  // the real limit is Header::max_msg_len.
   uint32_t max_msg_len = 64u << 10;
-  // After how many ticks of silence a reader may take the writer for gone (see TimeoutReader).
+  // Ticks of silence after which a reader may take the writer for gone (see TimeoutReader).
   uint64_t timeout = 10'000'000'000;
   TickUnit tick_unit = TickUnit::kNanos;
   // In ticks since the Unix epoch; the clock's time unless set.
@@ -41,8 +42,9 @@ class Header final {
   // InvalidArgument if the capacity is above the maximum.
   static absl::StatusOr<Header> Make(const HeaderOptions& options, const Clock& clock = Clock::System());
 
-  // Reads the header at the beginning of `file`. DataLoss if it is too short, has another signature, an unknown tick
-  // unit, or sizes that can't be; FailedPrecondition if its version is not one that this code can read.
+  // Reads the header at the beginning of `file`. DataLoss if the header is too short, or has
+  // another signature, an unknown tick unit, or impossible sizes. FailedPrecondition if this code
+  // can't read the header's version.
   static absl::StatusOr<Header> Decode(Bytes file);
 
   // Writes the kHeaderBytes bytes of the header. REQUIRES: `file` is at least that long.

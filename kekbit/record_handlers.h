@@ -1,21 +1,25 @@
 // Record handlers put something around each payload: a sequence number, a time, a checksum.
 //
-//   HandledWriter writer(*ShmWriter::Create(root, header), Crc32cHandler(), SequenceHandler(0), TimestampHandler());
+//   HandledWriter writer(*ShmWriter::Create(root, header),
+//                        Crc32cHandler(), SequenceHandler(0), TimestampHandler());
 //   writer.Write(AsBytes("hello"));     // seq 1 | time | "hello" | crc32c of all that
 //
-//   HandledReader reader(*ShmReader::Open(root, id), Crc32cHandler(), SequenceHandler(0), TimestampHandler());
+//   HandledReader reader(*ShmReader::Open(root, id),
+//                        Crc32cHandler(), SequenceHandler(0), TimestampHandler());
 //   if (auto record = reader.TryRead()) {
 //     record->payload;                  // "hello", its checksum and sequence checked
 //     record->Get<TimestampHandler>();  // ticks since the Unix epoch
 //   }
 //
-// The first handler is the outermost. Sequence and time lie before the payload, little endian, in the layout of the
-// Rust library's chained handlers; the checksum lies behind what it covers. Both sides must chain the same handlers.
+// The first handler is the outermost. Sequence and time lie before the payload, little endian, in
+// the layout of the Rust library's chained handlers. The checksum lies after what it covers. Both
+// sides must chain the same handlers.
 //
 // A handler is any type with: Value; kHeadBytes and kTailBytes; `void Begin(uint8_t* head)` and
-// `void Finish(const uint8_t* head, uint8_t* tail)`, by which the writer fills them; and
-// `absl::Status Check(const uint8_t* head, const uint8_t* tail, Value* value)`, by which the reader reads them. What
-// lies from a head to its tail is all that the inner handlers and the payload have put there.
+// `void Finish(const uint8_t* head, uint8_t* tail)`, with which the writer fills them; and
+// `absl::Status Check(const uint8_t* head, const uint8_t* tail, Value* value)`, with which the
+// reader reads them. Between a head and its tail lies all that the inner handlers and the payload
+// have put there.
 //
 // Thread safety, publication, durability: as ShmWriter and ShmReader.
 
@@ -44,7 +48,8 @@
 
 namespace kekbit {
 
-// Numbers the records: the first gets `last` + 1. The reader fails with DataLoss at a number that is not the next.
+// SequenceHandler numbers the records: the first gets `last` + 1. The reader fails with DataLoss at
+// a number that is not the next.
 class SequenceHandler final {
  public:
   using Value = uint64_t;
@@ -68,7 +73,7 @@ class SequenceHandler final {
   uint64_t last_;
 };
 
-// Says when each record was written, in ticks since the Unix epoch.
+// TimestampHandler says when each record was written, in ticks since the Unix epoch.
 class TimestampHandler final {
  public:
   using Value = uint64_t;
@@ -91,8 +96,8 @@ class TimestampHandler final {
   TickUnit unit_;
 };
 
-// Guards each record, and what inner handlers put around it, by a CRC-32C. The reader fails with DataLoss if it
-// differs.
+// Crc32cHandler guards each record, and what inner handlers put around it, by a CRC-32C. The reader
+// fails with DataLoss if the checksum differs.
 class Crc32cHandler final {
  public:
   using Value = uint32_t;
@@ -115,7 +120,7 @@ class Crc32cHandler final {
   }
 };
 
-// Appends records with what the handlers put around them.
+// HandledWriter appends records with what the handlers put around them.
 template <typename... Handlers>
 class HandledWriter final {
  public:
@@ -125,7 +130,8 @@ class HandledWriter final {
   explicit HandledWriter(ShmWriter writer, Handlers... handlers)
       : writer_(std::move(writer)), handlers_(std::move(handlers)...) {}
 
-  // As ShmWriter::Write(); the handlers' bytes count as payload. An empty payload is fine if there is any handler.
+  // Appends a record as ShmWriter::Write(); the handlers' bytes count as payload. An empty payload
+  // is fine if there is any handler.
   absl::StatusOr<uint64_t> Write(Bytes payload) {
     const size_t size = kHeadBytes + payload.size() + kTailBytes;
     KB_ASSIGN_OR_RETURN(const MutableBytes claim, writer_.Claim(size));
@@ -137,7 +143,7 @@ class HandledWriter final {
   ShmWriter& writer() { return writer_; }
 
  private:
-  // The handlers from the I-th on, outermost first, around [head, end).
+  // Calls the handlers from the I-th on, outermost first, around [head, end).
   template <size_t I>
   void Around(uint8_t* head, uint8_t* end) {
     if constexpr (I < sizeof...(Handlers)) {
@@ -154,7 +160,7 @@ class HandledWriter final {
   std::tuple<Handlers...> handlers_;
 };
 
-// Reads records that a HandledWriter with the same handlers wrote.
+// HandledReader reads records that a HandledWriter with the same handlers wrote.
 template <typename... Handlers>
 class HandledReader final {
  public:
@@ -162,7 +168,7 @@ class HandledReader final {
     Bytes payload;
     std::tuple<typename Handlers::Value...> values;  // in the order of the handlers
 
-    // What `Handler` put around the record. REQUIRES: it is in the chain once.
+    // Returns what `Handler` put around the record. REQUIRES: the handler is in the chain once.
     template <typename Handler>
     const typename Handler::Value& Get() const {
       return std::get<IndexOf<Handler>()>(values);
@@ -182,7 +188,8 @@ class HandledReader final {
   explicit HandledReader(ShmReader reader, Handlers... handlers)
       : reader_(std::move(reader)), handlers_(std::move(handlers)...) {}
 
-  // The next record, or nothing: none yet, none ever (reader().exhausted()), or status() is an error.
+  // Returns the next record, or nullopt: none yet, none ever (reader().exhausted()), or status() is
+  // an error.
   std::optional<Record> TryRead() {
     if (!status_.ok()) return std::nullopt;
     const uint64_t offset = reader_.position();
@@ -195,8 +202,8 @@ class HandledReader final {
     return std::nullopt;
   }
 
-  // As ShmReader::status(), and the error of the first record whose handlers' bytes are wrong: nothing is read behind
-  // it.
+  // Returns ShmReader::status(), or the error of the first record whose handlers' bytes are wrong.
+  // Nothing is read after such a record.
   absl::Status status() const { return status_.ok() ? reader_.status() : status_; }
 
   ShmReader& reader() { return reader_; }

@@ -1,8 +1,10 @@
-// RetryingReader tries several times, with growing pauses, before it says that there is nothing to read.
+// RetryingReader tries several times, with growing pauses, before it says that there is nothing to
+// read.
 //
 //   RetryingReader reader(*ShmReader::Open(root, channel_id));
 //   while (!reader.reader().exhausted()) {
-//     if (auto payload = reader.TryRead()) Use(*payload);   // returns nothing after some 20 us without a record
+//     // returns nullopt after some 20 us without a record
+//     if (auto payload = reader.TryRead()) Use(*payload);
 //   }
 //
 // Thread safety, publication, lifetimes: as ShmReader.
@@ -22,7 +24,8 @@ class RetryingReader final {
  public:
   explicit RetryingReader(ShmReader reader) : reader_(std::move(reader)) {}
 
-  // The payload of the next record, or nothing if none came while it tried, or none ever will.
+  // Returns the payload of the next record, or nullopt if none came during the tries, or none ever
+  // will.
   std::optional<Bytes> TryRead() {
     std::optional<Bytes> payload = reader_.TryRead();
     while (!payload && !reader_.exhausted() && !backoff_.completed()) {

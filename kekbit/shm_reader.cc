@@ -47,7 +47,8 @@ ShmReader::ShmReader(ChannelFile channel, const ReaderOptions& options)
   at_ = data_;
   capacity_end_ = data_ + channel_.header.capacity();
   records_end_ = data_ + std::min<uint64_t>(bytes, channel_.header.capacity());
-  // A length needs 8 bytes of the file, and stands behind the data area's last record at the latest.
+  // A length needs 8 bytes of the file, and stands right after the data area's last record at the
+  // latest.
   const uint64_t last_length = std::min<uint64_t>(channel_.header.capacity(), bytes - std::min(bytes, kLengthBytes));
   lengths_end_ = bytes < kLengthBytes ? data_ : data_ + last_length / kAlignment * kAlignment + 1;
 }

@@ -44,33 +44,35 @@ namespace kekbit {
 
 struct ReaderOptions {
   FileSystem* file_system = &FileSystem::Posix();  // outlives the reader
-  // The format that the payloads must have; nothing: any. A plain channel does not say, and is taken.
+  // The format that the payloads must have; nullopt: any. A plain channel does not say, and is
+  // taken.
   std::optional<uint64_t> data_format = std::nullopt;
   // How long to wait for the channel to be made.
   absl::Duration open_timeout = absl::ZeroDuration();
-  // Whether a length of zero is a heartbeat, as in any channel; or, as in a journal, which has none, a place that
-  // nothing was written to: pages that never reached the disk read as zeros. The reader then waits there as at a
-  // WATERMARK.
+  // False in a journal, which has no heartbeats: a length of zero is then a place never written to.
+  // Pages that never reached the disk read as zeros. The reader waits there as at a WATERMARK.
   bool heartbeats = true;
 };
 
-// Why a channel has no more to give.
+// ChannelEnd says why a channel has no more to give.
 enum class ChannelEnd {
-  kNone,     // it may have: the next length is a WATERMARK
+  kNone,     // more may come: the next length is a WATERMARK
   kClosed,   // its writer closed it
   kFull,     // no further record fits
   kFileEnd,  // the file ends before the data area does: it was cut
-  kDamaged,  // what stands where a length should be is none
+  kDamaged,  // no length, where a length should be
 };
 
 class ShmReader final {
  public:
-  // Opens a channel below `root` (see ChannelPath), or at `path`, at its first record. NotFound if there is none;
-  // FailedPrecondition if its version or data format is another; DataLoss if the file is no channel.
+  // Opens a channel below `root` (see ChannelPath), or at `path`, at its first record. NotFound if
+  // there is none. FailedPrecondition if its version or data format is another. DataLoss if the
+  // file is no channel.
   static absl::StatusOr<ShmReader> Open(absl::string_view root, uint64_t channel_id, const ReaderOptions& options = {});
   static absl::StatusOr<ShmReader> OpenAt(const std::string& path, const ReaderOptions& options = {});
 
-  // The same for a channel that this process has mapped already, as its writer has: both then use one mapping.
+  // Opens a channel that this process, as its writer, has mapped already: both then use one
+  // mapping.
   static absl::StatusOr<ShmReader> OpenShared(const std::string& path, std::shared_ptr<MappedFile> mapping,
                                               const ReaderOptions& options = {});
 
@@ -102,8 +104,8 @@ class ShmReader final {
     return std::nullopt;
   }
 
-  // Calls `handler(Bytes payload)` for up to `count` records that are published; returns by how many bytes of the
-  // channel the reader moved, heartbeats included.
+  // Calls `handler(Bytes payload)` for up to `count` published records. Returns by how many bytes
+  // of the channel the reader moved, heartbeats included.
   template <typename Handler>
   uint64_t Read(Handler&& handler, uint64_t count) {
     const uint8_t* const from = at_;
@@ -138,43 +140,44 @@ class ShmReader final {
   Iterator begin() { return Iterator(this); }
   std::default_sentinel_t end() { return std::default_sentinel; }
 
-  // Where the next record (or heartbeat) stands, or will stand, in the data area.
+  // Returns the offset in the data area of the next record or heartbeat, published or not.
   uint64_t position() const { return static_cast<uint64_t>(at_ - data_); }
 
-  // Moves to a place that position() once returned, in this or another reader. It walks over the records in between to
-  // see that the place is one: InvalidArgument if it is inside a record, OutOfRange if nothing is published there yet
-  // and it is not the end either; the reader then stays where it was.
+  // Moves to a place that position() once returned, in this or another reader. Walks over the
+  // records in between to check the place. InvalidArgument if the place is inside a record.
+  // OutOfRange if nothing is published there yet, unless the records end there. After an error the
+  // reader stays where it was.
   absl::Status MoveTo(uint64_t position);
 
-  // Moves to a place that position() returned, without the walk. What is read there is whatever stands there: nothing
-  // is believed that does not fit into the file, but only the caller can tell whether it is a record. InvalidArgument
-  // if no record can begin there.
+  // Moves to a place that position() returned, without the walk. Nothing is read that does not fit
+  // into the file, but only the caller can tell whether a record stands there. InvalidArgument if
+  // no record can begin there.
   absl::Status JumpTo(uint64_t position);
 
-  // Whether no record will ever come again, and why.
+  // Returns true if no record will ever come again; channel_end() says why.
   bool exhausted() const { return end_ != ChannelEnd::kNone; }
   ChannelEnd channel_end() const { return end_; }
-  // OK as long as the channel is: also when it is exhausted by its writer's closing. DataLoss with path, offset and
-  // what was found there, when it is damaged or cut.
+  // OK as long as the channel is, also when its writer has closed it. DataLoss with path, offset
+  // and what was found there, when the channel is damaged or cut.
   absl::Status status() const;
 
-  // Whether a writer holds the channel's lock now. Once it is false, it stays so: a channel is never written again.
-  // What was published before is still to be read. FailedPrecondition for a plain channel: the Rust library holds no
-  // lock.
+  // Returns true if a writer holds the channel's lock now. False is final: a channel is never
+  // written again. What was published before is still to be read. FailedPrecondition for a plain
+  // channel: the Rust library holds no lock.
   absl::StatusOr<bool> WriterAlive();
 
   const Header& header() const { return channel_.header; }
-  // Nothing for a plain channel.
+  // Returns nullopt for a plain channel.
   const std::optional<Extension>& extension() const { return channel_.extension; }
   const std::string& path() const { return channel_.file->path(); }
 
  private:
   ShmReader(ChannelFile channel, const ReaderOptions& options);
 
-  // Why the reader can't go on at at_.
+  // Returns why the reader can't go on at at_.
   ChannelEnd FindEnd() const;
 
-  // The hot path's: one cache line.
+  // The hot path's fields: one cache line.
   const uint8_t* at_;            // the next length
   const uint8_t* lengths_end_;   // a length word may begin before this
   const uint8_t* records_end_;   // a record ends at this at the latest

@@ -1,4 +1,5 @@
-// TickUnit: the unit in which a channel's header counts time, as its timeout and its time of creation.
+// TickUnit is the unit in which a channel's header counts time: its timeout and its time of
+// creation.
 
 #ifndef KEKBIT_TICK_UNIT_H_
 #define KEKBIT_TICK_UNIT_H_
@@ -11,16 +12,17 @@
 
 namespace kekbit {
 
-// The values are those in the file: the number of decimal digits a second has in the unit. Never change them.
+// The values are those in the file: the number of decimal digits of a second in the unit. Never
+// change them.
 enum class TickUnit : uint8_t { kSecs = 0, kMillis = 3, kMicros = 6, kNanos = 9 };
 
-// The unit with this value in a file, or nothing if there is none.
+// Returns the unit with this value in a file, or nullopt if there is none.
 constexpr std::optional<TickUnit> TickUnitFromId(uint8_t id) {
   if (id == 0 || id == 3 || id == 6 || id == 9) return static_cast<TickUnit>(id);
   return std::nullopt;
 }
 
-// How many nanoseconds one tick lasts.
+// Returns how many nanoseconds a tick lasts.
 constexpr uint64_t NanosPerTick(TickUnit unit) {
   switch (unit) {
     case TickUnit::kSecs:
@@ -35,7 +37,7 @@ constexpr uint64_t NanosPerTick(TickUnit unit) {
   return 1;
 }
 
-// Ticks since the Unix epoch.
+// Returns the ticks since the Unix epoch.
 inline uint64_t TicksNow(TickUnit unit, const Clock& clock = Clock::System()) {
   return static_cast<uint64_t>(clock.RealtimeNanos()) / NanosPerTick(unit);
 }

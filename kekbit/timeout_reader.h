@@ -1,14 +1,15 @@
-// TimeoutReader takes the writer for gone when nothing, not even a heartbeat, came for as long as the channel's header
-// says.
+// TimeoutReader takes the writer for gone after a silence as long as the channel's header says. A
+// heartbeat, too, ends a silence.
 //
 //   TimeoutReader reader(*ShmReader::Open(root, channel_id));
 //   while (!reader.reader().exhausted() && !reader.timed_out()) {
 //     if (auto payload = reader.TryRead()) Use(*payload);
 //   }
 //
-// A timeout is a guess: a stopped or starved writer may go on later, and so may the reader, which then leaves the
-// timeout behind. ShmReader::WriterAlive() is no guess; a timeout is for channels of the Rust library, and for writers
-// that promise heartbeats. Silence is measured on the monotonic clock, from the first look that found nothing.
+// A timeout is a guess. A stopped or starved writer may go on later; the reader may then go on,
+// too, and is timed out no more. ShmReader::WriterAlive() is no guess. A timeout is for channels of
+// the Rust library, and for writers that promise heartbeats. Silence is measured on the monotonic
+// clock, from the first look that found nothing.
 //
 // Thread safety, publication, lifetimes: as ShmReader.
 
@@ -34,7 +35,8 @@ class TimeoutReader final {
   explicit TimeoutReader(ShmReader reader, const Clock& clock = Clock::System())
       : reader_(std::move(reader)), clock_(clock), timeout_ns_(TimeoutNanos(reader_.header())) {}
 
-  // The payload of the next record, or nothing: none yet, or none ever (reader().exhausted()), or timed_out().
+  // Returns the payload of the next record, or nullopt: none yet, none ever (reader().exhausted()),
+  // or timed_out().
   std::optional<Bytes> TryRead() {
     const uint64_t before = reader_.position();
     std::optional<Bytes> payload = reader_.TryRead();
@@ -49,10 +51,10 @@ class TimeoutReader final {
     return std::nullopt;
   }
 
-  // Whether the last TryRead() found that the writer has been silent for the timeout or longer.
+  // Returns true if the last TryRead() found the writer silent for the timeout or longer.
   bool timed_out() const { return timed_out_; }
 
-  // As ShmReader::status(), and Unavailable when timed out.
+  // Returns ShmReader::status(), or Unavailable when timed out.
   absl::Status status() const {
     if (!timed_out_) return reader_.status();
     return absl::UnavailableError(absl::StrCat(reader_.path(), ": the writer has been silent at offset ",
@@ -62,7 +64,7 @@ class TimeoutReader final {
   ShmReader& reader() { return reader_; }
 
  private:
-  // The header's timeout, or the longest that can be counted.
+  // Returns the header's timeout, or the longest that can be counted.
   static int64_t TimeoutNanos(const Header& header) {
     constexpr auto kMax = static_cast<uint64_t>(std::numeric_limits<int64_t>::max());
     const uint64_t unit = NanosPerTick(header.tick_unit());

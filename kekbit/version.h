@@ -1,4 +1,5 @@
-// Version of a file's format: a word in the header, major in the high 16 bits, then minor in 16, then patch in 32.
+// Version of a file's format: a word in the header, major in 16 bits, then minor in 16, then patch
+// in 32.
 
 #ifndef KEKBIT_VERSION_H_
 #define KEKBIT_VERSION_H_
@@ -23,8 +24,8 @@ struct Version {
     return static_cast<uint64_t>(major) << 48 | static_cast<uint64_t>(minor) << 32 | patch;
   }
 
-  // Whether code made for this version can read a file of version `file`: the same major, and no newer minor, which
-  // may hold what this code knows nothing of.
+  // Returns true if code of this version can read a file of version `file`: the same major, and no
+  // newer minor. A newer minor may hold what this code does not know.
   constexpr bool CanRead(Version file) const { return file.major == major && file.minor <= minor; }
 
   std::string ToString() const { return absl::StrCat(major, ".", minor, ".", patch); }
