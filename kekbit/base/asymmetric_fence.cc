@@ -17,7 +17,7 @@ bool JoinHeavyFence() {
 }
 
 bool HeavyFence() {
-  // It orders this thread too, as a fence of its own would.
+  // The call orders this thread too, as a fence of its own would.
   return Membarrier(MEMBARRIER_CMD_GLOBAL_EXPEDITED);
 }
 

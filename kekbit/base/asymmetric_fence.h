@@ -1,10 +1,11 @@
-// HeavyFence: the dear side of an asymmetric fence between processes.
+// HeavyFence is the dear side of an asymmetric fence between processes.
 //
-// Two sides each announce something and then look for the other's announcement; at least one has to see the other's.
-// Usually both need a full fence between the two steps. Here the frequent side (a writer, which publishes and then
-// looks whether someone sleeps) uses LightFence of shared_word.h, which costs nothing, and the rare side (a reader
-// about to sleep) uses HeavyFence, by which the kernel has every processor that runs a registered process do its fence
-// for it (membarrier(2), a few hundred nanoseconds).
+// Two sides each announce something and then look for the other's announcement; at least one of
+// them has to see the other's. Usually both need a full fence between the two steps. Here the
+// frequent side uses LightFence of shared_word.h, which costs nothing: a writer, which publishes
+// and then looks whether someone sleeps. The rare side uses HeavyFence: a reader about to sleep.
+// HeavyFence makes the kernel run a fence on every processor that runs a registered process
+// (membarrier(2), a few hundred nanoseconds).
 //
 // Thread safety: any thread.
 
@@ -13,13 +14,15 @@
 
 namespace kekbit {
 
-// Has this process take part: called by the side that uses LightFence, before its first use. False where the kernel has
-// no membarrier; then the other side's HeavyFence orders nothing of this one, and must not be relied on.
+// Registers this process: called by the side that uses LightFence, before the first use. Returns
+// false if the kernel has no membarrier. The other side's HeavyFence then does not order this
+// process, and must not be relied on.
 bool JoinHeavyFence();
 
-// After it, each thread of every process that joined has either not yet done what stands before its next LightFence,
-// and will see all that this thread stored before; or has done it, and this thread sees it. False where the kernel has
-// no membarrier.
+// Orders this thread with each thread of every process that joined, around that thread's next
+// LightFence. Either that thread has done what stands before its LightFence, and this thread sees
+// the result. Or that thread will see all that this thread stored before. Returns false if the
+// kernel has no membarrier.
 bool HeavyFence();
 
 }  // namespace kekbit

@@ -1,9 +1,9 @@
-// Backoff waits between looks at something that another thread or process will change: first a few processor pauses,
-// then twice as many each time, at last giving the processor away.
+// Backoff waits between looks at something that another thread or process will change. First come a
+// few processor pauses, then twice as many each time; at last the processor is given away.
 //
-// It is the default way to wait for a writer. A reader that looks again at once takes the cache line with the next
-// length away from the writer each time, and makes it several times slower; one that pauses leaves it alone, and then
-// takes what has gathered as a batch.
+// Backoff is the default way to wait for a writer. A reader that looks again at once takes the
+// cache line with the next length away from the writer each time. The writer then is several times
+// slower. A reader that pauses leaves the line alone, and then takes what has gathered as a batch.
 //
 //   Backoff backoff;
 //   while (!(payload = reader.TryRead())) backoff.Pause();
@@ -31,7 +31,7 @@ inline void SpinPause() {
 
 class Backoff final {
  public:
-  // Waits a little, longer each time, up to some 10 us; from then on it yields the processor.
+  // Waits a little, longer each time, up to some 10 us; then yields the processor.
   void Pause() {
     if (step_ <= kSpinSteps) {
       for (uint32_t i = 0; i < (1u << step_); ++i) SpinPause();
@@ -41,11 +41,12 @@ class Backoff final {
     if (step_ < kSteps) ++step_;
   }
 
-  // Whether it has waited so long that it is time to do something else: to sleep, or to give up.
+  // Returns true after so long a wait that the caller should sleep or give up.
   bool completed() const { return step_ == kSteps; }
 
-  // What was waited for has come. The next wait begins anew with the shortest pause, some 25 ns; or with a longer one,
-  // up to some 2 us, where the first pause was long enough each time: then what is waited for comes in a stream.
+  // Tells that what was waited for has come. The next wait begins with the shortest pause, some 25
+  // ns. Where the first pause was long enough each time, things come in a stream: the next wait
+  // then begins with a longer pause, up to some 2 us.
   void Reset() {
     if (step_ == first_) return;
     if (step_ > first_ + 1) {

@@ -1,12 +1,13 @@
-// ByteOutput and ByteInput: streams of bytes with a buffer, for what is too large to be in memory at once.
+// ByteOutput and ByteInput are streams of bytes with a buffer, for what is too large for memory.
 //
 //   KB_RETURN_IF_ERROR(output.Write(AsBytes("text")));     absl::Status Save(ByteOutput& output)
 //   uint8_t text[4];
 //   KB_RETURN_IF_ERROR(input.Read(MutableBytes(text)));    absl::Status Load(ByteInput& input)
 //
-// Small writes and reads are a copy from or to the buffer, inlined; only at the buffer's end a virtual method is
-// called. An error stays: every call after it returns the same. So many writes can be made and the last one's result be
-// looked at. They know no types: fixed-size numbers go through StoreUnaligned() and LoadUnaligned() (see bytes.h).
+// Small writes and reads are a copy from or to the buffer, inlined; only at the buffer's end a
+// virtual method is called. An error stays: every later call returns the same error. So a caller
+// may make many writes and look at the last result only. The streams know no types: fixed-size
+// numbers go through StoreUnaligned() and LoadUnaligned() (see bytes.h).
 //
 // Thread safety: one thread at a time.
 
@@ -30,7 +31,7 @@ class ByteOutput {
   ByteOutput& operator=(const ByteOutput&) = delete;
   virtual ~ByteOutput() = default;
 
-  // Appends all of `bytes`. With none it only tells whether an error has happened.
+  // Appends all of `bytes`. With no bytes, only tells whether an error has happened.
   ABSL_ATTRIBUTE_ALWAYS_INLINE absl::Status Write(Bytes bytes) {
     if (ABSL_PREDICT_FALSE(bytes.size() - 1 >= room())) return WriteBeyond(bytes);  // none: wraps around
     std::memcpy(at_, bytes.data(), bytes.size());
@@ -44,12 +45,13 @@ class ByteOutput {
   // Called for what does not fit into the buffer's room, and for no bytes.
   virtual absl::Status WriteBeyond(Bytes bytes) = 0;
 
-  // What is written next goes into `buffer`, which is empty now. Without room, every write is WriteBeyond().
+  // Makes `buffer`, which is empty, take what is written next. Without room, every write is
+  // WriteBeyond().
   void SetBuffer(MutableBytes buffer) {
     begin_ = at_ = buffer.data();
     end_ = begin_ + buffer.size();
   }
-  // What stands in the buffer.
+  // Returns what stands in the buffer.
   Bytes buffered() const { return Bytes(begin_, static_cast<size_t>(at_ - begin_)); }
   size_t room() const { return static_cast<size_t>(end_ - at_); }
 
@@ -73,9 +75,11 @@ class ByteInput {
     return absl::OkStatus();
   }
 
-  // How many bytes are still to come, by what the stream says of itself: for one with hostile bytes that is a claim.
+  // Returns how many bytes are still to come, by what the stream says of itself. With hostile bytes
+  // that is only a claim.
   uint64_t left() const { return buffered() + behind_; }
-  // How many of them it is safe to take memory for in advance: the stream's source has bytes to show for them.
+  // Returns for how many of them memory may safely be taken in advance: the stream's source really
+  // has these bytes.
   virtual uint64_t backed() const { return left(); }
 
  protected:
@@ -84,7 +88,7 @@ class ByteInput {
   // Called for what goes beyond the buffer, and for no bytes.
   virtual absl::Status ReadBeyond(MutableBytes to) = 0;
 
-  // What is read next comes from `buffer`; `behind` more are to come behind it.
+  // Makes what is read next come from `buffer`; `behind` more bytes follow after the buffer.
   void SetBuffer(Bytes buffer, uint64_t behind) {
     at_ = buffer.data();
     end_ = at_ + buffer.size();

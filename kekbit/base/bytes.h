@@ -1,6 +1,6 @@
-// Bytes and MutableBytes: views of raw memory, as every call that takes or gives a payload uses them.
+// Bytes and MutableBytes are views of raw memory, in every call that takes or gives a payload.
 //
-// Neither owns anything; each function that returns one says how long it stays valid.
+// Neither owns anything; each function that returns a view says how long the view stays valid.
 
 #ifndef KEKBIT_BASE_BYTES_H_
 #define KEKBIT_BASE_BYTES_H_
@@ -17,7 +17,7 @@ namespace kekbit {
 using Bytes = absl::Span<const uint8_t>;
 using MutableBytes = absl::Span<uint8_t>;
 
-// The bytes of a text, and back. Valid as long as what they view.
+// Returns the bytes of a text, and back. Valid as long as what they view.
 inline Bytes AsBytes(absl::string_view text) {
   return Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
 }
@@ -25,8 +25,8 @@ inline absl::string_view AsText(Bytes bytes) {
   return absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
 }
 
-// A trivially copyable value out of, or into, memory that need not be aligned for it. All formats of kekbit are little
-// endian, as the machines it runs on (see shared_word.h).
+// Copies a trivially copyable value out of, or into, memory that need not be aligned. All formats
+// of kekbit are little endian, as the machines that run kekbit (see shared_word.h).
 template <typename T>
 T LoadUnaligned(const uint8_t* from) {
   static_assert(std::is_trivially_copyable_v<T>);

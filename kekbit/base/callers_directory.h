@@ -1,5 +1,5 @@
-// EnterCallersDirectory: for programs that `bazel run` starts. It does so in a directory of its own; a relative path on
-// the command line is meant from where the caller is.
+// EnterCallersDirectory is for programs that `bazel run` starts, in a directory of its own. A
+// relative path on the command line is meant from where the caller is.
 //
 //   int main(int argc, char** argv) {
 //     kekbit::EnterCallersDirectory();   // before a path is looked at, and before there are threads
@@ -12,8 +12,8 @@
 
 namespace kekbit {
 
-// Goes to the directory that `bazel run` names in BUILD_WORKING_DIRECTORY, if it does, and forgets it: a program that
-// this one starts begins where it is told to.
+// Goes to the directory that `bazel run` names in BUILD_WORKING_DIRECTORY, if any, and removes the
+// variable. A program that this one starts then begins where it is told to.
 inline void EnterCallersDirectory() {
   constexpr char kVariable[] = "BUILD_WORKING_DIRECTORY";
   const char* const directory = ::getenv(kVariable);

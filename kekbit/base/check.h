@@ -1,7 +1,9 @@
-// KB_CHECK aborts when a caller broke a documented contract (a REQUIRES line) or an invariant does not hold.
+// KB_CHECK aborts when a caller broke a documented contract (a REQUIRES line) or an invariant does
+// not hold.
 //
-// It is on in every build: going on with a broken invariant is how a journal gets damaged. What the outside world can
-// cause (a full disk, a damaged file, a wrong value) is an absl::Status instead, never a KB_CHECK.
+// The check is on in every build: going on with a broken invariant is how a journal gets damaged.
+// What the outside world can cause is an absl::Status instead, never a KB_CHECK: a full disk, a
+// damaged file, a wrong value.
 
 #ifndef KEKBIT_BASE_CHECK_H_
 #define KEKBIT_BASE_CHECK_H_

@@ -13,7 +13,7 @@ namespace {
 
 constexpr uint32_t kPolynomial = 0x82F6'3B78;  // bits reversed: the lowest bit is the highest power
 
-// Multiplies polynomials over GF(2) modulo the polynomial of the checksum, bits reversed.
+// Returns the product of polynomials over GF(2) modulo the checksum's polynomial, bits reversed.
 constexpr uint32_t Multiply(uint32_t a, uint32_t b) {
   uint32_t product = 0;
   for (uint32_t bit = 0x8000'0000; bit != 0; bit >>= 1) {
@@ -23,7 +23,7 @@ constexpr uint32_t Multiply(uint32_t a, uint32_t b) {
   return product;
 }
 
-// x to the power of `n`.
+// Returns x to the power of `n`.
 constexpr uint32_t PowerOfX(uint64_t n) {
   uint32_t power = 0x8000'0000;   // 1
   uint32_t square = 0x4000'0000;  // x
@@ -52,9 +52,10 @@ constexpr auto kTables = MakeTables();
 
 #define KB_TARGET_CRC __attribute__((target("sse4.2,pclmul")))
 
-// The instruction takes 3 cycles, and one can begin in each: three streams at once make full use of it. Their checksums
-// are joined by multiplying with the power of x that the bytes behind a stream stand for. The instruction multiplies
-// by x^32 itself when it folds the 64-bit product, and the reversed product lies one bit too low: hence the - 33.
+// The instruction takes 3 cycles, and another can begin in each: three streams at once make full
+// use of that. A stream's checksum is multiplied by the power of x that the bytes after the stream
+// stand for; then the checksums are joined. The instruction multiplies by x^32 itself when it folds
+// the 64-bit product, and the reversed product lies one bit too low: hence the - 33.
 template <size_t kStreamBytes>
 struct Streams {
   static constexpr uint32_t kShiftOne = PowerOfX(8 * kStreamBytes - 33);
@@ -89,7 +90,8 @@ KB_TARGET_CRC uint32_t Crc32cInstruction(uint32_t seed, Bytes bytes) {
   const uint8_t* data = bytes.data();
   size_t size = bytes.size();
   uint64_t crc = ~seed;
-  // Words that lie as they were stored: a processor is slow to load one of which it has just stored the two halves.
+  // Load words as they were stored: a processor is slow to load a word of which it has just stored
+  // the two halves.
   if ((reinterpret_cast<uintptr_t>(data) & 7) == 4 && size >= 12) {
     crc = _mm_crc32_u32(static_cast<uint32_t>(crc), LoadUnaligned<uint32_t>(data));
     data += 4;
@@ -100,8 +102,8 @@ KB_TARGET_CRC uint32_t Crc32cInstruction(uint32_t seed, Bytes bytes) {
   for (; size >= 8; data += 8, size -= 8) crc = _mm_crc32_u64(crc, LoadUnaligned<uint64_t>(data));
   if (size == 0) return ~static_cast<uint32_t>(crc);
   if (bytes.size() >= 8) {
-    // The last bytes as the end of a word whose front is zeros, which don't change a checksum that is zero so far. No
-    // branches: records are of any length.
+    // Take the last bytes as the end of a word whose front is zeros: these don't change a checksum
+    // that is zero so far. There are no branches: records are of any length.
     const size_t shift = 64 - 8 * size;
     const uint64_t last = LoadUnaligned<uint64_t>(data + size - 8) >> shift;
     return ~static_cast<uint32_t>(_mm_crc32_u64(0, (last ^ crc) << shift) ^ crc >> (8 * size));

@@ -14,7 +14,7 @@ std::string DurationText(absl::Duration duration) {
     const char* name;
   };
   constexpr Unit kUnits[] = {{864e11, "d"}, {36e11, "h"}, {6e10, "min"}, {1e9, "s"}, {1e6, "ms"}, {1e3, "us"}};
-  // Rounded to three digits, that much is a whole one.
+  // A value from here on is rounded to a whole 1 by three digits.
   constexpr double kNearlyOne = 0.9995;
   if (duration == absl::InfiniteDuration()) return "forever";
   const int64_t nanos = absl::ToInt64Nanoseconds(duration);

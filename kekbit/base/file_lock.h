@@ -1,4 +1,4 @@
-// Files that are still the ones their names lead to: LeadsTo, and LockNamedFile, the lock of such a file.
+// LeadsTo and LockNamedFile are for files that may no longer be the ones their names lead to.
 
 #ifndef KEKBIT_BASE_FILE_LOCK_H_
 #define KEKBIT_BASE_FILE_LOCK_H_
@@ -12,7 +12,7 @@
 
 namespace kekbit {
 
-// Whether `path` leads to `file`: not if somebody moved, replaced or deleted it.
+// Returns true if `path` leads to `file`: false if somebody moved, replaced or deleted the file.
 inline absl::StatusOr<bool> LeadsTo(FileSystem& fs, const std::string& path, File& file) {
   KB_ASSIGN_OR_RETURN(const FileInfo held, file.Info());
   const absl::StatusOr<FileInfo> named = fs.Info(path);
@@ -21,9 +21,9 @@ inline absl::StatusOr<bool> LeadsTo(FileSystem& fs, const std::string& path, Fil
   return held.SameFile(*named);
 }
 
-// Takes the lock of `file`, which was opened by `path`; false if somebody else has it. A lock is on a file, not on a
-// name: had the name gone to another file since, somebody could hold the lock of that one. So then it is Unavailable:
-// open the path again.
+// Takes the lock of `file`, which was opened by `path`; returns false if somebody else has the
+// lock. A lock is on a file, not on a name: if the name has gone to another file, somebody could
+// hold that file's lock. In that case returns Unavailable: open the path again.
 inline absl::StatusOr<bool> LockNamedFile(FileSystem& fs, File& file, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const bool locked, file.TryLock());
   if (!locked) return false;

@@ -18,7 +18,7 @@ std::vector<int>& Guarded() {
   return guarded;
 }
 
-// A std::mutex, since it is locked before the fork and unlocked on both sides after it.
+// A std::mutex can be locked before the fork and unlocked on both sides after the fork.
 std::mutex& Mutex() {
   static std::mutex& mutex = *new std::mutex;
   return mutex;
@@ -27,7 +27,7 @@ std::mutex& Mutex() {
 void BeforeFork() { Mutex().lock(); }
 void InParent() { Mutex().unlock(); }
 
-// Only what is safe after a fork of a process with threads.
+// Does only what is safe after a fork of a process with threads.
 void InChild() {
   const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   for (const int fd : Guarded()) {

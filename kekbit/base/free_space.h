@@ -23,16 +23,16 @@
 namespace kekbit {
 
 struct FreeSpaceLimits {
-  // With less than that left, no new command is taken; 0: the space is not watched.
+  // With less than this left, no new command is taken; 0: the space is not watched.
   uint64_t floor_bytes = 0;
-  // With at least that left they are taken again. What is not above the floor counts as the floor: then a disk that
-  // stands just there makes the answer change at each look.
+  // With at least this left, commands are taken again. A value below the floor counts as the floor;
+  // space that varies around the floor then changes the answer at each look.
   uint64_t resume_bytes = 0;
-  // No more than one look in that time: it is a system call.
+  // At most one look in this time, since a look is a system call.
   int64_t look_every_ns = 50'000'000;
 };
 
-// Whether there is enough, given what the last answer was: the whole decision.
+// Decides whether there is enough, given the last answer: the whole decision.
 bool EnoughSpace(const FreeSpaceLimits& limits, bool was_enough, uint64_t free_bytes);
 
 class FreeSpace final {
@@ -44,14 +44,15 @@ class FreeSpace final {
 
   bool enough() const { return enough_; }
 
-  // How much was left at the last look.
+  // Returns how much was left at the last look.
   uint64_t free_bytes() const { return free_bytes_; }
 
-  // Asks how much `path`, which exists, has left, unless the last time was less than limits.look_every_ns ago. An error
-  // changes nothing: who could not look does not know that it got worse.
+  // Asks how much `path`, which exists, has left, unless the last look was less than
+  // limits.look_every_ns ago. An error changes nothing: a failed look does not say that the space
+  // got less.
   absl::Status Look(FileSystem& fs, const std::string& path, int64_t now_ns);
 
-  // ResourceExhausted, with what is left, and what is wanted.
+  // Returns ResourceExhausted, with what is left and what is wanted.
   absl::Status Refusal(const std::string& path) const;
 
  private:

@@ -1,6 +1,6 @@
-// Futexes: waiting until somebody changes a word of 32 bits, and waking who waits (futex(2)).
+// Futexes wait until somebody changes a word of 32 bits, and wake those that wait (futex(2)).
 //
-// Every wait may end for no reason: the caller looks again at what it waits for.
+// Every wait may end for no reason: the caller looks again at what is waited for.
 
 #ifndef KEKBIT_BASE_FUTEX_H_
 #define KEKBIT_BASE_FUTEX_H_
@@ -17,7 +17,7 @@
 
 namespace kekbit {
 
-// On a word that several processes share; a mapping for reading will do.
+// For a word that several processes share; a mapping for reading will do.
 
 // Sleeps while the word is `value`, at most `timeout`.
 inline void FutexWait(const void* word, uint32_t value, absl::Duration timeout) {
@@ -27,7 +27,8 @@ inline void FutexWait(const void* word, uint32_t value, absl::Duration timeout) 
 }
 inline void FutexWakeAll(const void* word) { ::syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, nullptr, nullptr, 0); }
 
-// On a word of this process. Each wait names a set of bits, and a waking is for those whose set has one of its own.
+// For a word of this process. Each wait names a set of bits, and a waking is for waits whose set
+// has one of its bits.
 
 // Sleeps while the word is `value`, until `deadline`.
 inline void PrivateFutexWait(const void* word, uint32_t value, uint32_t bits, absl::Time deadline) {

@@ -1,15 +1,16 @@
-// Histogram: how often which values came, in a fixed number of words that lie in shared memory.
+// Histogram counts how often which values came, in a fixed number of words in shared memory.
 //
-// The buckets are log-linear: values below 16 have one each; from there on every power of two is cut into 16 equal
-// parts, so a bucket is never wider than 1/16 of the values in it. From 2^42 on (nanoseconds: 73 minutes) there is one.
+// The buckets are log-linear: values below 16 have a bucket each. From 16 on every power of two is
+// cut into 16 equal parts, so a bucket is never wider than 1/16 of its values. From 2^42 on
+// (nanoseconds: 73 minutes) there is a single bucket.
 //
-//   AddToHistogram(words, nanos);                    // one thread at a time; three stores at most, no allocation
-//   Histogram all = ReadHistogram(words);            // meanwhile, in any process
+//   AddToHistogram(words, nanos);           // one thread at a time; at most three stores, no allocation
+//   Histogram all = ReadHistogram(words);   // meanwhile, in any process
 //   all.Merge(ReadHistogram(other));
 //   Use(all.count(), all.Percentile(99.9), all.max());
 //
-// Thread safety: of the words, one writer at a time, any number of readers; who reads meanwhile may see a value in its
-//   bucket and not yet in the sum. Histogram: as any value.
+// Thread safety: the words have one writer at a time and any number of readers. A reader may see a
+// value in its bucket and not yet in the sum. Histogram: as any value.
 // Errors: none. Any bytes are a histogram; what would overflow stays at the largest value.
 
 #ifndef KEKBIT_BASE_HISTOGRAM_H_
@@ -32,7 +33,7 @@ inline constexpr int kHistogramPartBits = 4;  // 16 buckets for each power of tw
 inline constexpr int kHistogramValueBits = 42;
 inline constexpr size_t kHistogramBuckets = (kHistogramValueBits - kHistogramPartBits + 1) << kHistogramPartBits;
 
-// The bucket that a value belongs to.
+// Returns the bucket that a value belongs to.
 constexpr size_t HistogramBucketOf(uint64_t value) {
   constexpr uint64_t kParts = 1 << kHistogramPartBits;
   if (value < kParts) return static_cast<size_t>(value);
@@ -41,7 +42,7 @@ constexpr size_t HistogramBucketOf(uint64_t value) {
   return (static_cast<size_t>(shift) << kHistogramPartBits) + static_cast<size_t>(value >> shift);
 }
 
-// The least and the greatest value of a bucket. REQUIRES: bucket < kHistogramBuckets.
+// Return the least and the greatest value of a bucket. REQUIRES: bucket < kHistogramBuckets.
 constexpr uint64_t HistogramBucketMin(size_t bucket) {
   constexpr uint64_t kParts = 1 << kHistogramPartBits;
   if (bucket < kParts) return bucket;
@@ -53,7 +54,7 @@ constexpr uint64_t HistogramBucketMax(size_t bucket) {
   return HistogramBucketMin(bucket + 1) - 1;
 }
 
-// In files: never change it.
+// HistogramWords stand in files: never change them.
 struct HistogramWords {
   uint64_t sum = 0;
   uint64_t max = 0;
@@ -71,18 +72,18 @@ inline void AddToHistogram(HistogramWords& words, uint64_t value) {
   PrepareWord(&count, PeekWord(&count) + 1);
 }
 
-// A copy, to compute with.
+// Histogram is a copy of the words, to compute with.
 class Histogram final {
  public:
   uint64_t count() const { return count_; }
   uint64_t sum() const { return sum_; }
   uint64_t max() const { return max_; }
-  // 0 if there is no value.
+  // Returns 0 if there is no value.
   double mean() const { return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_); }
   uint64_t count_in(size_t bucket) const { return counts_[bucket]; }
 
-  // The least value that `percent` of all values don't exceed, rounded up to the end of its bucket, but never above
-  // max(). 0 if there is no value.
+  // Returns the least value that `percent` of all values don't exceed; 0 if there is no value. The
+  // value is rounded up to the end of its bucket, but never above max().
   uint64_t Percentile(double percent) const {
     if (count_ == 0) return 0;
     const double share = std::clamp(percent, 0.0, 100.0) / 100.0 * static_cast<double>(count_);
@@ -108,7 +109,7 @@ class Histogram final {
 
   static uint64_t Sum(uint64_t a, uint64_t b) { return a + std::min(b, ~a); }
   void Count(size_t bucket, uint64_t times) {
-    // No more than what count_ can hold: the counts always add up to it.
+    // Count no more than what count_ can hold: the counts always add up to count_.
     times = std::min(times, ~count_);
     counts_[bucket] += times;
     count_ += times;

@@ -18,13 +18,14 @@ RobustWordHolder::RobustWordHolder(RobustWord word)
     // The kernel wakes only where somebody is said to wait.
     : word_(std::move(word)), mine_(static_cast<uint32_t>(::gettid()) | FUTEX_WAITERS) {
   head_.list.next = &head_.list;  // empty
-  // The kernel finds a word at a fixed distance from its entry in the list, which here never has more than one.
+  // The kernel finds a word at a fixed distance from its entry in the list, which here has at most
+  // one entry.
   head_.futex_offset =
       static_cast<long>(reinterpret_cast<intptr_t>(word_.data()) - reinterpret_cast<intptr_t>(&entry_));
   entry_.next = &head_.list;
   size_t size = 0;
   ::syscall(SYS_get_robust_list, 0, &before_, &size);
-  // An error means that the kernel can't: then nobody is told, and has to wait for the process to be gone.
+  // An error means that the kernel can't do this: then all have to wait until the process is gone.
   ::syscall(SYS_set_robust_list, &head_, sizeof head_);
 }
 
@@ -59,7 +60,7 @@ absl::StatusOr<std::unique_ptr<RobustWordWatch>> RobustWordWatch::Start(RobustWo
 RobustWordWatch::~RobustWordWatch() {
   if (!thread_.joinable()) return;
   stopping_ = true;
-  // Again and again: it may be on its way into the wait.
+  // Wake again and again: the thread may be on its way into the wait.
   while (!ended_) {
     FutexWakeAll(word_.data());
     absl::SleepFor(absl::Microseconds(20));

@@ -1,15 +1,16 @@
-// A word in shared memory by which the kernel tells every process of the death of the thread that holds it, long before
-// a killed process is gone: its memory is freed before its files are closed and its locks released, which takes a
-// millisecond for each few MB.
+// A robust word in shared memory tells every process of the death of the thread that holds the
+// word, by the kernel. The word tells long before a killed process is gone: its memory is freed
+// before its files are closed and its locks released. Freeing takes a millisecond for each few MB.
 //
-// The holder:                                        Anybody else:
-//   RobustWordHolder holder(word);                     auto watch = RobustWordWatch::Start(word, event);
-//   holder.Hold();                                     event.Wait(...);
-//   ...                                                if (watch->TakeNotice()) ...
+//   The holder:                         Anybody else:
+//     RobustWordHolder holder(word);      auto watch = RobustWordWatch::Start(word, event);
+//     holder.Hold();                      event.Wait(...);
+//     ...                                 if (watch->TakeNotice()) ...
 //
-// It is the robust futex of set_robust_list(2): the word holds its holder's thread id; when that thread ends, in
-// whatever way, the kernel sets FUTEX_OWNER_DIED in it and wakes a waiter. It is a hint, never a proof: a word in a
-// file may hold anything, and a process whose thread ended may live on. See ProcessWatch::IsExiting().
+// This is the robust futex of set_robust_list(2): the word holds its holder's thread id. When that
+// thread ends, in whatever way, the kernel sets FUTEX_OWNER_DIED in the word and wakes a waiter.
+// The word is a hint, never a proof. A word in a file may hold anything, and a process whose thread
+// ended may live on. See ProcessWatch::IsExiting().
 
 #ifndef KEKBIT_BASE_ROBUST_WORD_H_
 #define KEKBIT_BASE_ROBUST_WORD_H_
@@ -35,8 +36,10 @@ struct RobustWord {
   uint8_t* data() const { return mapping->data() + offset; }
 };
 
-// Thread safety: made, used and destroyed by one thread, the one whose death is to be told. Meanwhile that thread must
-// not hold robust mutexes of the C library: there is one list a thread.
+// RobustWordHolder is the side whose death is to be told.
+//
+// Thread safety: made, used and destroyed by one thread, the one whose death is to be told.
+// Meanwhile that thread must not hold robust mutexes of the C library: a thread has only one list.
 class RobustWordHolder final {
  public:
   explicit RobustWordHolder(RobustWord word);
@@ -44,7 +47,8 @@ class RobustWordHolder final {
   RobustWordHolder& operator=(const RobustWordHolder&) = delete;
   ~RobustWordHolder();
 
-  // Also if another thread holds it: the last one does. Fine if this one does already.
+  // Holds the word, even if another thread holds it: the last call counts. Does nothing if this
+  // thread holds the word already.
   void Hold();
   void LetGo();
 
@@ -57,18 +61,20 @@ class RobustWordHolder final {
   robust_list_head* before_ = nullptr;  // the C library's
 };
 
-// Signals an event when the holder of a word dies. It has a thread, which sleeps until then.
+// RobustWordWatch signals an event when the holder of a word dies. A thread of its own sleeps until
+// then.
 //
 // Thread safety: any thread, one at a time.
 class RobustWordWatch final {
  public:
-  // `event` outlives it. ResourceExhausted if there is no thread to be had.
+  // `event` outlives the watch. ResourceExhausted if there is no thread to be had.
   static absl::StatusOr<std::unique_ptr<RobustWordWatch>> Start(RobustWord word, StopEvent& event);
   RobustWordWatch(const RobustWordWatch&) = delete;
   RobustWordWatch& operator=(const RobustWordWatch&) = delete;
   ~RobustWordWatch();
 
-  // Whether the holder has died since the last call; of one that had died before the first, the first tells.
+  // Returns true if the holder has died since the last call; the first call also tells of an
+  // earlier death.
   bool TakeNotice() { return told_.exchange(false); }
 
  private:

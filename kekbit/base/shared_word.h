@@ -1,8 +1,9 @@
-// The words of memory that a writer and its readers share, and the only place of the project that names a memory order.
+// The words of memory that a writer and its readers share. No other file of the project names a
+// memory order.
 //
-// A channel needs one pairing: the writer stores everything of a record, then its length with PublishWord; a reader
-// that sees the length through AcquireWord sees all that was stored before it. Everything else is relaxed: it is
-// either written before such a publication, or a hint.
+// A channel needs one pairing: the writer stores everything of a record, then its length with
+// PublishWord. A reader that sees the length through AcquireWord sees all that was stored before.
+// Everything else is relaxed: written before such a publication, or a hint.
 
 #ifndef KEKBIT_BASE_SHARED_WORD_H_
 #define KEKBIT_BASE_SHARED_WORD_H_
@@ -20,7 +21,8 @@ static_assert(std::atomic_ref<uint64_t>::is_always_lock_free && std::atomic_ref<
 
 namespace internal {
 
-// atomic_ref wants a reference to non-const; a load through it writes nothing, so it also works on a read-only mapping.
+// atomic_ref wants a reference to non-const. A load writes nothing, so it also works on a read-only
+// mapping.
 template <typename Word>
 std::atomic_ref<Word> Shared(const void* word) {
   return std::atomic_ref<Word>(*const_cast<Word*>(static_cast<const Word*>(word)));
@@ -28,12 +30,13 @@ std::atomic_ref<Word> Shared(const void* word) {
 
 }  // namespace internal
 
-// Stores `value`. Whoever sees it through AcquireWord sees everything this thread stored before.
+// Stores `value`. A thread that sees the value through AcquireWord sees everything this thread
+// stored before.
 inline void PublishWord(void* word, uint64_t value) {
   internal::Shared<uint64_t>(word).store(value, std::memory_order_release);
 }
 
-// Loads a word stored by PublishWord, and with it everything that was stored before it was.
+// Loads a word stored by PublishWord, and with it everything that was stored before the word.
 inline uint64_t AcquireWord(const void* word) {
   return internal::Shared<uint64_t>(word).load(std::memory_order_acquire);
 }
@@ -49,19 +52,19 @@ inline uint32_t PeekWord32(const void* word) {
   return internal::Shared<uint32_t>(word).load(std::memory_order_relaxed);
 }
 
-// Atomic read-modify-write on words that several processes change. They are in one total
-// order with each other: they are used where a thread announces something and then looks for another's announcement.
+// Atomic read-modify-write on words that several processes change, in one total order with each
+// other. They are for a thread that announces something and then looks for another's announcement.
 // Returns the old value.
 inline uint32_t FetchOrWord32(void* word, uint32_t bits) {
   return internal::Shared<uint32_t>(word).fetch_or(bits, std::memory_order_seq_cst);
 }
-// Returns whether the word was `expected` and now is `desired`.
+// Returns true if the word was `expected` and now is `desired`.
 inline bool CompareExchangeWord32(void* word, uint32_t expected, uint32_t desired) {
   return internal::Shared<uint32_t>(word).compare_exchange_strong(expected, desired, std::memory_order_seq_cst);
 }
 
-// Makes the word at least `value`; several processes may do so at once, and it never goes back. Whoever sees it through
-// AcquireWord sees everything this thread stored before.
+// Raises the word to at least `value`; several processes may do so at once, and the word never goes
+// back. A thread that sees the value through AcquireWord sees everything this thread stored before.
 inline void RaiseWord(void* word, uint64_t value) {
   const std::atomic_ref<uint64_t> shared = internal::Shared<uint64_t>(word);
   uint64_t before = shared.load(std::memory_order_relaxed);
@@ -69,8 +72,9 @@ inline void RaiseWord(void* word, uint64_t value) {
   }
 }
 
-// Keeps the compiler, not the processor, from moving memory accesses across it: the cheap half of an asymmetric fence,
-// whose dear half is asymmetric_fence.h's HeavyFence on the other side.
+// Keeps the compiler, not the processor, from moving memory accesses across the fence. This is the
+// cheap half of an asymmetric fence; the dear half is HeavyFence of asymmetric_fence.h on the other
+// side.
 inline void LightFence() { std::atomic_signal_fence(std::memory_order_seq_cst); }
 
 }  // namespace kekbit

@@ -1,4 +1,4 @@
-// StartThread: a thread, or the error that the machine has none to give.
+// StartThread starts a thread, or returns the error that the machine has none to give.
 
 #ifndef KEKBIT_BASE_START_THREAD_H_
 #define KEKBIT_BASE_START_THREAD_H_

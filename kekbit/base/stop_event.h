@@ -1,4 +1,4 @@
-// StopEvent: an event by which one thread ends another's wait, also a wait on other descriptors.
+// StopEvent lets one thread end another's wait, also a wait on other descriptors.
 //
 // Thread safety: any thread.
 
@@ -20,10 +20,11 @@ class StopEvent final {
 
   // Ends the current wait, or the next one.
   void Signal();
-  // Waits for a Signal() that no wait has consumed, at most `timeout`; returns whether there was one.
+  // Waits for a Signal() that no wait has consumed, at most `timeout`; returns true if there was
+  // one.
   bool Wait(absl::Duration timeout);
 
-  // What poll(2) finds readable while a Signal() waits to be consumed.
+  // The descriptor that poll(2) finds readable while a Signal() waits to be consumed.
   int fd() const { return fd_; }
 
  private:
@@ -31,7 +32,7 @@ class StopEvent final {
   int fd_;
 };
 
-// What poll(2) takes for `timeout`: whole milliseconds, rounded up, and an hour at most.
+// Returns `timeout` as poll(2) takes it: whole milliseconds, rounded up, an hour at most.
 int PollMillis(absl::Duration timeout);
 
 }  // namespace kekbit

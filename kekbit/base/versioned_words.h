@@ -1,9 +1,12 @@
-// VersionedWords: some words that belong together, written by one process and read by others, and never read torn.
+// VersionedWords are words that belong together, written by one process and read by others, never
+// torn.
 //
-// There are two places for them. The writer fills the one that is not valid and then makes it valid, by the generation:
-// a word that counts how often that happened. A writer that dies in the middle leaves the words before as they were.
+// There are two places for them. The writer fills the place that is not valid and then makes it
+// valid by the generation, a word that counts these changes. A writer that dies in the middle
+// leaves the earlier words as they were.
 //
-// Thread safety: one writer at a time; any number of readers, in any process, which neither wait nor make it wait.
+// Thread safety: one writer at a time. Any number of readers, in any process, that neither wait nor
+// make the writer wait.
 
 #ifndef KEKBIT_BASE_VERSIONED_WORDS_H_
 #define KEKBIT_BASE_VERSIONED_WORDS_H_
@@ -23,18 +26,19 @@ struct VersionedWords {
   uint64_t places[2][kCount] = {};
 };
 
-// REQUIRES: no other thread writes to them meanwhile.
+// REQUIRES: no other thread writes to the words meanwhile.
 template <size_t kCount>
 void StoreVersioned(VersionedWords<kCount>& to, const std::array<uint64_t, kCount>& words) {
   const uint64_t generation = PeekWord(&to.generation) + 1;
   uint64_t* const place = to.places[generation % 2];
-  // Published each: whoever sees one of them also sees that the generation which stood here is over.
+  // Publish each word: a reader of any of them also sees that the generation which stood here is
+  // over.
   for (size_t i = 0; i < kCount; ++i) PublishWord(&place[i], words[i]);
   PublishWord(&to.generation, generation);
 }
 
-// Nothing if nothing was written yet. (Or if they never stood still for as long as it takes to read them: no writer is
-// so busy, but the file may lie.)
+// Returns nullopt if nothing was written yet. Also if the words never stood still long enough for a
+// read: no writer is so busy, but the file may lie.
 template <size_t kCount>
 std::optional<std::array<uint64_t, kCount>> LoadVersioned(const VersionedWords<kCount>& from) {
   constexpr int kTries = 10'000;
