@@ -1,13 +1,15 @@
-// What a replica takes beside its work: the primary's latency while a follower takes a snapshot of 1 GB, and the memory
-// of a replica beyond its state.
+// Cost of a replica's other work: the primary's latency while a follower takes a snapshot of 1 GB,
+// and the memory of a replica beyond its state.
 //
-// BM_PrimaryBesideSnapshot: the primary executes a command each 20 us; the follower, in another process, does nothing
-// else (the limit), or saves 1 GB to the disk meanwhile (the subject). `ns` and `limit_ns` are the p99.9 of Execute.
+// BM_PrimaryBesideSnapshot: the primary executes a command each 20 us. The follower, in another
+// process, does nothing else (the limit), or saves 1 GB to the disk meanwhile (the subject). `ns`
+// and `limit_ns` are the p99.9 of Execute.
 //
-// BM_Memory: what is resident of a process that holds a replica with a state of 64 MB, in MB: `segments_mb`, mapped
-// files of the journal (which are in the page cache once, whoever maps them), segments but for some KB; `state_mb`;
-// `else_mb`, everything else, less what the process had before there was a replica. `primary`: after it has written 16
-// segments of 64 MB; else of a follower that has read them.
+// BM_Memory: the resident memory of a process that holds a replica with a state of 64 MB, in MB.
+// `segments_mb`: mapped files of the journal, segments but for some KB; the page cache holds them
+// once, for all processes that map them. `state_mb`: the state. `else_mb`: everything else, less
+// what the process had before there was a replica. `primary`: after it has written 16 segments of
+// 64 MB; else of a follower that has read them.
 
 #include <cstdint>
 #include <fstream>
@@ -39,7 +41,7 @@ struct Command {
   }
 };
 
-// A state of so many bytes, of which each command changes a word.
+// Table is a state of so many bytes; each command changes a word.
 struct Table {
   using Command = bench::Command;
   using Result = uint64_t;
@@ -61,7 +63,7 @@ struct Table {
 };
 
 struct Shared {
-  LoneWord step;  // as the follower says it: 1 ready, 2 saving, 3 saved
+  LoneWord step;  // set by the follower: 1 ready, 2 saving, 3 saved
   LoneWord go;
 };
 
@@ -121,7 +123,7 @@ void BM_PrimaryBesideSnapshot(benchmark::State& state) {
   follower.Join();
 }
 
-// Resident megabytes of this process: of mapped segments, and of everything else.
+// Returns the resident megabytes of this process: of mapped segments, and of everything else.
 std::pair<double, double> Resident() {
   std::ifstream smaps("/proc/self/smaps");
   bool segment = false;
@@ -132,8 +134,8 @@ std::pair<double, double> Resident() {
     std::string first;
     double kilobytes = 0;
     words >> first;
-    // A mapping begins with its addresses and ends with its path; what is said of it begins with a name and a colon. A
-    // segment that was prepared keeps the path it had without a name.
+    // A mapping begins with its addresses and ends with its path; its details begin with a name and
+    // a colon. A segment that was prepared keeps the path of its time without a name.
     if (first.back() != ':') {
       segment = line.find(".journal/") != std::string::npos;
     } else if (first == "Rss:") {
@@ -183,7 +185,7 @@ void BM_Memory(benchmark::State& state) {
   }
 }
 
-// In this order: a child of a process with replicas would lack their threads.
+// Keep this order: a child of a process with replicas would lack their threads.
 BENCHMARK(BM_Memory)->ArgName("primary")->Arg(1)->Arg(0)->Apply(Rounds<1>);
 BENCHMARK(BM_PrimaryBesideSnapshot)->Apply(Rounds<5>);
 

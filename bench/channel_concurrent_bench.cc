@@ -1,14 +1,14 @@
-// Writer and reader at once, in two processes, until the reader has seen every record (counted, and checked to be the
-// one that is next), against the same writer alone.
+// Writer and reader at once, in two processes, until the reader has seen every record, against the
+// same writer alone. The reader counts the records and checks that each is the next.
 //
 //   backoff     the reader waits with kekbit::Backoff, the default
 //   spin        the reader asks again at once
 //   spin_pause  the reader asks again after one pause of the processor
 //
-// What the machine alone costs is measured in the same run: transfer_ns, a bare scan by the second process of records
-// that the first wrote before, when neither waits for the other: what it takes to bring the bytes from one processor's
-// cache to the other's. And bare_ns: a bare writer and a bare scanning reader at once, with the same waiting. of_bare
-// is the ratio to the greater of both limits.
+// The same run measures what the machine alone costs. transfer_ns: the second process scans records
+// that the first wrote before, so neither waits for the other. This is the cost of bringing the
+// bytes from one processor's cache to the other's. bare_ns: a bare writer and a bare scanning
+// reader at once, with the same waiting. of_bare is the ratio to the greater of both limits.
 
 #include <algorithm>
 #include <cstdint>
@@ -32,8 +32,9 @@ struct Shared {
   LoneWord done;   // when it has seen all: the time
 };
 
-// Payloads that differ in every byte; record i has the (i % kKinds)-th. Made before the clock starts: a store right
-// before the copy that loads it would stall that, and be measured as if it were the writer's.
+// Payloads differ in every byte; record i has the (i % kKinds)-th. They are made before the clock
+// starts. A store right before the copy that loads it would stall that copy, and be measured as the
+// writer's.
 constexpr uint64_t kKinds = 32;
 
 class Payloads final {
@@ -65,12 +66,13 @@ struct WithSpinPause {
   void Found() {}
 };
 
-// The reader's process: sees all records, each once and in order, with the size, first and last byte it should have.
+// The reader's process sees all records, each once and in order, with the expected size, first and
+// last byte.
 template <typename Waiting>
 void ReadKinds(const std::string& path, uint64_t payload_bytes, uint64_t records, Shared& shared) {
   std::unique_ptr<File> file = FileSystem::Posix().Open(path, Access::kRead).value();
   std::shared_ptr<MappedFile> mapping = file->Map(Access::kRead, ChannelFileBytes(kBytes)).value();
-  // Each page is mapped before the clock starts, as it is for the writer.
+  // Map each page before the clock starts, as for the writer.
   for (uint64_t at = 0; at < mapping->size(); at += 4096) benchmark::DoNotOptimize(PeekWord(mapping->data() + at));
   ShmReader reader = ShmReader::OpenShared(path, mapping).value();
   const Payloads payloads(payload_bytes);
@@ -90,7 +92,8 @@ void ReadKinds(const std::string& path, uint64_t payload_bytes, uint64_t records
   shared.done.Set(static_cast<uint64_t>(NowNanos()));
 }
 
-// The same without any of our code: records of length, payload and WATERMARK in memory that both map.
+// The bare pair uses none of our code: records of length, payload and WATERMARK in memory that both
+// map.
 struct BareShared {
   LoneWord ready;
   LoneWord go;
@@ -134,7 +137,7 @@ void WriteBare(uint8_t* at, uint64_t payload_bytes, uint64_t records) {
   }
 }
 
-// Nanoseconds a record: of a scan behind a writer that is done, or at once with it.
+// Returns nanoseconds a record: of a scan after the writer is done, or at the same time.
 template <typename Waiting>
 double ScanBare(uint64_t payload_bytes, uint64_t records, bool at_once) {
   Partner<BareShared> reader([&](BareShared& shared) { ScanKinds<Waiting>(payload_bytes, records, shared); });

@@ -1,5 +1,5 @@
-// What it costs a reader to go over records that are there, against a bare scan of the same bytes: load each length,
-// add up the first byte of each payload.
+// Cost of reading records that are there, against a bare scan of the same bytes. The scan loads
+// each length and adds up the first byte of each payload.
 
 #include <cstdint>
 #include <memory>
@@ -15,7 +15,7 @@ namespace {
 
 constexpr uint32_t kBytes = 16u << 20;
 
-// A channel full of records, and a mapping of it that is touched, as a reader's.
+// FullChannel is a channel full of records, and a mapping of it that is touched, as a reader's.
 struct FullChannel {
   explicit FullChannel(uint64_t payload_bytes)
       : channel(Medium::kMemory, kBytes, {.touch_ahead_bytes = 0}), records(RecordsIn(kBytes, payload_bytes)) {
@@ -34,7 +34,7 @@ struct FullChannel {
 double Scan(const FullChannel& full) {
   uint64_t sum = 0;
   const double nanos = NanosPerItem(full.records, [&] {
-    const uint8_t* at = full.mapping->data() + kDataOffset + kLengthBytes;  // behind the first heartbeat
+    const uint8_t* at = full.mapping->data() + kDataOffset + kLengthBytes;  // after the first heartbeat
     for (uint64_t length; (length = AcquireWord(at)) != kWatermark; at += RecordBytes(length)) sum += at[kLengthBytes];
   });
   benchmark::DoNotOptimize(sum);

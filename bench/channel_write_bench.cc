@@ -1,9 +1,10 @@
-// What it costs a writer to append a record, against a plain memcpy of the same bytes into touched memory.
+// Cost of appending a record, against a plain memcpy of the same bytes into touched memory.
 //
 //   touched          every page of the channel is ready before: what the code itself costs
-//   fresh_burst      a new channel, as it comes: the page toucher has made its window ready when the burst begins
-//   fresh_sustained  records without end, beyond the window: the limit is the slower of memcpy and of the kernel's
-//                    rate of making pages ready (MADV_POPULATE_WRITE alone, on another mapping)
+//   fresh_burst      a new channel; the page toucher has made its window ready when the burst begins
+//   fresh_sustained  records without end, beyond the window; the limit is the slower of memcpy and of
+//                    the kernel's rate of making pages ready (MADV_POPULATE_WRITE alone, on another
+//                    mapping)
 //   fresh_untouched  a new channel without the toucher: the writer takes each page fault
 
 #include <sys/resource.h>
@@ -59,7 +60,7 @@ void BM_Write_touched(benchmark::State& state) { CompareBurst(state, Pages::kTou
 void BM_Write_fresh_burst(benchmark::State& state) { CompareBurst(state, Pages::kAhead); }
 void BM_Write_fresh_untouched(benchmark::State& state) { CompareBurst(state, Pages::kFresh); }
 
-// Nanoseconds that the kernel takes to make ready what one record needs.
+// Returns the nanoseconds that the kernel takes to make ready what one record needs.
 double TouchRecords(Medium medium, uint64_t bytes, uint64_t records) {
   const std::unique_ptr<MappedFile> mapping = MakeMapping(medium, bytes);
   return NanosPerItem(records, [&] { KB_CHECK(mapping->Touch(0, bytes).ok()); });

@@ -1,7 +1,8 @@
 // Channels to measure, and bare mappings of the same kind to measure their limits.
 //
-// They lie in /dev/shm, or on a disk: in the directory that the environment variable KEKBIT_BENCH_DIRECTORY names, else
-// in TMPDIR, else in /tmp. Nothing is left behind but by a killed process. Whatever fails ends the benchmark's process.
+// They lie in /dev/shm, or on a disk: in the directory that the environment variable
+// KEKBIT_BENCH_DIRECTORY names, else in TMPDIR, else in /tmp. Only a killed process leaves files.
+// Whatever fails ends the benchmark's process.
 
 #ifndef KEKBIT_BENCH_CHANNELS_H_
 #define KEKBIT_BENCH_CHANNELS_H_
@@ -41,7 +42,7 @@ inline std::string DirectoryOn(Medium medium) {
   return "/tmp";
 }
 
-// A payload of `size` bytes.
+// Returns a payload of `size` bytes.
 inline std::vector<uint8_t> MakePayload(size_t size) {
   std::vector<uint8_t> payload(size);
   std::iota(payload.begin(), payload.end(), uint8_t{1});
@@ -52,13 +53,13 @@ inline Header MakeHeader(uint32_t capacity) {
   return Header::Make({.writer_id = 1, .channel_id = 1, .capacity = capacity}).value();
 }
 
-// A path that no other process uses, and no other call of this one returned.
+// Returns a path that no other process uses, and no other call of this process returned.
 inline std::string FreshPath(Medium medium) {
   static int count = 0;
   return absl::StrCat(DirectoryOn(medium), "/kekbit_bench.", ::getpid(), ".", ++count, ".kekbit");
 }
 
-// A new channel, whose file goes with it.
+// BenchChannel is a new channel; its file goes with the object.
 class BenchChannel final {
  public:
   BenchChannel(Medium medium, uint32_t capacity, WriterOptions options)
@@ -96,7 +97,7 @@ class BenchChannel final {
   ShmWriter writer_;
 };
 
-// A bare mapping of a file without a name.
+// Returns a bare mapping of a file without a name.
 inline std::unique_ptr<MappedFile> MakeMapping(Medium medium, uint64_t size) {
   const std::string directory = DirectoryOn(medium);
   std::unique_ptr<File> file = FileSystem::Posix().CreateUnnamed(directory, directory).value();
@@ -104,17 +105,19 @@ inline std::unique_ptr<MappedFile> MakeMapping(Medium medium, uint64_t size) {
   return file->Map(Access::kReadWrite, size).value();
 }
 
-// How many records of a payload of `size` bytes fill `bytes` of a data area, but for a heartbeat at its beginning.
+// Returns how many records with a payload of `size` bytes fill `bytes` of a data area after the
+// first heartbeat.
 inline uint64_t RecordsIn(uint64_t bytes, uint64_t size) { return (bytes - kLengthBytes) / RecordBytes(size); }
 
-// What is measured: the writer's loop. Returns nanoseconds per record.
+// The writer's loop, which is measured. Returns nanoseconds per record.
 inline double WriteRecords(ShmWriter& writer, Bytes payload, uint64_t records) {
   return NanosPerItem(records, [&] {
     for (uint64_t i = 0; i < records; ++i) KB_CHECK(writer.Write(payload).ok());
   });
 }
 
-// Its limit: the same bytes by memcpy, with the same words around them, and nothing else.
+// The limit of WriteRecords(): the same bytes by memcpy, with the same words around them, and
+// nothing else.
 inline double StoreRecords(uint8_t* to, Bytes payload, uint64_t records) {
   return NanosPerItem(records, [&] {
     const uint64_t step = RecordBytes(payload.size());
@@ -126,7 +129,7 @@ inline double StoreRecords(uint8_t* to, Bytes payload, uint64_t records) {
   });
 }
 
-// The same in a mapping of its own, each page ready.
+// Runs StoreRecords() in a mapping of its own, each page ready.
 inline double StoreRecordsTouched(Medium medium, Bytes payload, uint64_t records) {
   const uint64_t bytes = records * RecordBytes(payload.size()) + kFooterBytes;
   const std::unique_ptr<MappedFile> mapping = MakeMapping(medium, bytes);

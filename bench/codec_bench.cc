@@ -1,8 +1,9 @@
-// Codecs: raw bytes cost nothing beside their copy; cereal's binary format of a struct of five fields at most 3 times a
-// memcpy of as many bytes. Neither allocates.
+// Codecs: raw bytes cost nothing beside their copy. Cereal's binary format of a struct of five
+// fields costs at most 3 times a memcpy of as many bytes. Neither allocates.
 //
-// Encoding goes to the next place of a warm buffer and decoding reads from there, as in a channel; so does the limit's
-// memcpy. `allocations` counts operator new over all encodings, or decodings, of a row.
+// Encoding goes to the next place of a warm buffer and decoding reads from there, as in a channel;
+// so does the limit's memcpy. `allocations` counts operator new over all encodings, or decodings,
+// of a row.
 
 #include <cstdint>
 #include <cstring>
@@ -40,7 +41,7 @@ struct FiveFields {
 };
 static_assert(sizeof(FiveFields) == 40);  // no padding: the memcpy moves as many bytes
 
-// The places of a buffer, each `bytes` long, over and over.
+// Places gives the places of a buffer, each `bytes` long, over and over.
 class Places final {
  public:
   explicit Places(size_t bytes) : bytes_(bytes), buffer_(kBufferBytes + bytes) {}
@@ -48,7 +49,7 @@ class Places final {
     at_ = at_ + bytes_ <= kBufferBytes ? at_ + bytes_ : 0;
     return buffer_.data() + at_;
   }
-  // Room enough that codecs need not be told how much there is exactly, as in a claim.
+  // Returns so much room that codecs need no exact length, as in a claim.
   MutableBytes NextRoom() { return MutableBytes(Next(), bytes_); }
 
  private:
@@ -131,7 +132,7 @@ void BM_RawDecode(benchmark::State& state) {
 template <typename Codec, size_t kBytes>
 void BM_FiveFieldsEncode(benchmark::State& state) {
   FiveFields fields;
-  // Portable: one byte more than the fields.
+  // The portable format has one byte more than the fields.
   std::vector<uint8_t> bytes(kBytes);
   std::memcpy(bytes.data(), &fields, sizeof fields);
   if constexpr (kBytes == sizeof fields) {

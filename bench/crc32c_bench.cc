@@ -1,5 +1,5 @@
-// The checksum: 71 bytes at most 20 ns, 64 KiB at least 15 GB/s. Its limit is one pass over the same bytes that only
-// adds them up in words of 8.
+// Checksum: 71 bytes at most 20 ns, 64 KiB at least 15 GB/s. The limit is one pass over the same
+// bytes that only adds them up in words of 8.
 
 #include <cstdint>
 #include <vector>
@@ -33,7 +33,7 @@ void BM_Crc32c(benchmark::State& state) {
   Compare(
       state,
       [&] {
-        // Each checksum begins with the one before, as a journal's do: no two overlap.
+        // Each checksum begins with its predecessor, as in a journal: no two overlap.
         return NanosPerItem(rounds, [&] {
           for (uint64_t i = 0; i < rounds; ++i) crc = Crc32c(crc, bytes);
         });

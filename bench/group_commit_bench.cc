@@ -1,13 +1,13 @@
-// Group commit: callers that each wait until their command, of 128 bytes, is synced, by Replica::Execute(command,
-// Ack::kSynced), without a follower.
+// Group commit: callers that each wait until their command of 128 bytes is synced, without a
+// follower. They call Replica::Execute(command, Ack::kSynced).
 //
-// The limit is the bare sync rate of the same file layout times the callers: as many stores of a frame as there are
-// callers into a mapping of a file that was prepared like a segment, touched and synced, then MappedFile::Sync of them,
-// by one thread. All of `ns` is per command; `speed_of_limit` is 1 / of_limit. `per_sync`: commands for each sync;
-// `speed_of_group`: against the bare rate for groups of that size. `fdatasync_ns`: the same by one write() of as many
-// frames as there are callers, appended to an allocated file, and fdatasync. `asleep_ns`: what it takes by itself, with
-// nothing stored or synced, that as many threads as there are callers sleep on one bare futex until the last of them
-// has come, and are woken: per thread and time.
+// The limit is the bare sync rate of the same file layout times the callers. One thread stores as
+// many frames as there are callers into the mapping of a file prepared like a segment, touched and
+// synced; then MappedFile::Sync. All of `ns` is per command; `speed_of_limit` is 1 / of_limit.
+// `per_sync`: commands for each sync. `speed_of_group`: against the bare rate for groups of that
+// size. `fdatasync_ns`: one write() of as many frames as there are callers, appended to an
+// allocated file, and fdatasync. `asleep_ns`, per thread and time, with nothing stored or synced:
+// as many threads as callers sleep on one bare futex until the last has come, and are woken.
 
 #include <atomic>
 #include <cmath>
@@ -56,14 +56,15 @@ struct Counter {
 
 uint64_t SyncsFor(uint64_t callers) { return callers == 1 ? 3'000 : 1'000; }
 
-// How many syncs there were, and commands that they covered, as the replica that lives or lived there counts them.
+// Returns how many syncs there were, and how many commands they covered, as the replica there
+// counts them.
 Histogram GroupsIn(const std::string& directory) {
   const std::vector<std::string> files = ListStatsFiles(FileSystem::Posix(), JournalLayout(directory));
   KB_CHECK(files.size() == 1);
   return ReadReplicaStats(FileSystem::Posix(), files[0]).value().group;
 }
 
-// Nanoseconds per command.
+// Returns nanoseconds per command.
 double ExecuteSynced(uint64_t callers, Figures* per_sync) {
   const BenchDirectory directory(Medium::kDisk);
   auto replica = Replica<Counter>::Open({.directory = directory.path(), .ack = Ack::kSynced}).value();
@@ -85,7 +86,7 @@ double ExecuteSynced(uint64_t callers, Figures* per_sync) {
   return nanos;
 }
 
-// Nanoseconds per frame.
+// Returns nanoseconds per frame.
 double StoreAndSync(uint64_t frames, uint64_t syncs) {
   const std::unique_ptr<MappedFile> mapping = MakeMapping(Medium::kDisk, kSegmentBytes);
   KB_CHECK(mapping->Touch(0, kSegmentBytes).ok());
@@ -113,7 +114,7 @@ double AppendAndSync(uint64_t frames, uint64_t syncs) {
   });
 }
 
-// Nanoseconds per thread and time that all have come.
+// Returns nanoseconds per thread and time that all have come.
 double SleepAndWake(uint64_t callers, uint64_t times) {
   std::atomic<uint32_t> turn = 0;
   std::atomic<uint64_t> arrived = 0;

@@ -1,7 +1,7 @@
-// What handlers add to a record of 71 bytes.
+// Cost that handlers add to a record of 71 bytes.
 //
-// Limit of each row: the plain write. `of_write_and_clock` is the ratio to a plain write followed by a bare
-// clock_gettime: no time of its own for each record is to be had for less by that call.
+// Limit of each row: the plain write. `of_write_and_clock` is the ratio to a plain write followed
+// by a bare clock_gettime, the least cost of a time for each record.
 
 #include <cstdint>
 #include <ctime>

@@ -1,13 +1,15 @@
-// JournalWriter: what it costs to append a frame, and what a roll to the next segment costs.
+// JournalWriter: the cost of appending a frame, and of a roll to the next segment.
 //
-// The subject is Append() of a command of 64 bytes: header, checksum in the chain, the time of its own, and the word
-// for GroupCommit. The limit is a plain channel write of the same bytes, without a look at the clock. `_clock`: the
-// limit looks at the clock, too. `over_ns` is the difference of the medians; `faults`, the page faults of the writer's
-// thread in all rounds, show whether the pages were ready.
+// The subject is Append() of a command of 64 bytes: header, checksum in the chain, a time of its
+// own, and the word for GroupCommit. The limit is a plain channel write of the same bytes, without
+// a look at the clock. `_clock`: the limit looks at the clock, too. `over_ns` is the difference of
+// the medians. `faults`, the page faults of the writer's thread in all rounds, show whether the
+// pages were ready.
 //
-// Rolls: each append is timed by itself, while segments of 16 MiB (150,000 frames) come and go; `pace_ns` between two,
-// so that the next segment can be made meanwhile. `roll_` are the appends that rolled; `roll_cpu` is the processor's
-// time that they took of their own thread, which other processes do not add to.
+// Rolls: each append is timed by itself, while segments of 16 MiB (150,000 frames) come and go.
+// `pace_ns` lie between two, so that the next segment can be made meanwhile. `roll_` are the
+// appends that rolled. `roll_cpu` is the processor's time that they took of their own thread, to
+// which other processes do not add.
 
 #include <sys/resource.h>
 
@@ -27,7 +29,8 @@ namespace {
 
 constexpr uint64_t kCommandBytes = 64;
 constexpr uint64_t kFrameBytes = kFrameHeaderBytes + kCommandBytes;
-// A round; with its length word a frame takes 112 bytes, so it stays within the 4 MiB that are touched at once.
+// Frames of a round. With its length word a frame takes 112 bytes, so a round stays within the 4
+// MiB that are touched at once.
 constexpr uint64_t kFrames = 20'000;
 static_assert(kFrames * RecordBytes(kFrameBytes) < kSegmentTouchBytes);
 
@@ -39,7 +42,7 @@ int64_t Faults() {
   return usage.ru_minflt + usage.ru_majflt;
 }
 
-// The page toucher has milliseconds of work with the first pages.
+// Waits for the page toucher, which has milliseconds of work with the first pages.
 void AwaitToucher() { absl::SleepFor(absl::Milliseconds(20)); }
 
 double AppendFrames(Medium medium, int64_t* faults) {

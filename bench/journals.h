@@ -1,4 +1,5 @@
-// Journals to measure, on the disk or in memory; the directory goes with them. Whatever fails ends the process.
+// Journals to measure, on the disk or in memory; the directory goes with the object. Whatever fails
+// ends the process.
 
 #ifndef KEKBIT_BENCH_JOURNALS_H_
 #define KEKBIT_BENCH_JOURNALS_H_
@@ -27,12 +28,13 @@
 
 namespace kekbit::bench {
 
-// In which a new primary's next segment is ready for certain. Until then 64 MB are being written beside the first
-// moment of its life, and of no other.
+// Time in which a new primary's next segment is ready for certain. Until then 64 MB are being
+// written, at no other moment of the primary's life.
 inline constexpr absl::Duration kPreparing = absl::Seconds(2);
 
-// Brings a new primary at Ack::kSynced to where it spends its life: into a segment that was prepared for it. The first
-// segment of a journal is not. Each command takes `command_bytes` in its frame; segments are of the default size.
+// Brings a new primary at Ack::kSynced to where a primary spends its life: into a prepared segment.
+// The first segment of a journal is not prepared. Each command takes `command_bytes` in its frame;
+// segments are of the default size.
 template <typename Replica>
 void EnterPreparedSegment(Replica& replica, const typename Replica::Command& command, uint64_t command_bytes) {
   absl::SleepFor(kPreparing);
@@ -41,7 +43,7 @@ void EnterPreparedSegment(Replica& replica, const typename Replica::Command& com
   KB_CHECK(replica.Execute(command).ok());
 }
 
-// A directory that is not there yet, and goes with this.
+// BenchDirectory is a directory that does not exist yet, and goes with the object.
 class BenchDirectory final {
  public:
   explicit BenchDirectory(Medium medium) : path_(FreshPath(medium) + ".journal") { std::filesystem::remove_all(path_); }
@@ -55,7 +57,7 @@ class BenchDirectory final {
   const std::string path_;
 };
 
-// A new journal and its writer, with everything that a primary gives it.
+// BenchJournal is a new journal and its writer, with everything that a primary gives the writer.
 class BenchJournal final {
  public:
   BenchJournal(Medium medium, uint32_t segment_bytes)
@@ -72,7 +74,7 @@ class BenchJournal final {
   BenchJournal(const BenchJournal&) = delete;
   BenchJournal& operator=(const BenchJournal&) = delete;
 
-  // A command of these bytes, at the time it is now.
+  // Appends a command of these bytes, at the present time.
   void Append(Bytes command) {
     const auto encode = [command](MutableBytes to) -> absl::StatusOr<size_t> {
       if (ABSL_PREDICT_FALSE(command.size() > to.size())) return absl::ResourceExhaustedError("");

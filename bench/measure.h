@@ -1,8 +1,10 @@
-// What every benchmark measures with: figures with quantiles, and a subject measured against its limit in one run.
+// Figures with quantiles, and a subject measured against its limit in one run: every benchmark uses
+// these.
 //
-// The machines that benchmarks run on are noisy: the same code is faster or slower by tens of percent from one second
-// to the next. So no figure here stands alone: each iteration measures the subject and its limit one right after the
-// other, in changing order, and the ratio is the median of the iterations' ratios.
+// The machines that benchmarks run on are noisy: the same code is faster or slower by tens of
+// percent from one second to the next. So no figure here stands alone. Each iteration measures the
+// subject and its limit in direct succession, in changing order. The ratio is the median of the
+// iterations' ratios.
 //
 //   void BM_Thing(benchmark::State& state) {
 //     Compare(state, [&] { return NanosPerItem(n, [&] { Thing(); }); },      // subject
@@ -10,7 +12,8 @@
 //   }
 //   BENCHMARK(BM_Thing)->Apply(Rounds<50>);
 //
-// A row's Time is the subject's mean; its counters: `ns` and `limit_ns`, the medians, and `of_limit`, the ratio.
+// A row's Time is the subject's mean; its counters: `ns` and `limit_ns`, the medians, and
+// `of_limit`, the ratio.
 
 #ifndef KEKBIT_BENCH_MEASURE_H_
 #define KEKBIT_BENCH_MEASURE_H_
@@ -33,7 +36,7 @@ inline int64_t NowNanos() {
   return int64_t{now.tv_sec} * 1'000'000'000 + now.tv_nsec;
 }
 
-// How long `work()` takes, divided by `items`.
+// Returns how long `work()` takes, divided by `items`.
 template <typename Work>
 double NanosPerItem(uint64_t items, Work work) {
   const int64_t begin = NowNanos();
@@ -41,7 +44,7 @@ double NanosPerItem(uint64_t items, Work work) {
   return static_cast<double>(NowNanos() - begin) / static_cast<double>(items);
 }
 
-// Figures of one thing, measured again and again.
+// Figures holds the figures of one thing, measured again and again.
 class Figures final {
  public:
   void Add(double figure) {
@@ -53,7 +56,8 @@ class Figures final {
     sorted_ = false;
   }
 
-  // The figure that the share `q` of all does not exceed. REQUIRES: there is one; 0 <= q <= 1.
+  // Returns the figure that the share `q` of all does not exceed. REQUIRES: there is a figure; 0 <=
+  // q <= 1.
   double Quantile(double q) {
     KB_CHECK(!figures_.empty());
     if (!sorted_) std::sort(figures_.begin(), figures_.end());

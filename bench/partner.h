@@ -1,10 +1,10 @@
 // Partner is a second process, forked from the benchmark's, and memory that both share.
 //
-//   Partner<Shared> partner([&](Shared& shared) { ... });   // this runs in the child, on another processor
+//   Partner<Shared> partner([&](Shared& shared) { ... });  // runs in the child, on another processor
 //   partner.shared().word ...
-//   partner.Join();                                         // its end; a failed KB_CHECK in it fails here
+//   partner.Join();                                        // a failed KB_CHECK in the child fails here
 //
-// The child inherits no channel: mappings are not inherited by fork, so it opens its own.
+// Mappings are not inherited by fork: the child opens a channel of its own.
 
 #ifndef KEKBIT_BENCH_PARTNER_H_
 #define KEKBIT_BENCH_PARTNER_H_
@@ -22,7 +22,7 @@
 
 namespace kekbit::bench {
 
-// Keeps this thread on one of the processors that the process may use: the `index`-th, counted round.
+// Keeps this thread on the `index`-th of the processors that the process may use, counted round.
 inline void PinTo(int index) {
   static const cpu_set_t allowed = [] {
     cpu_set_t set;
@@ -40,7 +40,8 @@ inline void PinTo(int index) {
   KB_CHECK(::sched_setaffinity(0, sizeof one, &one) == 0);
 }
 
-// A word that two processes look at, alone in its cache lines (processors fetch them in pairs).
+// LoneWord is a word that two processes look at, alone in its cache lines (processors fetch them in
+// pairs).
 struct alignas(128) LoneWord {
   uint64_t value = 0;
 
@@ -61,7 +62,7 @@ class Partner final {
         ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     KB_CHECK(memory != MAP_FAILED);
     shared_ = new (memory) Shared;
-    PinTo(1);  // the child begins where it shall stay, not behind this process's spinning
+    PinTo(1);  // the child begins where it shall stay, away from this spinning process
     child_ = ::fork();
     KB_CHECK(child_ >= 0);
     if (child_ == 0) {

@@ -1,9 +1,9 @@
-// Replay of a ledger's journal on one core: Replica::Open of a journal of transfers, against merely reading and
-// checking the same frames with JournalReader::NextBatch().
+// Replay of a ledger's journal on one core: Replica::Open of a journal of transfers. The limit
+// merely reads and checks the same frames with JournalReader::NextBatch().
 //
-// The journal was written before, is in memory's page cache, and has the accounts that the argument says, each in
-// turn. `apply_ns` is the state's part: decoding and applying the same commands, without a journal. `per_second`:
-// commands.
+// The journal was written before, is in memory's page cache, and has the accounts that the argument
+// says, each in turn. `apply_ns` is the state's part: decoding and applying the same commands,
+// without a journal. `per_second`: commands.
 
 #include <cstdint>
 #include <memory>
@@ -32,7 +32,7 @@ constexpr uint64_t kTransfers = 2'000'000;
 
 std::string NameOf(uint64_t account) { return absl::StrCat("account", account); }
 
-// The command number `i` of the journal.
+// Returns command number `i` of the journal.
 Ledger::Command CommandAt(uint64_t i, uint64_t accounts) {
   if (i < accounts) return OpenAccount{.name = NameOf(i), .amount = int64_t{1} << 40};
   const uint64_t from = i * 7919 % accounts;

@@ -1,10 +1,10 @@
-// Replica<State> with a follower attached, in another process: what Execute() costs, and how far the follower is
-// behind.
+// Replica<State> with a follower attached, in another process: the cost of Execute(), and the
+// follower's lag.
 //
-// The limit of Execute() is a plain write of the same bytes into a channel, that a reader follows, and a look at the
-// clock; `detects_deadlocks`: Abseil's detection, which is on in an Abseil compiled without NDEBUG, as Debian's, until
-// the program turns it off. The limit of the lag is the same moment of time handed over through one word of shared
-// memory.
+// The limit of Execute() is a plain write of the same bytes into a channel with a reader, and a
+// look at the clock. `detects_deadlocks` is Abseil's detection, on in an Abseil compiled without
+// NDEBUG, as Debian's, until the program turns it off. The limit of the lag is the same moment of
+// time handed over through one word of shared memory.
 
 #include <cstdint>
 #include <cstring>
@@ -49,7 +49,7 @@ struct Shared {
   int64_t lag_ns[kCommands];
 };
 
-// Counts, and if told so takes down how long ago the primary took each command.
+// Counter counts, and if told so takes down how long ago the primary took each command.
 struct Counter {
   using Command = bench::Command;
   using Result = uint64_t;
@@ -77,8 +77,8 @@ void Pace(int64_t* next_ns) {
   }
 }
 
-// Runs a primary here and a follower there; calls `execute(replica, i)` for each command, then waits until the follower
-// has applied them all.
+// Runs a primary here and a follower there. Calls `execute(replica, i)` for each command, then
+// waits until the follower has applied them all.
 template <typename Execute>
 void WithFollower(Wait wait, Figures* lags, Execute execute) {
   const std::string directory = FreshDirectory();
@@ -89,7 +89,7 @@ void WithFollower(Wait wait, Figures* lags, Execute execute) {
     auto replica = Replica<Counter>::Open({.directory = directory, .wait = wait, .may_lead = false}, counter).value();
     shared.ready.Set(2);
     const auto all = [](const Counter& c) { return c.count == kCommands; };
-    // Seldom, since it shares the processor with the thread that is measured.
+    // Look seldom: this shares the processor with the thread that is measured.
     while (!replica->Read(all)) absl::SleepFor(absl::Milliseconds(50));
     shared.done.Set(1);
   });
@@ -107,7 +107,7 @@ void WithFollower(Wait wait, Figures* lags, Execute execute) {
   std::filesystem::remove_all(directory);
 }
 
-// The times of single commands.
+// Returns the times of single commands.
 Figures ExecuteTimes() {
   Figures nanos;
   Command command = {};

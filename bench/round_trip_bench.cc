@@ -1,8 +1,10 @@
-// A payload to another process and back, both spinning, against a bare ping-pong of the same payload through two places
-// in shared memory. A channel's records do not stay in one place: BM_RoundTrip_moving has a ping-pong that moves
-// through memory as they do for its limit, and so tells what the code costs from what fresh cache lines cost. Counters:
-// the distribution of single round trips of both, in nanoseconds, and the ratios of p50 and p99 (medians over the
-// rounds). KEKBIT_BENCH_HISTOGRAM=1 prints the histogram too.
+// A payload to another process and back, both spinning, against a bare ping-pong of the same
+// payload through two places in shared memory.
+//
+// A channel's records do not stay in one place. The limit of BM_RoundTrip_moving is a ping-pong
+// that moves through memory like records, which tells the code's cost from that of fresh cache
+// lines. Counters: the distribution of single round trips of both, in nanoseconds, and the ratios
+// of p50 and p99 (medians over the rounds). KEKBIT_BENCH_HISTOGRAM=1 prints the histogram too.
 
 #include <cstdint>
 #include <cstdio>
@@ -67,7 +69,7 @@ Figures BareTrips(uint64_t size) {
   });
 }
 
-// The same, with each payload behind the one before, and its length in front of it.
+// The moving ping-pong puts each payload after its predecessor, with its length in front.
 constexpr uint64_t kMovingBytes = 71;
 struct MovingShared {
   alignas(128) uint8_t ping[(kTrips + 1) * RecordBytes(kMovingBytes)] = {};
@@ -108,7 +110,7 @@ Bytes Spin(ShmReader& reader) {
   }
 }
 
-// A channel that is mapped for reading, with each of its pages.
+// Opens a channel for reading, with each of its pages mapped.
 ShmReader OpenTouched(const std::string& path) {
   std::unique_ptr<File> file = FileSystem::Posix().Open(path, Access::kRead).value();
   std::shared_ptr<MappedFile> mapping = file->Map(Access::kRead, file->Info().value().size).value();

@@ -1,14 +1,15 @@
-// How the file of a segment is best prepared, and how far its pages are best touched ahead, where frames are synced:
-// a store of frames of 112 bytes into a mapping of 64 MiB, and MappedFile::Sync of them, again and again.
+// Compares ways to prepare the file of a segment, and how far ahead its pages are touched, where
+// frames are synced. Frames of 112 bytes are stored into a mapping of 64 MiB, then
+// MappedFile::Sync, again and again.
 //
 // The limit is the same in a file that was only allocated. `prepared`:
-//   0  touched, the first `ahead_kib` before the first store, then so far ahead in windows of half of that, on
-//      another thread, as ShmWriter does it: the pages that wait are dirty
-//   1  all of it touched and synced before the first store: the pages are clean, and the file system has no more to
-//      note about them; then touched so far ahead as for 0
-//   2  zeroed by large writes, then synced: a kernel may keep large folios for these, and sync all of one for each
-//      store
-// `frames`: so many for each sync. `prepare_ms`: what preparing took.
+//   0  touched: the first `ahead_kib` before the first store, then so far ahead in windows of half of
+//      that, on another thread, as by ShmWriter: the pages that wait are dirty
+//   1  all of it touched and synced before the first store: the pages are clean, and the file system
+//      has no more to note about them; then touched so far ahead as for 0
+//   2  zeroed by large writes, then synced: a kernel may keep large folios for these, and sync all of
+//      one for each store
+// `frames`: frames for each sync. `prepare_ms`: what preparing took.
 
 #include <cstdint>
 #include <memory>
@@ -48,7 +49,8 @@ std::unique_ptr<MappedFile> Prepare(Prepared prepared, uint64_t ahead) {
   return mapping;
 }
 
-// Nanoseconds for each sync and the stores before it. The first syncs, which also note the file itself, don't count.
+// Returns nanoseconds for each sync and the stores before. The first syncs, which also note the
+// file itself, don't count.
 double StoreAndSync(Prepared prepared, uint64_t ahead, uint64_t frames, double* prepare_ms) {
   constexpr uint64_t kFirstSyncs = 20;
   const uint64_t syncs = frames == 1 ? 1'000 : 400;

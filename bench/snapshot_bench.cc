@@ -1,10 +1,12 @@
-// Snapshots of 1 GB: saving against writing and syncing the same bytes plainly, in the same run; and loading.
+// Snapshots of 1 GB: saving, against writing and syncing the same bytes plainly in the same run;
+// and loading.
 //
-// Saving is everything: the state's bytes, checksums, sync, reading all of it back from the device, the name, the
-// directory's sync. `block`: one block of bytes, by a Save() of the state's own; `map`: a std::map of a million
-// accounts with 1 KB each, `words`: a vector of numbers, both by cereal. `pause_ms` is how long the state is held: the
-// rest, Complete() and Publish(), needs it no more. Loading is measured from memory's page cache, against reading the
-// file's bytes and nothing else.
+// Saving is everything: the state's bytes, checksums, sync, reading all back from the device, the
+// name, the directory's sync. `block`: one block of bytes, by a Save() of the state's own. `map`: a
+// std::map of a million accounts with 1 KB each, by cereal. `words`: a vector of numbers, by
+// cereal. `pause_ms` is how long the state is held: Complete() and Publish() need the state no
+// more. Loading is measured from memory's page cache, against reading the file's bytes and nothing
+// else.
 //
 // They lie on the disk of KEKBIT_BENCH_DIRECTORY, TMPDIR or /tmp (see channels.h).
 
@@ -96,7 +98,7 @@ void Remove(const SnapshotWriter& writer) {
   ::rmdir(Directory().c_str());
 }
 
-// Plain bytes, in pieces as large as a chunk.
+// Writes plain bytes, in pieces as large as a chunk.
 double WriteAndSync(Bytes bytes) {
   return NanosPerItem(kStateBytes, [bytes] {
     const std::string directory = DirectoryOn(Medium::kDisk);
@@ -138,7 +140,7 @@ void BM_SnapshotSave(benchmark::State& state) {
   state.counters["file_GB"] = static_cast<double>(file_bytes) / 1e9;
 }
 
-// The bytes of the file, and nothing else.
+// Reads the bytes of the file, and nothing else.
 double ReadAll(const std::string& path) {
   std::vector<uint8_t> buffer(kSnapshotChunkBytes);
   return NanosPerItem(kStateBytes, [&] {

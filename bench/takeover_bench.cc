@@ -1,11 +1,12 @@
-// Takeover: from SIGKILL of the primary's process to the first acknowledged command of the standby, without lag, with
-// 256 MB of state, each a process of its own.
+// Takeover: from SIGKILL of the primary's process to the standby's first acknowledged command. The
+// standby has no lag, and each process has 256 MB of state.
 //
-// A round: the primary takes commands one after the other; the standby follows; the primary is killed. `p50` and so on:
-// nanoseconds from just before kill() until Execute() has returned in the standby. The limit is what no standby can do
-// without: the same primary's death alone, from kill() until its pidfd says that it is dead, with the same memory.
-// `lease_us` and the like are the medians of the TakeoverReport; `died_us`, from kill() until the standby saw the
-// primary's death or its lease free. `huge_pages`: the state lies in pages of 2 MB, if the kernel gives them.
+// A round: the primary takes commands in succession; the standby follows; the primary is killed.
+// `p50` and so on: nanoseconds from just before kill() until Execute() has returned in the standby.
+// The limit is what no standby can do without: the primary's death alone. It lasts from kill()
+// until the primary's pidfd says so, with the same memory. `lease_us` and the like are the medians
+// of the TakeoverReport. `died_us`: from kill() until the standby saw the primary's death or its
+// lease free. `huge_pages`: the state lies in pages of 2 MB, if the kernel gives them.
 
 #include <poll.h>
 #include <signal.h>
@@ -46,7 +47,8 @@ struct Command {
   }
 };
 
-// The kernel frees a dead process's memory before it releases its locks: page by page, so large ones are sooner gone.
+// The kernel frees a dead process's memory before it releases its locks: page by page, so large
+// pages are gone sooner.
 template <typename T>
 struct StateAllocator {
   using value_type = T;
@@ -63,7 +65,7 @@ struct StateAllocator {
   bool huge_pages = false;
 };
 
-// 256 MB, of which each command changes a word.
+// Table is 256 MB; each command changes a word.
 struct Table {
   using Command = bench::Command;
   using Result = uint64_t;
@@ -90,7 +92,7 @@ struct Shared {
   int64_t report_ns[5];  // lease, drained, recovered, synced, first_append
 };
 
-// A child process: the benchmark itself has no state, no replica and no thread.
+// Runs a child process. The benchmark itself has no state, no replica and no thread.
 template <typename Main>
 pid_t Fork(int processor, Main main) {
   PinTo(processor);
@@ -112,7 +114,7 @@ void RunPrimary(const std::string& directory, const Way& way, Shared& shared) {
     const auto done = replica->Execute(Command{.words = {1}});
     KB_CHECK(done.ok());
     shared.primary_seq.Set(done->position.seq);
-    // So that a follower that sleeps has a rest to sleep in.
+    // Pause, so that a follower that sleeps has a rest to sleep in.
     absl::SleepFor(absl::Microseconds(20));
   }
 }
@@ -162,7 +164,7 @@ double TakeOver(const Way& way, Steps* steps) {
   return static_cast<double>(nanos);
 }
 
-// How long the death of such a process takes, seen through a pidfd.
+// Returns how long the death of such a process takes, seen through a pidfd.
 double Die(bool huge_pages) {
   void* const memory = ::mmap(nullptr, sizeof(Shared), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
   KB_CHECK(memory != MAP_FAILED);

@@ -1,8 +1,9 @@
-// A reader that sleeps, and what it costs the writer that one could.
+// A reader that sleeps, and what a possible sleeper costs the writer.
 //
-//   BM_Wake            from before the writer's Write() until the sleeping BlockingReader of another process has the
-//                      record, against a bare futex wake; single latencies, p50 to maximum
-//   BM_WriteThatWakes  a writer that could have to wake someone, while nobody sleeps, against one that never has to
+//   BM_Wake            from before the writer's Write() until the sleeping BlockingReader of another
+//                      process has the record, against a bare futex wake; p50 to maximum
+//   BM_WriteThatWakes  a writer that might have to wake someone, while nobody sleeps, against a writer
+//                      that never has to
 
 #include <linux/futex.h>
 #include <sys/syscall.h>
@@ -24,7 +25,7 @@ namespace {
 
 constexpr uint64_t kWakes = 300;  // a round
 constexpr uint64_t kBytes = 71;
-// Long enough for the other side to fall asleep.
+// Rest that is long enough for the other side to fall asleep.
 constexpr useconds_t kRestMicros = 200;
 
 struct Shared {
@@ -34,7 +35,7 @@ struct Shared {
   alignas(128) double nanos[kWakes] = {};
 };
 
-// Has the partner woken kWakes times by `send(shared, i)`.
+// Makes `send(shared, i)` wake the partner kWakes times.
 template <typename Send>
 Figures TimeWakes(Partner<Shared>& partner, Send send) {
   Shared& shared = partner.shared();

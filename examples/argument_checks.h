@@ -1,4 +1,5 @@
-// What the examples' command lines check: CLI11's own checks take -1 for a large number, or name all that there are.
+// Checks of the examples' command lines. CLI11's own checks take -1 for a large number, or name all
+// possible values.
 
 #ifndef KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
 #define KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
@@ -11,7 +12,7 @@
 
 namespace kekbit::examples {
 
-// Each returns what is wrong with the text of an option; nothing if it is fine.
+// Each check returns what is wrong with the text of an option; empty if the text is fine.
 inline std::string CheckCount(const std::string& text) {
   uint64_t count = 0;
   return absl::SimpleAtoi(text, &count) ? "" : absl::StrCat("\"", text, "\" is not a number from 0 up");

@@ -1,6 +1,7 @@
-// What the examples on channels share: where their channels lie, Ctrl-C, lines of standard input, errors.
+// Common parts of the examples on channels: where their channels lie, Ctrl-C, lines of standard
+// input, errors.
 //
-// Thread safety: any thread, but that one LineReader belongs to one thread.
+// Thread safety: any thread, but a LineReader belongs to one thread.
 
 #ifndef KEKBIT_EXAMPLES_CHANNEL_EXAMPLE_H_
 #define KEKBIT_EXAMPLES_CHANNEL_EXAMPLE_H_
@@ -30,7 +31,7 @@
 
 namespace kekbit::examples {
 
-// How long a loop may take to find out that it shall end.
+// How long a loop may take to notice that it shall end.
 inline constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 
 inline std::string DefaultDirectory() {
@@ -38,7 +39,7 @@ inline std::string DefaultDirectory() {
   return JoinPath(temporary != nullptr && *temporary != '\0' ? temporary : "/tmp", "kekbit_examples");
 }
 
-// Ctrl-C asks the program to end, so that destructors close its channels.
+// Interrupt: Ctrl-C asks the program to end, so that destructors close its channels.
 class Interrupt final {
  public:
   static void Catch() {
@@ -51,11 +52,11 @@ class Interrupt final {
   static bool requested() { return requested_ != 0; }
 
  private:
-  // Of a handler and of several threads: nothing else is ordered by it.
+  // A handler and several threads use this; nothing else is ordered by it.
   static inline std::atomic<int> requested_ = 0;
 };
 
-// Lines of standard input, with their line ends, until its end or Ctrl-C.
+// LineReader gives lines of standard input, with their line ends, until its end or Ctrl-C.
 class LineReader final {
  public:
   std::optional<std::string> Next() {
@@ -84,7 +85,8 @@ class LineReader final {
   std::string text_;
 };
 
-// A new channel at `path`, in the place of one that some earlier run left. FailedPrecondition if that one is in use.
+// Makes a new channel at `path`, in the place of one from an earlier run. FailedPrecondition if
+// that channel is in use.
 inline absl::StatusOr<ShmWriter> CreateAnew(const std::string& path, const Header& header) {
   absl::StatusOr<ShmWriter> writer = ShmWriter::CreateAt(path, header);
   if (!absl::IsAlreadyExists(writer.status())) return writer;
@@ -97,7 +99,8 @@ inline absl::StatusOr<ShmWriter> CreateAnew(const std::string& path, const Heade
   return ShmWriter::CreateAt(path, header);
 }
 
-// The channel at `path`, as soon as it is there with a writer that lives. Cancelled after Ctrl-C.
+// Returns the channel at `path`, as soon as it exists with a writer that lives. Cancelled after
+// Ctrl-C.
 inline absl::StatusOr<ShmReader> AwaitLive(const std::string& path) {
   while (!Interrupt::requested()) {
     absl::StatusOr<ShmReader> reader = ShmReader::OpenAt(path);
@@ -112,14 +115,16 @@ inline absl::StatusOr<ShmReader> AwaitLive(const std::string& path) {
   return absl::CancelledError("interrupted");
 }
 
-// Makes `status` the program's exit code, with a word on standard error if it is not 0. To be stopped is no failure.
+// Makes `status` the program's exit code, with a word on standard error if the code is not 0. To be
+// stopped is no failure.
 inline int ExitCode(const absl::Status& status) {
   if (status.ok() || absl::IsCancelled(status)) return 0;
   std::cerr << "error: " << status.message() << '\n';
   return 1;
 }
 
-// Parses the arguments; nothing if the program shall go on, else its exit code: 0 after --help, 2 after a mistake.
+// Parses the arguments. Returns nullopt if the program shall go on, else its exit code: 0 after
+// --help, 2 after a mistake.
 inline std::optional<int> ParseArguments(CLI::App& app, int argc, char** argv) {
   try {
     app.parse(argc, argv);

@@ -1,4 +1,5 @@
-// chat: two people in two terminals, a channel each way. Each process writes its own channel and reads the other's.
+// chat connects two people in two terminals, a channel each way. Each process writes its own
+// channel and reads the other's.
 //
 //   bazel run //examples:chat -- alice bob      in one terminal
 //   bazel run //examples:chat -- bob alice      in another; Ctrl-D or Ctrl-C leaves

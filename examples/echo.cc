@@ -1,7 +1,10 @@
-// echo: a channel in its simplest form. One process writes what it is told, any number of others repeat it.
+// echo shows a channel in its simplest form: a process writes its input, any number of others
+// repeat it.
 //
-//   bazel run //examples:echo -- in      writes each line of standard input to the channel; Ctrl-D or Ctrl-C closes it
-//   bazel run //examples:echo -- out     in other terminals: prints each line, also those written before, until the end
+//   bazel run //examples:echo -- in      writes each line of standard input to the channel; Ctrl-D or
+//                                        Ctrl-C closes the channel
+//   bazel run //examples:echo -- out     in other terminals: prints each line, also those written
+//                                        before, until the end
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
@@ -41,7 +44,8 @@ absl::Status In(const Options& options) {
   KB_ASSIGN_OR_RETURN(ShmWriter writer, CreateAnew(path, header));
   std::cerr << "writing to " << writer.path() << '\n';
   LineReader lines;
-  // A line keeps its end, so that an empty one is a payload of one byte: a channel takes no payload without bytes.
+  // Keep the line's end: an empty line is then a payload of one byte. A channel takes no payload
+  // without bytes.
   while (const std::optional<std::string> line = lines.Next()) {
     KB_RETURN_IF_ERROR(writer.Write(AsBytes(*line)).status());
   }
@@ -71,7 +75,7 @@ absl::Status Out(const Options& options) {
 int Main(int argc, char** argv) {
   CLI::App app("Writes lines to a channel, or prints the lines of a channel.", "echo");
   app.require_subcommand(1);
-  app.fallthrough();  // the options of all may stand behind the subcommand
+  app.fallthrough();  // options that all share may follow the subcommand
   Options options;
   app.add_option("-d,--directory", options.directory, "where the channel lies")->capture_default_str();
   app.add_option("-c,--channel", options.channel, "the channel's id")->check(CheckCount)->capture_default_str();

@@ -1,8 +1,9 @@
-// failover_demo: kills a primary under load, twice, and proves that nothing acknowledged is lost.
+// failover_demo kills a primary under load, twice, and proves that nothing acknowledged is lost.
 //
-// It starts two `ledger serve` processes on one journal: a primary and a standby. A client sends transfers; in the
-// middle of them the primary gets SIGKILL. The standby takes over, a new standby is started, and so on. At the end
-// every command in the journal is compared with what the client was told.
+// The demo starts two `ledger serve` processes on one journal: a primary and a standby. A client
+// sends transfers; in the middle of them the primary gets SIGKILL. The standby takes over, a new
+// standby is started, and so on. At the end every command in the journal is compared with what the
+// client was told.
 
 #include <unistd.h>
 
@@ -76,7 +77,7 @@ class Demo {
     return process;
   }
 
-  // The commands: first the accounts, then transfers between them.
+  // Makes the commands: first the accounts, then transfers between them.
   Ledger::Command NextCommand() {
     const auto name = [](int64_t account) { return absl::StrFormat("account-%02d", account); };
     if (opened_ < kAccounts) return OpenAccount{.name = name(opened_++), .amount = kDeposit};
@@ -117,7 +118,7 @@ class Demo {
                         client_.unanswered()));
     const absl::Time killed = absl::Now();
     primary_->Kill();
-    // What it had answered before it died still comes out of the pipe, then the pipe's end.
+    // Answers from before its death still come out of the pipe, then the pipe's end.
     if (absl::Status gone = client_.Drain(*primary_); !gone.ok() && !absl::IsUnavailable(gone)) return gone;
     const size_t unanswered = client_.unanswered();
     KB_ASSIGN_OR_RETURN(const size_t published,
@@ -132,7 +133,8 @@ class Demo {
     return absl::OkStatus();
   }
 
-  // The journal itself, the surviving primary, and the standby that takes over from it must all agree with the client.
+  // Proves that the journal itself, the surviving primary, and the standby that takes over from it
+  // agree with the client.
   absl::Status Prove() {
     KB_ASSIGN_OR_RETURN(LedgerAudit audit, LedgerAudit::Open(options_.directory));
     KB_RETURN_IF_ERROR(audit.Check(client_.done()));

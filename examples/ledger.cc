@@ -1,7 +1,7 @@
-// ledger: a small bank with a hot standby.
+// ledger is a small bank with a hot standby.
 //
-//   ledger serve --directory /tmp/bank     # first: the primary; reads commands from its input, answers on its output
-//   ledger serve --directory /tmp/bank     # again, elsewhere: the standby; takes over when the primary dies
+//   ledger serve --directory /tmp/bank     # first: the primary, from its input to its output
+//   ledger serve --directory /tmp/bank     # again, elsewhere: the standby, until the primary dies
 //
 // The primary hands over to the standby when it reads step-down, or gets SIGUSR1.
 
@@ -42,7 +42,7 @@ int Fail(const std::string& message) {
   return 1;
 }
 
-// False if nobody reads the answers any more.
+// Returns false if nobody reads the answers any more.
 bool WriteAll(absl::string_view text) {
   while (!text.empty()) {
     const ssize_t n = ::write(STDOUT_FILENO, text.data(), text.size());
@@ -53,13 +53,14 @@ bool WriteAll(absl::string_view text) {
   return true;
 }
 
-// Cuts the input into lines, and answers them. Of a line longer than any command needs, only that it is bad is kept.
+// Session cuts the input into lines, and answers them. A line longer than any command needs is
+// dropped; only the fact that it is bad is kept.
 class Session {
  public:
   Session(Replica<Ledger>& replica, Ack ack) : replica_(replica), ack_(ack) {}
 
-  // Submits all whole lines, and answers them together when the last of them is acknowledged. Behind a step-down it
-  // takes no more: steps_down().
+  // Submits all whole lines, and answers them together when the last of them is acknowledged. Takes
+  // no more after a step-down: steps_down().
   absl::Status Take(absl::string_view input, std::string* answers) {
     pending_.append(input.data(), input.size());
     steps_down_ = false;
@@ -87,7 +88,7 @@ class Session {
     return pending_.empty() && !too_long_ ? absl::OkStatus() : Take("\n", answers);
   }
 
-  // Whether what was taken last ends with a step-down: everything before it is acknowledged.
+  // Returns true if what was taken last ends with a step-down: everything before is acknowledged.
   bool steps_down() const { return steps_down_; }
 
  private:
@@ -97,11 +98,12 @@ class Session {
   const Ack ack_;
   std::string pending_;      // the beginning of a line whose end has not come yet
   bool too_long_ = false;    // that line is being skipped
-  bool steps_down_ = false;  // behind it whole lines may be pending, too
+  bool steps_down_ = false;  // whole lines may then be pending, too
   uint64_t number_ = 0;
 };
 
-// A file descriptor that can be read when SIGUSR1 came. To be made before there are other threads.
+// Returns a file descriptor that can be read when SIGUSR1 came. Call this before there are other
+// threads.
 int MakeHandOverSignal() {
   sigset_t signals;
   ::sigemptyset(&signals);
@@ -119,7 +121,8 @@ class Server {
         input_(input),
         hand_over_(hand_over) {}
 
-  // Stands by until it is primary, serves the input until it hands over, and so on until the input ends.
+  // Stands by until it is primary, serves the input until the next handover, and so on until the
+  // input ends.
   absl::Status Run() {
     KB_RETURN_IF_ERROR(AwaitPrimary());
     for (bool more = true; more;) {
@@ -151,7 +154,7 @@ class Server {
     return absl::InternalError(absl::StrCat("can't write the answers: ", std::strerror(errno)));
   }
 
-  // Until there is input, or its end; true if there is a SIGUSR1 first.
+  // Waits for input, or its end; returns true if there is a SIGUSR1 first.
   absl::StatusOr<bool> AwaitInput() {
     pollfd polls[] = {{.fd = input_, .events = POLLIN, .revents = 0},
                       {.fd = hand_over_, .events = POLLIN, .revents = 0}};
@@ -166,8 +169,8 @@ class Server {
     return ::read(hand_over_, &signal, sizeof signal) == static_cast<ssize_t>(sizeof signal);
   }
 
-  // Gives the answers, the last of which, if one is wanted, says that it is done, then stands by. Without a standby it
-  // goes on.
+  // Gives the answers, then stands by. If `answered`, the last answer says that the step-down is
+  // done. Without a standby the primary goes on.
   absl::Status HandOver(std::string answers, bool answered) {
     const Seq seq = replica_.applied().seq;
     const absl::Status status = replica_.StepDown();
@@ -182,7 +185,7 @@ class Server {
   }
 
   absl::Status AwaitPrimary() {
-    // A moment for a replica that finds the journal free; then it is worth a word.
+    // Wait a moment: a replica that finds the journal free leads soon. Else say that it stands by.
     if (!replica_.WaitForRole(Role::kPrimary, absl::Milliseconds(200)) && replica_.role() == Role::kFollower) {
       const absl::Status status = replica_.status();
       std::fprintf(stderr, "ledger: standby on %s at seq %llu, pid %d; %s\n", directory_.c_str(),
@@ -224,7 +227,7 @@ int RunServe(ServeOptions options) {
                (*replica)->recovery().ToString().c_str());
   const absl::Status status = Server(**replica, options.replica, input, hand_over).Run();
   if (status.ok()) return 0;
-  // Why a replica stops is in its log.
+  // The replica's log says why it stopped.
   return (*replica)->role() == Role::kStopped ? 1 : Fail(std::string(status.message()));
 }
 

@@ -117,7 +117,8 @@ absl::StatusOr<size_t> LedgerClient::FailOver(LedgerProcess& standby, const Ledg
   KB_RETURN_IF_ERROR(Drain(standby));
   const Done first_done = std::move(done_.back());
   done_.pop_back();
-  // What the dead primaries published behind their last answer stands in the journal between that and `first`.
+  // Look between the last answer and `first`: there stands what the dead primaries published after
+  // it.
   KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), JournalLayout(directory_),
                                                                 CerealBinaryCodec::kDataFormat, acknowledged + 1));
   std::deque<Ledger::Command> lost;
@@ -126,7 +127,7 @@ absl::StatusOr<size_t> LedgerClient::FailOver(LedgerProcess& standby, const Ledg
     if (frame->kind() != FrameKind::kCommand) continue;
     Ledger::Command command;
     KB_RETURN_IF_ERROR(DecodeCommand(*frame, &command));
-    // Of each primary's commands the first ones were published; the next primary's follow.
+    // The first of each primary's commands were published; the next primary's follow.
     while (!unsure_.empty() && (unsure_.front().empty() || command != unsure_.front().front())) LoseFirst(&lost);
     if (unsure_.empty()) {
       return absl::DataLossError(absl::StrCat(

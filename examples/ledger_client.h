@@ -1,5 +1,6 @@
-// LedgerClient sends commands to a primary, keeps book of what was acknowledged, and after a failover finds out what
-// became of those that were on the way. LedgerAudit proves from the journal itself that nothing was lost.
+// LedgerClient sends commands to a primary and keeps book of what was acknowledged. After a
+// failover the client finds out what became of unanswered commands. LedgerAudit proves from the
+// journal itself that nothing was lost.
 
 #ifndef KEKBIT_EXAMPLES_LEDGER_CLIENT_H_
 #define KEKBIT_EXAMPLES_LEDGER_CLIENT_H_
@@ -25,7 +26,7 @@ namespace kekbit::examples {
 
 class LedgerClient final {
  public:
-  // A command that is surely done.
+  // Done is a command that is surely done.
   struct Done {
     Ledger::Command command;
     Seq seq;
@@ -35,23 +36,25 @@ class LedgerClient final {
   LedgerClient(std::string directory, std::function<Ledger::Command()> next)
       : directory_(std::move(directory)), next_(std::move(next)) {}
 
-  // Keeps the primary busy, until `enough()`, asked after each batch of answers, is true. Unavailable if the primary
-  // died, with whatever it had answered taken into account.
+  // Keeps the primary busy until `enough()`, asked after each batch of answers, is true.
+  // Unavailable if the primary died; all that it had answered is then taken into account.
   absl::Status Drive(LedgerProcess& primary, const std::function<bool()>& enough);
 
-  // Takes every answer that is still to come, until all that was sent is answered. Unavailable if the primary died.
+  // Takes every answer that is still to come, until all that was sent is answered. Unavailable if
+  // the primary died.
   absl::Status Drain(LedgerProcess& primary);
 
-  // Has the primary step down behind all that was sent, once there is a standby, and takes every answer. The next
-  // commands are for the standby. Unavailable if the primary died.
+  // Makes the primary step down after all that was sent, once there is a standby, and takes every
+  // answer. The next commands are for the standby. Unavailable if the primary died.
   absl::Status StepDown(LedgerProcess& primary);
 
-  // After the death of the primary: has `standby` do the command `first`, and waits for the answer. Then the journal
-  // says which of the unanswered commands the dead one had published; the others will be sent again. Returns how many
-  // it had. Unavailable if the standby died, too: to be called with the next one then.
+  // Fails over after the death of the primary: has `standby` do the command `first`, and waits for
+  // the answer. Then the journal says which of the unanswered commands the dead primary had
+  // published; the others will be sent again. Returns how many were published. Unavailable if the
+  // standby died, too: call this with the next standby then.
   absl::StatusOr<size_t> FailOver(LedgerProcess& standby, const Ledger::Command& first);
 
-  // In the order in which they were done.
+  // Returns the commands in the order in which they were done.
   const std::vector<Done>& done() const { return done_; }
   size_t unanswered() const { return sent_.size(); }
 
@@ -59,35 +62,38 @@ class LedgerClient final {
   absl::Status Step(LedgerProcess& primary, bool send);
   absl::Status TakeAnswers();
   void Queue(const Ledger::Command& command);
-  // Puts what is left of the longest dead primary's commands behind `lost`.
+  // Appends what is left of the longest dead primary's commands to `lost`.
   void LoseFirst(std::deque<Ledger::Command>* lost);
 
   std::string directory_;
   std::function<Ledger::Command()> next_;
   std::deque<Ledger::Command> sent_;    // to the living primary, and not answered yet
   std::deque<Ledger::Command> resend_;  // to be sent before new ones
-  // Sent to primaries that died since the last acknowledgement, and not answered: one entry for each of them.
+  // Commands sent to primaries that died since the last acknowledgement, not answered: an entry for
+  // each primary.
   std::deque<std::deque<Ledger::Command>> unsure_;
-  bool stepping_down_ = false;  // the answer to that comes behind those to sent_
+  bool stepping_down_ = false;  // the answer to that comes after those to sent_
   std::string to_send_;
   std::string answers_;
   std::vector<Done> done_;
 };
 
-// Reads the journal and compares it with what a client knows.
+// LedgerAudit reads the journal and compares it with what a client knows.
 class LedgerAudit final {
  public:
-  // From the journal's beginning on. With a name it registers as a reader: what it has not read is not cut.
+  // Reads from the journal's beginning on. With a name the audit registers as a reader: what it has
+  // not read is not trimmed.
   static absl::StatusOr<LedgerAudit> Open(const std::string& directory, const std::string& name = "");
 
-  // Reads on to the end of the journal. Its commands must be those that are done, each once, in this order, at the seq
-  // that was acknowledged, and nothing else. REQUIRES: the client has no command on the way. DataLoss with the first
-  // difference. Remembers how far it came: `done` may only have grown since the last call.
+  // Reads on to the end of the journal. Its commands must be those of `done`, each once, in this
+  // order, at the seq that was acknowledged, and nothing else. DataLoss with the first difference.
+  // Remembers how far the audit came: `done` may only have grown since the last call. REQUIRES: the
+  // client has no command on the way.
   absl::Status Check(const std::vector<LedgerClient::Done>& done);
 
-  // The state after all commands read, made by this audit's own Ledger.
+  // Returns the state after all commands read, made by this audit's own Ledger.
   const Ledger& ledger() const { return ledger_; }
-  // How many commands were compared.
+  // Returns how many commands were compared.
   size_t commands() const { return commands_; }
   Position last() const { return reader_.last().position; }
 
@@ -101,7 +107,7 @@ class LedgerAudit final {
   size_t commands_ = 0;
 };
 
-// As it is written to a ledger's input, without the end of line.
+// Returns the command as written to a ledger's input, without the end of line.
 std::string ToLine(const Ledger::Command& command);
 
 }  // namespace kekbit::examples

@@ -1,4 +1,5 @@
-// LedgerProcess: a `ledger serve` as a child process, with a pipe to its input and one from its output.
+// LedgerProcess is a `ledger serve` as a child process, with a pipe to its input and a pipe from
+// its output.
 
 #ifndef KEKBIT_EXAMPLES_LEDGER_PROCESS_H_
 #define KEKBIT_EXAMPLES_LEDGER_PROCESS_H_
@@ -15,27 +16,29 @@ namespace kekbit::examples {
 
 class LedgerProcess final {
  public:
-  // Starts `binary serve --directory directory` with more arguments, its standard error going to `log` (appended).
-  // Unavailable if there is no such program.
+  // Starts `binary serve --directory directory` with more arguments, its standard error going to
+  // `log` (appended). Unavailable if there is no such program.
   static absl::StatusOr<std::unique_ptr<LedgerProcess>> Start(const std::string& binary, const std::string& directory,
                                                               const std::string& log,
                                                               const std::vector<std::string>& more = {});
 
   LedgerProcess(const LedgerProcess&) = delete;
   LedgerProcess& operator=(const LedgerProcess&) = delete;
-  // Kills it, if it lives.
+  // Kills the process, if it lives.
   ~LedgerProcess();
 
-  // Neither blocks. `input` takes commands, `output` gives answers, and its end when the process is dead.
+  // Neither pipe blocks. `input` takes commands. `output` gives answers, and its end when the
+  // process is dead.
   int input() const { return input_; }
   int output() const { return output_; }
   pid_t pid() const { return pid_; }
 
-  // Sends one line and waits for the one line that answers it. Unavailable if the process ended. REQUIRES: everything
-  // sent before is answered.
+  // Sends one line and waits for the line that answers. Unavailable if the process ended. REQUIRES:
+  // everything sent before is answered.
   absl::StatusOr<std::string> Ask(const std::string& line);
 
-  // SIGKILL: what no process survives, and none can prepare for. Returns at once; Wait() for the end.
+  // Sends SIGKILL, which no process survives, and none can prepare for. Returns at once; Wait() for
+  // the end.
   void Kill();
   // Ends the input: the process answers what it has, and exits.
   void CloseInput();
@@ -52,7 +55,7 @@ class LedgerProcess final {
   int status_ = 0;
 };
 
-// The path of a program beside this one: built in the same folder.
+// Returns the path of a program beside this program: built in the same folder.
 std::string BesideThisProgram(const std::string& name);
 
 }  // namespace kekbit::examples

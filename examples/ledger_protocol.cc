@@ -19,7 +19,7 @@ absl::StatusOr<int64_t> ParseAmount(absl::string_view word) {
   return amount;
 }
 
-// An error's text is shown on one line, whatever words the input put into it.
+// Appends an error's text on one line, whatever words the input put into the text.
 void AppendError(const absl::Status& status, std::string* answers) {
   std::string text(status.message());
   for (char& c : text) {
@@ -31,7 +31,7 @@ void AppendError(const absl::Status& status, std::string* answers) {
 absl::Status Execute(Replica<Ledger>& replica, const Ledger::Command& command, std::string* answers) {
   const auto executed = replica.Submit(command);
   if (!executed.ok()) {
-    // Too long for the journal: that is the line's fault. The rest ends the service.
+    // A command too long for the journal is the line's fault. The other errors end the service.
     if (!absl::IsResourceExhausted(executed.status())) return executed.status();
     AppendError(executed.status(), answers);
   } else if (!executed->result.ok()) {

@@ -1,14 +1,15 @@
-// The ledger's language: one command a line, one answer a line.
+// The ledger's language has one command a line, one answer a line.
 //
 //   open NAME AMOUNT         ok SEQ
 //   transfer FROM TO AMOUNT  ok SEQ
 //   balance NAME             ok SEQ VALUE
 //   digest                   ok SEQ HEX
-//   step-down                ok SEQ; then a standby takes over, and what follows waits until this process leads again
+//   step-down                ok SEQ; then a standby takes over, and what follows waits until this
+//                            process leads again
 //
-// or error REASON; for step-down, if there is no standby. A name is any word; an amount is a whole number of the
-// smallest unit of money. SEQ is that of the command in the journal; for a question, that of the newest command that
-// the answer knows of.
+// An answer may also be error REASON; for step-down, if there is no standby. A name is any word; an
+// amount is a whole number of the smallest unit of money. SEQ is that of the command in the
+// journal; for a question, that of the newest command that the answer reflects.
 
 #ifndef KEKBIT_EXAMPLES_LEDGER_PROTOCOL_H_
 #define KEKBIT_EXAMPLES_LEDGER_PROTOCOL_H_
@@ -32,13 +33,13 @@ struct StepDown {};
 
 using Request = std::variant<Ledger::Command, AskBalance, AskDigest, StepDown>;
 
-// InvalidArgument, with what is wrong, if the line is none of the requests.
+// Returns InvalidArgument, with what is wrong, if the line is no request.
 absl::StatusOr<Request> ParseRequest(absl::string_view line);
 
-// Does what the request, of line `number` of the input, asks for, and appends the answer to `answers`; of a line that
-// is none, what is wrong with it. The answer must not be shown before what was submitted is acknowledged. An error of
-// the replica (not of the line, nor of the ledger) is returned: nothing more can be answered. A StepDown is for the
-// caller to do, and to answer.
+// Does what the request of line `number` of the input asks for, and appends the answer to
+// `answers`. For a line that is no request, the answer says what is wrong. The answer must not be
+// shown before what was submitted is acknowledged. Returns an error of the replica (not of the
+// line, nor of the ledger): nothing more can be answered. The caller does and answers a StepDown.
 absl::Status Answer(Replica<Ledger>& replica, const absl::StatusOr<Request>& request, uint64_t number,
                     std::string* answers);
 

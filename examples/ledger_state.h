@@ -1,4 +1,4 @@
-// Ledger: accounts with balances, as the state of a replicated service.
+// Ledger is the state of a replicated service: accounts with balances.
 
 #ifndef KEKBIT_EXAMPLES_LEDGER_STATE_H_
 #define KEKBIT_EXAMPLES_LEDGER_STATE_H_
@@ -23,7 +23,7 @@
 
 namespace kekbit::examples {
 
-// A new account with a first deposit.
+// OpenAccount makes a new account with a first deposit.
 struct OpenAccount {
   std::string name;
   int64_t amount = 0;
@@ -56,7 +56,7 @@ class Ledger {
     return std::visit([this](const auto& c) { return Do(c); }, command);
   }
 
-  // For a ledger that is too large for the processor's caches.
+  // Prefetches for a ledger that is too large for the processor's caches.
   void Prefetch(const Command& command) const {
     if (balances_.size() < kCachedAccounts) return;
     if (const auto* transfer = std::get_if<Transfer>(&command)) {
@@ -65,7 +65,7 @@ class Ledger {
     }
   }
 
-  // NotFound if there is no such account.
+  // Returns NotFound if there is no such account.
   absl::StatusOr<int64_t> balance(const std::string& name) const {
     const auto account = balances_.find(name);
     if (account == balances_.end()) return NoAccount(name);
@@ -78,7 +78,8 @@ class Ledger {
     return sum;
   }
 
-  // Equal for equal ledgers (FNV-1a, 64 bits, over the accounts in the order of their names).
+  // Returns equal digests for equal ledgers (FNV-1a, 64 bits, over the accounts in the order of
+  // their names).
   uint64_t digest() const {
     uint64_t digest = 0xCBF2'9CE4'8422'2325;
     const auto add = [&digest](uint8_t byte) { digest = (digest ^ byte) * 0x0000'0100'0000'01B3; };
@@ -91,7 +92,8 @@ class Ledger {
     return digest;
   }
 
-  // For snapshots: the same bytes for equal ledgers, those of a std::map from name to balance.
+  // Saves the same bytes for equal ledgers, those of a std::map from name to balance: for
+  // snapshots.
   template <class Archive>
   void save(Archive& archive, uint32_t /*version*/) const {
     archive(cereal::make_size_tag(static_cast<cereal::size_type>(balances_.size())));
@@ -159,8 +161,8 @@ class Ledger {
 
 }  // namespace kekbit::examples
 
-// To be raised when what serialize() saves changes: then an older program refuses the snapshot instead of misreading
-// it.
+// Raise this version when what serialize() saves changes: an older program then refuses the
+// snapshot instead of misreading it.
 CEREAL_CLASS_VERSION(kekbit::examples::Ledger, 1)
 
 #endif  // KEKBIT_EXAMPLES_LEDGER_STATE_H_

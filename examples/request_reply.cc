@@ -1,8 +1,10 @@
-// request_reply: a server and a client, two channels between them, and how long an answer takes when both sleep while
-// they wait.
+// request_reply has a server and a client with two channels between them. It shows how long an
+// answer takes when both sleep while they wait.
 //
-//   bazel run -c opt //examples:request_reply -- serve      answers one client: its request in capital letters
-//   bazel run -c opt //examples:request_reply -- call       in another terminal; prints the round trip times
+//   bazel run -c opt //examples:request_reply -- serve      answers one client: its request in
+//                                                           capital letters
+//   bazel run -c opt //examples:request_reply -- call       in another terminal; prints the round
+//                                                           trip times
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -40,7 +42,8 @@ struct Options {
   std::string replies() const { return JoinPath(directory, "replies.kekbit"); }
 };
 
-// The next payload; nothing when the channel is closed. Cancelled after Ctrl-C, DataLoss if its writer died.
+// Returns the next payload, or nullopt when the channel is closed. Cancelled after Ctrl-C, DataLoss
+// if its writer died.
 absl::StatusOr<std::optional<Bytes>> Await(BlockingReader& reader) {
   while (!Interrupt::requested()) {
     if (const std::optional<Bytes> payload = reader.Read(kLookEvery)) return payload;
@@ -63,7 +66,7 @@ absl::Status Serve(const Options& options) {
       std::cerr << "answered " << answered << " requests\n";
       return absl::OkStatus();
     }
-    // Straight into the mapping: the answer has no copy of its own.
+    // Write straight into the mapping: the answer needs no copy of its own.
     KB_ASSIGN_OR_RETURN(const MutableBytes reply, replies.Claim(request->size()));
     std::transform(request->begin(), request->end(), reply.begin(),
                    [](uint8_t c) { return static_cast<uint8_t>(absl::ascii_toupper(c)); });
@@ -99,7 +102,7 @@ absl::Status Call(const Options& options) {
 int Main(int argc, char** argv) {
   CLI::App app("Measures round trips between two processes through two channels.", "request_reply");
   app.require_subcommand(1);
-  app.fallthrough();  // the options of all may stand behind the subcommand
+  app.fallthrough();  // options that all share may follow the subcommand
   Options options;
   app.add_option("-d,--directory", options.directory, "where the channels lie")->capture_default_str();
   const CLI::App* const serve = app.add_subcommand("serve", "answer the requests of one client");

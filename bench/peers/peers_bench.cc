@@ -1,14 +1,16 @@
-// Durable commits of 128 bytes by 1, 8 and 64 threads that each wait for theirs: a replica's Execute at
-// Ack::kSynced against RocksDB, SQLite and LMDB, each with every commit on stable storage.
+// Durable commits of 128 bytes by 1, 8 and 64 threads that each wait for their own. A replica's
+// Execute at Ack::kSynced against RocksDB, SQLite and LMDB, each with every commit on stable
+// storage.
 //
-// Each row measures kekbit and one peer one right after the other, in the same run on the same disk: `ns` is kekbit's
-// per commit, `limit_ns` the peer's, so `of_limit` below 1 says that kekbit is ahead; `times_as_fast` is 1 / of_limit.
+// Each row measures kekbit and a peer in direct succession, in the same run on the same disk. `ns`
+// is kekbit's per commit, `limit_ns` the peer's, so `of_limit` below 1 says that kekbit is ahead.
+// `times_as_fast` is 1 / of_limit.
 //
 //   RocksDB  its write-ahead log, WriteOptions::sync; it groups the commits of its callers
-//   SQLite   journal_mode=WAL, synchronous=FULL, one connection a thread; a transaction of one row each
-//   LMDB     default flags, one environment; a transaction of one key each
+//   SQLite   journal_mode=WAL, synchronous=FULL, one connection a thread; one row a transaction
+//   LMDB     default flags, one environment; one key a transaction
 //
-// Kekbit's are measured in a segment that was prepared, as all are but the first of a journal. Keys are new ones, in
+// Kekbit is measured in a prepared segment, as all are but the first of a journal. Keys are new, in
 // ascending order for each thread. The store lies in KEKBIT_BENCH_DIRECTORY, TMPDIR or /tmp.
 
 #include <lmdb.h>
@@ -39,12 +41,12 @@ struct Commit {
   uint64_t words[kCommitBytes / 8] = {};
 };
 
-// Commits one after the other; `key` is new each time. Called by one thread.
+// Commits in succession; `key` is new each time. Called by one thread.
 using CommitOne = std::function<void(uint64_t key, const Commit& commit)>;
-// Gives each thread what it commits with.
+// Connect gives each thread what the thread commits with.
 using Connect = std::function<CommitOne()>;
 
-// Nanoseconds per commit.
+// Returns nanoseconds per commit.
 double Run(uint64_t threads, uint64_t commits, const Connect& connect) {
   std::vector<CommitOne> commit;
   for (uint64_t i = 0; i < threads; ++i) commit.push_back(connect());
@@ -63,7 +65,7 @@ double Run(uint64_t threads, uint64_t commits, const Connect& connect) {
   });
 }
 
-// kekbit.
+// Counter is kekbit's side.
 
 struct Counter {
   struct Command {

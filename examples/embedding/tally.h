@@ -1,4 +1,4 @@
-// Tally is the state of this service: named sums, which every replica of it holds alike.
+// Tally is the state of this service: named sums, the same in every replica.
 
 #ifndef TALLY_H_
 #define TALLY_H_

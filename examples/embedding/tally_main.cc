@@ -1,6 +1,8 @@
-// A replica of the tally as a process: `tally DIRECTORY`, and lines of `NAME AMOUNT` on its standard input.
+// tally runs a replica of the tally as a process: `tally DIRECTORY`, and lines of `NAME AMOUNT` on
+// its standard input.
 //
-// Start two with the same directory. One of them is primary, and takes lines; kill it, and the other one goes on.
+// Start two with the same directory. The primary takes lines; kill it, and the other process goes
+// on.
 
 #include <iostream>
 #include <memory>

@@ -1,7 +1,9 @@
-// The service, the same for every version of its state: one command a line on its input, one answer a line.
+// The service, for every version of its state, takes one command a line and gives one answer a
+// line.
 //
 //   add NAME COUNT    ok COUNT, or error REASON
-//   step-down         ok; then a standby takes over, and what follows waits until this process leads again
+//   step-down         ok; then a standby takes over, and what follows waits until this process leads
+//                     again
 //
 // A standby reads nothing.
 
@@ -31,7 +33,7 @@ std::string AnswerLine(Replica<Inventory>& replica, const std::string& line) {
   return absl::StrCat("ok ", *executed->result);
 }
 
-// Answers lines as the primary until the input ends (true), or it has stepped down (false).
+// Answers lines as the primary until the input ends (true), or after a step-down (false).
 template <typename Inventory>
 bool Serve(Replica<Inventory>& replica) {
   std::string line;

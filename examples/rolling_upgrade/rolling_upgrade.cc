@@ -1,5 +1,5 @@
-// rolling_upgrade: brings a service that runs from version 1 to version 2, under load, and proves that nothing was
-// lost.
+// rolling_upgrade brings a service that runs from version 1 to version 2, under load, and proves
+// that nothing was lost.
 //
 //   v1 leads, v1 stands by             a client adds one apple at a time, and waits for each answer
 //   v2 joins                           as a follower, from the snapshot that the v1 standby took
@@ -7,7 +7,7 @@
 //   v1 steps down, v2 leads            the client's next command waits in v2's input meanwhile
 //   v1 goes, another v2 stands by      now the new command may be used
 //
-// And back it does not go unnoticed: v1 refuses the snapshot of a v2.
+// The way back is refused: v1 does not load the snapshot of a v2.
 
 #include <unistd.h>
 
@@ -45,7 +45,7 @@ namespace {
 // Commands between two snapshots.
 constexpr int kSnapshotEvery = 500;
 
-// A process of the service. Its words on standard error are in a file of its own.
+// Service is a process of the service. Its words on standard error are in a file of its own.
 struct Service {
   std::unique_ptr<LedgerProcess> process;
   std::string log;
@@ -115,14 +115,14 @@ class Upgrade {
   }
 
   static std::function<bool()> Said(const Service& service, const std::string& word) {
-    // A line may be written in parts: it counts once it is whole.
+    // A line may be written in parts, and counts once it is whole.
     return [&service, word] {
       const std::string words = service.words();
       return absl::StrContains(words, word) && absl::EndsWith(words, "\n");
     };
   }
 
-  // Whether there is a snapshot behind that seq.
+  // Returns true if there is a snapshot after that seq.
   bool HasSnapshot(int64_t seq) const {
     std::error_code none;
     for (const auto& entry : std::filesystem::directory_iterator(directory_ + "/journal/snapshots", none)) {
