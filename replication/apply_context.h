@@ -19,7 +19,9 @@ class ApplyContext final {
 
   // Of the command's frame.
   const Position& position() const { return position_; }
-  // When the primary took the command; never before that of an earlier command.
+  // The journal's time when the primary took the command. It never goes back and never stands still, and durations by
+  // it are right to a tenth, whatever the machine's clock is set to: compare it with nothing but itself and
+  // Replica::Now(). See ReplicaOptions::clock_set_ahead_max.
   absl::Time time() const { return absl::FromUnixNanos(time_ns_); }
   int64_t time_ns() const { return time_ns_; }
   // A seed for random numbers: another one for each command, the same on each replica. Not a secret.

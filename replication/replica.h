@@ -163,12 +163,15 @@ class Replica final {
   // standby: then nothing is done. One is seen by its statistics (DIR/replicas).
   absl::Status StepDown(Successor successor = Successor::kStandby) { return core_->StepDown(successor); }
 
-  // Calls `use(const State&)`, or `use(const State&, Position applied)`, while no command is applied; returns what it
-  // returns. It must not call this replica.
+  // Calls `use(const State&)`, `use(const State&, Position applied)`, or with Now() as a third, while no command is
+  // applied; returns what it returns. It must not call this replica.
   template <typename Use>
   auto Read(Use&& use) const {
     absl::ReaderMutexLock lock(&core_->mutex());
-    if constexpr (std::is_invocable_v<Use, const State&, Position>) {
+    if constexpr (std::is_invocable_v<Use, const State&, Position, absl::Time>) {
+      return std::forward<Use>(use)(static_cast<const State&>(state_), core_->state_position(),
+                                    absl::FromUnixNanos(core_->JournalNow()));
+    } else if constexpr (std::is_invocable_v<Use, const State&, Position>) {
       return std::forward<Use>(use)(static_cast<const State&>(state_), core_->state_position());
     } else {
       return std::forward<Use>(use)(static_cast<const State&>(state_));
@@ -183,6 +186,15 @@ class Replica final {
     absl::MutexLock lock(&core_->mutex());
     KB_RETURN_IF_ERROR(core_->WaitForApplied(position, timeout));
     return std::forward<Use>(use)(static_cast<const State&>(state_));
+  }
+
+  // The journal's time now: what a state compares with ApplyContext::time() when no command comes, to tell what has
+  // expired, say. On a primary the time that a command would get now, and none gets an earlier one after that; on a
+  // follower the same as far as it knows: the last primary's time, or the last frame's and what has gone by since.
+  // Never before a time that it returned earlier. Not inside Read(), which can pass it on.
+  absl::Time Now() const {
+    absl::ReaderMutexLock lock(&core_->mutex());
+    return absl::FromUnixNanos(core_->JournalNow());
   }
 
   // Waits until the replica has this role, and the callbacks of the options that tell of it have returned; in a

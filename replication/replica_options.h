@@ -63,6 +63,11 @@ struct ReplicaOptions {
   // leads meanwhile, if nobody else can.
   absl::Duration step_down_for = absl::Seconds(1);
 
+  // The journal's time is that of the machine's clock, unless that was set back: then the journal's time goes on slower
+  // by a tenth, until the clock has caught up. A clock that was set ahead is followed at once if by no more than this;
+  // otherwise the journal's time goes on faster by a tenth. Infinite: it is always followed.
+  absl::Duration clock_set_ahead_max = absl::Hours(1);
+
   // With less room left on the disk, in bytes, a primary takes no new commands (ResourceExhausted), and takes them
   // again once there is an eighth more. It is room to roll into, and for a snapshot. Unset: that of one segment. 0:
   // commands are taken until a segment can't be made.

@@ -20,19 +20,28 @@ class Clock {
   // Nanoseconds since some moment in the past; it never goes back. For timeouts and durations.
   virtual int64_t MonotonicNanos() const { return Read(CLOCK_MONOTONIC); }
 
-  // The machine's own clock. Lives as long as the process.
-  static const Clock& System() {
-    static const Clock clock;
-    return clock;
-  }
+  // As MonotonicNanos(), but it goes on while the machine sleeps. For durations that outlast that.
+  virtual int64_t BootNanos() const { return MonotonicNanos(); }
 
- private:
+  // The machine's own clock. Lives as long as the process.
+  static const Clock& System();
+
+ protected:
   static int64_t Read(clockid_t id) {
     timespec now;
     ::clock_gettime(id, &now);
     return static_cast<int64_t>(now.tv_sec) * 1'000'000'000 + now.tv_nsec;
   }
 };
+
+inline const Clock& Clock::System() {
+  class SystemClock final : public Clock {
+   public:
+    int64_t BootNanos() const override { return Read(CLOCK_BOOTTIME); }
+  };
+  static const SystemClock clock;
+  return clock;
+}
 
 }  // namespace kekbit
 

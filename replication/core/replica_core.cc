@@ -46,6 +46,9 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
   if (options.step_down_for < absl::ZeroDuration()) {
     return absl::InvalidArgumentError("ReplicaOptions::step_down_for is less than nothing");
   }
+  if (options.clock_set_ahead_max < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("ReplicaOptions::clock_set_ahead_max is less than nothing");
+  }
   if (options.segment_bytes < kCapacityMin || options.segment_bytes > kCapacityMax) {
     return absl::InvalidArgumentError(absl::StrCat("ReplicaOptions::segment_bytes is ", options.segment_bytes,
                                                    ", not in ", kCapacityMin, " to ", kCapacityMax));
@@ -94,6 +97,7 @@ ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHook
       hooks_(std::move(hooks)),
       epochs_(std::move(epochs)),
       mark_(std::move(mark)),
+      boot_clock_(BootClockName(*options_.file_system)),
       space_({.floor_bytes = options_.free_bytes_min.value_or(options_.segment_bytes),
               .resume_bytes = ResumeBytes(options_.free_bytes_min.value_or(options_.segment_bytes))}),
       stats_(std::move(stats)),
@@ -101,6 +105,9 @@ ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHook
       reader_(std::move(source.reader)),
       found_(std::move(source.found)),
       poisoned_(mark_.poisoned()),
+      journal_clock_({.clock = options_.clock,
+                      .set_ahead_max = options_.clock_set_ahead_max,
+                      .say = [this](const ClockNote& note) { SayOfClocks(note); }}),
       events_(std::move(events)) {
   snapshot_ns_ = options_.clock->MonotonicNanos();
 }

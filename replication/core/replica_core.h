@@ -39,6 +39,7 @@
 #include "kekbit/replication/apply_context.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/group_commit.h"
+#include "kekbit/replication/journal/journal_clock.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
@@ -93,7 +94,7 @@ class ReplicaCore final {
     if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
     if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
-    absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), options_.clock->RealtimeNanos());
+    absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), journal_clock_.Stamp());
     if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
     return Appended();
   }
@@ -105,8 +106,7 @@ class ReplicaCore final {
     if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
     if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
     if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
-    absl::StatusOr<Position> first =
-        writer_->AppendBatch(count, std::forward<Encode>(encode), options_.clock->RealtimeNanos());
+    absl::StatusOr<Position> first = writer_->AppendBatch(count, std::forward<Encode>(encode), journal_clock_.Stamp());
     if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
     return ApplyContext(*first, Appended().time_ns());
   }
@@ -130,6 +130,10 @@ class ReplicaCore final {
   Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
   // The same for who holds the lock.
   Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return applied_; }
+  // The journal's time; see Replica::Now().
+  int64_t JournalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
+    return journal_clock_.Now(mark_.journal_line(boot_clock_));
+  }
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
   const ReplicaOptions& options() const { return options_; }
   ReplicaStats& stats() { return *stats_; }
@@ -245,6 +249,8 @@ class ReplicaCore final {
   // What a primary does now and then: sees that its journal is still there, looks for room on the disk, and has closed
   // segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Compares the clocks, and leaves the journal's time to a successor.
+  void LookAtClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // A primary whose lease file was replaced follows; one whose journal is gone stops.
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunLeaseWatch();
@@ -280,6 +286,9 @@ class ReplicaCore final {
   void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Notes an error, and logs it.
   void Complain(const absl::Status& error, absl::string_view what);
+  void SayOfClocks(const ClockNote& note);
+  // Names the boot clock of this process: of this start of the machine, and of this time namespace. 0: not known.
+  static uint64_t BootClockName(FileSystem& fs);
   absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -289,6 +298,7 @@ class ReplicaCore final {
   const StateHooks hooks_;
   EpochStore epochs_;
   SyncMark mark_;
+  const uint64_t boot_clock_;  // for SyncMark::journal_line()
   FreeSpace space_;
   const std::unique_ptr<ReplicaStats> stats_;
 
@@ -315,6 +325,7 @@ class ReplicaCore final {
   absl::Status noted_ ABSL_GUARDED_BY(mutex_);    // the last error that may pass
   int64_t noted_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when
   Position applied_ ABSL_GUARDED_BY(mutex_);
+  JournalClock journal_clock_ ABSL_GUARDED_BY(mutex_);
   ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
   uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments
   RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);

@@ -48,6 +48,7 @@ bool ReplicaCore::Follow() {
     // Another one leads: the one that was watched may have stepped down, and live on.
     if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
     followed_ = reader_.last();
+    journal_clock_.Follow(followed_.time_ns, !starting_);
     followed_bytes_ = reader_.segment() * options_.segment_bytes + reader_.offset();
     stats_->SetApplied(applied_, followed_.time_ns, reader_.segment(), reader_.offset());
   }
@@ -227,6 +228,21 @@ void ReplicaCore::StopIfMoved() {
   }
 }
 
+uint64_t ReplicaCore::BootClockName(FileSystem& fs) {
+  const uint64_t boot = SyncMark::CurrentBoot(fs);
+  return boot == 0 ? 0 : boot ^ (TimeNamespace(fs) << 32);
+}
+
+void ReplicaCore::SayOfClocks(const ClockNote& note) {
+  Log(options_.logger, note.is_warning() ? LogSeverity::kWarning : LogSeverity::kInfo,
+      absl::StrCat(options_.directory, ": ", note.ToString()));
+}
+
+void ReplicaCore::LookAtClocks() {
+  journal_clock_.Look();
+  mark_.SetJournalLine(journal_clock_.Line(), boot_clock_);
+}
+
 void ReplicaCore::Tick() {
   std::shared_ptr<GroupCommit> commit;
   {
@@ -234,6 +250,7 @@ void ReplicaCore::Tick() {
     if (role_ != Role::kPrimary) return;
     StopIfMoved();
     if (role_ != Role::kPrimary) return;
+    LookAtClocks();
     commit = commit_;
   }
   const bool enough = space_.enough();

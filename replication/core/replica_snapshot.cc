@@ -260,6 +260,7 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, Journ
   KB_RETURN_IF_ERROR(hooks_.load(*found.snapshot));
   applied_ = last.position;
   followed_ = last;
+  journal_clock_.Follow(last.time_ns, /*live=*/false);
   stats_->SetApplied(last.position, last.time_ns);
   snapshot_seq_ = last.position.seq;
   recovery_.snapshot = found.snapshot->path();

@@ -97,6 +97,8 @@ void ReplicaCore::TryTakeOver() {
 absl::Status ReplicaCore::BecomePrimary() {
   Lap lap(*options_.clock);
   TakeoverReport report;
+  // Before Recover(), which says that the mark is of this start of the machine.
+  const std::optional<int64_t> line = mark_.journal_line(boot_clock_);
   // A takeover that is tried again goes on in the epoch that it has.
   if (granted_ == 0 || epochs_.current() != granted_) {
     reign_before_ = epochs_.current();
@@ -113,15 +115,19 @@ absl::Status ReplicaCore::BecomePrimary() {
   KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit());
   if (options_.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
   report.synced = lap();
+  int64_t begin_ns = 0;
+  {
+    absl::MutexLock lock(&mutex_);
+    begin_ns = journal_clock_.Begin(reader_.last().time_ns, line);
+  }
   JournalWriterOptions options = {.file_system = options_.file_system,
                                   .layout = layout_,
                                   .data_format = data_format_,
                                   .segment_bytes = options_.segment_bytes,
                                   .preparer = preparer_.get(),
                                   .commit = commit.get()};
-  KB_ASSIGN_OR_RETURN(JournalWriter writer,
-                      JournalWriter::Begin(std::move(options), epochs_, granted_, reader_.last(), outcome.next_segment,
-                                           options_.clock->RealtimeNanos()));
+  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, granted_, reader_.last(),
+                                                                 outcome.next_segment, begin_ns));
   report.first_append = lap();
   absl::MutexLock lock(&mutex_);
   report.lease = lease_waited_;
@@ -130,6 +136,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   commit_ = std::move(commit);
   writer_.emplace(std::move(writer));
   status_ = absl::OkStatus();
+  mark_.SetJournalLine(journal_clock_.Line(), boot_clock_);
   if (lease_) lease_->SetReign(granted_);
   SetRole(Role::kPrimary, granted_, report);
   granted_ = 0;

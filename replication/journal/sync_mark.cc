@@ -5,6 +5,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/crc32c.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {
@@ -12,6 +13,15 @@ namespace {
 
 constexpr uint64_t kMagic = 0x3143'4E59'5342'4B4B;  // "KKBSYNC1" as bytes
 constexpr uint64_t kFileBytes = 64;
+
+// The bits of the journal's line that tell whether the others are meant for a clock, and whole.
+constexpr uint64_t kLineCheckBits = 0xFFFF;
+
+uint64_t WithCheck(uint64_t line, uint64_t clock) {
+  const uint64_t words[] = {line & ~kLineCheckBits, clock};
+  const uint32_t crc = Crc32c(0, Bytes(reinterpret_cast<const uint8_t*>(words), sizeof words));
+  return words[0] | (crc & kLineCheckBits);
+}
 
 // Synced before it has its name: a file of that name is whole, unless it was damaged.
 absl::Status Create(FileSystem& fs, const std::string& path) {
@@ -66,6 +76,16 @@ uint64_t SyncMark::CurrentBoot(FileSystem& fs) {
   const std::string digits = absl::StrReplaceAll(AsText(Bytes(bytes)), {{"-", ""}}).substr(0, kHalfDigits);
   uint64_t boot = 0;
   return absl::SimpleHexAtoi(digits, &boot) ? boot : 0;
+}
+
+std::optional<int64_t> SyncMark::journal_line(uint64_t clock) const {
+  const uint64_t line = AcquireWord(word(7));
+  if (line == 0 || clock == 0 || line != WithCheck(line, clock)) return std::nullopt;
+  return static_cast<int64_t>(line & ~kLineCheckBits);
+}
+
+void SyncMark::SetJournalLine(int64_t line, uint64_t clock) {
+  if (clock != 0) PublishWord(word(7), WithCheck(static_cast<uint64_t>(line), clock));
 }
 
 absl::Status SyncMark::ClearPoison() {

@@ -8,8 +8,8 @@
 // it. A frame that does not fit, at or before the mark, was whole once: it was damaged, not torn.
 //
 // File: magic u64, synced seq u64, poisoned segment u64, boot u64, made segment u64, segment and offset of the sync
-// under way u64 each, zeros; mapped. One aligned word is written by the disk whole or not at all, and each means
-// something by itself; the offset only matters as long as no power failure has come.
+// under way u64 each, the journal's time u64; mapped. One aligned word is written by the disk whole or not at all, and
+// each means something by itself; the offset only matters as long as no power failure has come.
 //
 // Thread safety: synced(), poisoned(), Poison() any thread; the others the holder of the lease, one thread at a time.
 
@@ -96,6 +96,12 @@ class SyncMark final {
   void ForgetMadeBehind(SegmentNumber segment) {
     if (segment < PeekWord(word(4))) PublishWord(word(4), segment);
   }
+
+  // The journal's time less the boot clock, in ns, as the last primary had it; nullopt: not known to this machine since
+  // it was started. `clock`, not 0, names the boot clock: no other one has the same name. Best effort: it is a little
+  // less, by up to 2^16 ns.
+  std::optional<int64_t> journal_line(uint64_t clock) const;
+  void SetJournalLine(int64_t line, uint64_t clock);
 
   // What was poisoned has been read anew from the disk, or is no part of the journal any more.
   absl::Status ClearPoison();

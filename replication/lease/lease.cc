@@ -54,11 +54,6 @@ absl::Status WriteSignsTo(File& file, const RawSigns& signs) {
   return file.WriteAt(kSignsOffset, Bytes(reinterpret_cast<const uint8_t*>(&signs), sizeof signs));
 }
 
-uint64_t TimeNamespace(FileSystem& fs) {
-  const absl::StatusOr<FileInfo> info = fs.Info("/proc/self/ns/time");
-  return info.ok() ? info->inode : 0;
-}
-
 std::string NextOf(const std::string& path) { return absl::StrCat(path, ".next"); }
 
 // Says that this process holds the lease, and that it has shown no sign of life, nor begun to reign.

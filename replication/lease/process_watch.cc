@@ -98,6 +98,11 @@ int OpenPidFd(const ProcessId& process) {
 
 }  // namespace
 
+uint64_t TimeNamespace(FileSystem& fs) {
+  const absl::StatusOr<FileInfo> info = fs.Info("/proc/self/ns/time");
+  return info.ok() ? info->inode : 0;
+}
+
 ProcessId ProcessId::Self(FileSystem& fs) {
   const auto pid = static_cast<uint64_t>(::getpid());
   return {.pid = pid, .start_time = StartTime(fs, pid), .pid_namespace = PidNamespace(fs)};

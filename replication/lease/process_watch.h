@@ -25,6 +25,9 @@ struct ProcessId {
   friend bool operator==(const ProcessId&, const ProcessId&) = default;
 };
 
+// The inode of /proc/self/ns/time: which monotonic and boot clocks this process has. 0: the kernel has one of each.
+uint64_t TimeNamespace(FileSystem& fs);
+
 // Thread safety: one thread at a time.
 class ProcessWatch final {
  public:

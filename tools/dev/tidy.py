@@ -84,8 +84,8 @@ ROWS = {
     ],
     "replication/testing": ["planted_bugs"],
     "replication/journal": [
-        "frame",
-        "journal_layout",
+        "frame journal_time",
+        "journal_clock journal_layout",
         "epoch_store kept_segments sync_mark",
         "group_commit segment_preparer",
         "journal_reader journal_writer",
@@ -115,7 +115,7 @@ ROW_SIBLINGS = {
 }
 
 # Decisions: files that know no clock, no file and no thread. They include nothing of these.
-PURE = r"replication/(retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
+PURE = r"replication/(journal/journal_time|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
 IMPURE = r"kekbit/base/(clock|file_system|file_lock|futex|start_thread|stop_event)\.h|absl/(time/clock|synchronization/.*)\.h|thread"
 
 # Headers that are included in some places only: pattern of the include, pattern of the paths.
