@@ -1,4 +1,4 @@
-// Position: where a frame stands in the history of a journal.
+// Position says where a frame stands in the history of a journal.
 
 #ifndef KEKBIT_REPLICATION_POSITION_H_
 #define KEKBIT_REPLICATION_POSITION_H_
@@ -11,10 +11,11 @@
 
 namespace kekbit {
 
-// Number of a primary's reign. It grows at every promotion and every restart; 0: none yet.
+// Number of a primary's reign, greater after every promotion and every restart; 0: none yet.
 using Epoch = uint64_t;
 
-// Number of a frame in its journal: 1, 2, 3, ... without holes, across segments and epochs; 0: before the first.
+// Number of a frame in its journal: 1, 2, 3, ... without holes, across segments and epochs; 0:
+// before the first.
 using Seq = uint64_t;
 
 struct Position {

@@ -1,4 +1,4 @@
-// The words for what a replica is, and for how far a command has got.
+// Words for what a replica is, and for how far a command has got.
 
 #ifndef KEKBIT_REPLICATION_ROLE_H_
 #define KEKBIT_REPLICATION_ROLE_H_
@@ -16,16 +16,16 @@ enum class Role {
 // "follower", "primary" or "stopped".
 absl::string_view RoleName(Role role);
 
-// How far a command has got when it is acknowledged.
+// Ack says how far a command has got when it is acknowledged.
 enum class Ack {
-  kPublished,  // readers can see it: it survives the death of the process, not of the machine
-  kSynced,     // it is on stable storage: it survives power loss, on a disk that honours flush
+  kPublished,  // readers can see the command, which survives the death of the process, not of the machine
+  kSynced,     // the command is on stable storage and survives power loss, on a disk that honours flush
 };
 
 // "published" or "synced".
 absl::string_view AckName(Ack ack);
 
-// Who a primary that steps down leaves the lease to.
+// Successor says to whom a primary that steps down leaves the lease.
 enum class Successor {
   kStandby,  // another living replica that may lead; if none is seen, it stays primary
   kAnybody,  // whoever comes

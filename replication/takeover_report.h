@@ -1,4 +1,4 @@
-// TakeoverReport: how a replica became primary, and how long each step took.
+// TakeoverReport tells how a replica became primary, and how long each step took.
 
 #ifndef KEKBIT_REPLICATION_TAKEOVER_REPORT_H_
 #define KEKBIT_REPLICATION_TAKEOVER_REPORT_H_

@@ -1,7 +1,8 @@
-// Frame: what a record of a journal's segment holds. See journal_format.md.
+// Frame is what a record of a journal's segment holds. See journal_format.md.
 //
-// Little endian, a fixed header and a payload. Each frame's checksum covers its header, its payload and, as its seed,
-// the checksum of the frame before: frames that fit each other form a chain, and bytes of another history don't fit.
+// Little endian, a fixed header and a payload. Each frame's checksum covers its header and its
+// payload; its seed is the checksum of the frame before. Frames that fit each other form a chain,
+// and bytes of another history don't fit.
 
 #ifndef KEKBIT_REPLICATION_JOURNAL_FRAME_H_
 #define KEKBIT_REPLICATION_JOURNAL_FRAME_H_
@@ -19,7 +20,8 @@
 
 namespace kekbit {
 
-// The values are in files: never change them. 3 to 6 are kept for heartbeats, digests, sessions and seals.
+// The values are in files: never change them. 3 to 6 are kept for heartbeats, digests, sessions and
+// seals.
 enum class FrameKind : uint8_t {
   // 0 is none: pages that never reached the disk read as zeros.
   kCommand = 1,     // the payload is a command, as its codec encoded it
@@ -35,8 +37,8 @@ struct FrameHeader {
   uint64_t seq = 0;
   int64_t time_ns = 0;   // since the Unix epoch, on the primary's clock; never less than that of the frame before
   uint32_t type_id = 0;  // of the command; 0
-  // How many frames directly before this one its writer did not know to be synced; kUnsyncedMax: so many or more. Means
-  // nothing in a segment that does not say so (see SegmentCountsUnsynced).
+  // How many frames directly before this one its writer did not know to be synced; kUnsyncedMax: so
+  // many or more. Valid only if the segment says so (see SegmentCountsUnsynced).
   uint32_t unsynced = std::numeric_limits<uint32_t>::max();
 };
 static_assert(std::is_trivially_copyable_v<FrameHeader> && sizeof(FrameHeader) == 40);
@@ -48,18 +50,20 @@ static_assert(offsetof(FrameHeader, unsynced) == 36);
 inline constexpr size_t kFrameHeaderBytes = sizeof(FrameHeader);
 inline constexpr uint32_t kUnsyncedMax = std::numeric_limits<uint32_t>::max();
 
-// FrameHeader::unsynced of the frame `seq`, at least 1, when all up to `synced` are known to be synced.
+// Returns FrameHeader::unsynced of the frame `seq`, at least 1, when all up to `synced` are known
+// to be synced.
 constexpr uint32_t UnsyncedBefore(Seq seq, Seq synced) {
   return static_cast<uint32_t>(std::min<Seq>(seq - 1 - std::min(synced, seq - 1), kUnsyncedMax));
 }
 
-// The other way round: up to which seq all was synced when the frame was written, as it says; 0: it says nothing.
+// Returns up to which seq all was synced when the frame was written, by its own word; 0: the frame
+// does not say.
 constexpr Seq SyncedBefore(Seq seq, uint32_t unsynced) {
   return unsynced == kUnsyncedMax || seq <= unsynced ? 0 : seq - 1 - unsynced;
 }
 
-// The payload of a FrameKind::kEpochStart: what the new epoch follows. Frames that some older writer put behind that
-// are no part of the journal.
+// EpochStart is the payload of a FrameKind::kEpochStart: what the new epoch follows. Frames that an
+// older writer put after that place are no part of the journal.
 struct EpochStart {
   uint64_t follows_epoch = 0;
   uint64_t follows_seq = 0;
@@ -68,7 +72,7 @@ struct EpochStart {
 };
 static_assert(std::is_trivially_copyable_v<EpochStart> && sizeof(EpochStart) == 24);
 
-// One frame, as read. The payload points into the segment's mapping.
+// Frame is one frame, as read. The payload points into the segment's mapping.
 struct Frame {
   FrameHeader header;
   Bytes payload;
@@ -77,7 +81,7 @@ struct Frame {
   Position position() const { return {.epoch = header.epoch, .seq = header.seq}; }
 };
 
-// What a frame follows: everything that is needed to check it, or to write it.
+// ChainLink is what a frame follows: everything that is needed to check the frame, or to write it.
 struct ChainLink {
   Position position;  // of the frame before
   uint32_t crc32c = 0;
@@ -86,16 +90,17 @@ struct ChainLink {
   friend bool operator==(const ChainLink&, const ChainLink&) = default;
 };
 
-// FrameHeader::crc32c of the frame in a whole record that follows `link`. REQUIRES: `record` is longer than a header.
+// Returns FrameHeader::crc32c of the frame in a whole record that follows `link`. REQUIRES:
+// `record` is longer than a header.
 uint32_t FrameChecksum(const ChainLink& link, Bytes record);
 
-// Completes a frame in `record`, whose payload stands behind the header's place already: writes the header, with its
-// checksum, for the frame that follows `link`, and moves `link` on to it. REQUIRES: `record` is longer than a header;
-// header.seq, header.unsynced and the like are set.
+// Completes a frame in `record`, whose payload already stands after the header's place. Writes the
+// header, with its checksum, for the frame that follows `link`, and moves `link` on to that frame.
+// REQUIRES: `record` is longer than a header; header.seq, header.unsynced and the like are set.
 inline void SealFrame(const FrameHeader& header, ChainLink& link, MutableBytes record) {
   KB_CHECK(record.size() >= kFrameHeaderBytes);
-  // In words, as the checksum loads them right after: a processor waits where it loads what it has just stored in
-  // other pieces.
+  // Store in words, as the checksum loads them right after: a processor waits where it loads what
+  // was just stored in other pieces.
   uint8_t* const to = record.data();
   StoreUnaligned(to, uint64_t{header.kind} << 32 | uint64_t{header.flags} << 40 | uint64_t{header.type_version} << 48);
   StoreUnaligned(to + offsetof(FrameHeader, epoch), header.epoch);
@@ -109,13 +114,13 @@ inline void SealFrame(const FrameHeader& header, ChainLink& link, MutableBytes r
   link.time_ns = header.time_ns;
 }
 
-// The frame in a whole record, if it is the one that follows `link`; moves `link` on to it. Otherwise `link` stays:
-// DataLoss if the checksum, seq or epoch does not fit, FailedPrecondition if the frame's kind or type is unknown to
-// this code: it was written by a newer one.
+// Returns the frame in a whole record, if the frame follows `link`; moves `link` on to it.
+// Otherwise `link` stays. DataLoss if the checksum, seq or epoch does not fit. FailedPrecondition
+// if this code does not know the frame's kind or type: newer code wrote the frame.
 absl::StatusOr<Frame> ParseFrame(Bytes record, ChainLink& link);
 
-// The same for who reads many: whether it is a command, and fits. If not, ParseFrame() tells what it is; `link` stays,
-// and what is in `frame` then means nothing.
+// Parses a frame for callers that read many: returns true if it is a command, and fits. If not,
+// ParseFrame() tells why; `link` stays, and the contents of `frame` are undefined.
 bool ParseCommand(Bytes record, ChainLink& link, Frame& frame);
 
 }  // namespace kekbit

@@ -28,7 +28,7 @@ class Scanner {
   }
 
  private:
-  // The record at `at`, if its length can be one and it is long enough for a frame.
+  // Returns the record at `at`, if its length can be one and is enough for a frame.
   std::optional<Bytes> RecordAt(uint64_t at) const {
     if (at > data_.size() || data_.size() - at < kLengthBytes + kFrameHeaderBytes) return std::nullopt;
     const auto length = LoadUnaligned<uint64_t>(data_.data() + at);
@@ -37,7 +37,8 @@ class Scanner {
     return data_.subspan(at + kLengthBytes, length);
   }
 
-  // Whether the record may be a frame that comes later than the last one read: few bytes of a payload look like it.
+  // Returns true if the record may be a frame later than the last one read: few bytes of a payload
+  // look like that.
   bool Plausible(const FrameHeader& header) const {
     const Seq ahead = header.seq - last_.position.seq;
     return (header.kind == static_cast<uint8_t>(FrameKind::kCommand) ||
@@ -50,11 +51,13 @@ class Scanner {
     return Crc32c(seed, record.subspan(sizeof(FrameHeader::crc32c))) == LoadUnaligned<uint32_t>(record.data());
   }
 
-  // What the frame before one at `at` may have as its checksum, where that frame stands at `from_` and is damaged.
+  // Returns true if the frame at `at` fits a damaged predecessor at `from_`, by what may be the
+  // predecessor's checksum.
   bool FitsBehindTheBadOne(uint64_t at, const FrameHeader& header, Bytes record) const {
     if (at == from_) return Fits(record, last_.crc32c);
     if (header.seq != last_.position.seq + 2) return false;
-    // Its stored checksum may be whole, though its length is not; or it is the checksum that is damaged.
+    // The predecessor's stored checksum may be whole, though its length is not. Or the checksum
+    // itself is damaged.
     if (from_ + kLengthBytes + sizeof(uint32_t) <= at &&
         Fits(record, LoadUnaligned<uint32_t>(data_.data() + from_ + kLengthBytes))) {
       return true;
@@ -74,7 +77,7 @@ class Scanner {
     }
   }
 
-  // Where to go on behind `at`: at the end of the frames of which each fits the one before.
+  // Returns where to go on after `at`: at the end of the frames that each fit their predecessor.
   uint64_t FollowChain(uint64_t at) {
     std::optional<Bytes> record = RecordAt(at);
     if (!record) return at + kLengthBytes;
@@ -87,7 +90,7 @@ class Scanner {
       const std::optional<Bytes> following = RecordAt(next);
       const auto follows = following ? LoadUnaligned<FrameHeader>(following->data()) : FrameHeader{};
       if (!following || follows.seq != header.seq + 1 || !Fits(*following, header.crc32c)) {
-        // The length of a record that is not known to be whole says nothing of where the next one is.
+        // The length of a record that may not be whole does not tell where the next record is.
         if (whole) scan_.end = std::max(scan_.end, std::min<uint64_t>(next, data_.size()));
         return whole ? next : at + kLengthBytes;
       }

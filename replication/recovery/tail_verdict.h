@@ -1,10 +1,10 @@
-// JudgeTail decides what the place is at which the frames of a journal end: a clean end, a torn tail, or damage. It is
-// a pure function of what was found there.
+// JudgeTail decides what the place is at which the frames of a journal end: a clean end, a torn
+// tail, or damage. The decision is a pure function of what was found there.
 //
-// A power failure leaves the pages of a mapped file as they were at different times. So a frame that does not fit may
-// be one that never reached the disk, with later ones that did: a torn tail, of which nothing was acknowledged as
-// synced. But if anything shows that the frame was on the disk once, its bytes were damaged since: to go on without it
-// would lose it silently.
+// A power failure leaves the pages of a mapped file as they were at different times. So a frame
+// that does not fit may never have reached the disk, while later frames did. That is a torn tail:
+// nothing of it was acknowledged as synced. But if anything shows that the frame was on the disk
+// once, its bytes were damaged since. To go on without that frame would lose it silently.
 
 #ifndef KEKBIT_REPLICATION_RECOVERY_TAIL_VERDICT_H_
 #define KEKBIT_REPLICATION_RECOVERY_TAIL_VERDICT_H_
@@ -16,17 +16,18 @@
 namespace kekbit {
 
 struct TailFacts {
-  // Of the first frame that is not there, or does not fit.
+  // The seq of the first frame that is not there, or does not fit.
   Seq bad_seq = 1;
-  // Whether something else stands in its place, or behind it, that can't be explained by the death of a process.
+  // True if something else stands in its place, or after it, which the death of a process can't
+  // explain.
   bool misfit = false;
-  // Up to which seq everything was on the disk once: as the sync mark says, as later whole frames say, and as is sure
-  // since a snapshot or a cursor of that seq is there.
+  // Up to which seq everything was on the disk once: by the sync mark, by later whole frames, and
+  // by a snapshot or a cursor of that seq.
   Seq synced_by_mark = 0;
   Seq synced_by_frames = 0;
   Seq synced_by_others = 0;
-  // Whether the machine has run without a stop since all was known to be well, and no sync has failed: then nothing
-  // that was written is missing.
+  // True if the machine has run without a stop since all was known to be well, and no sync has
+  // failed. Then nothing that was written is missing.
   bool nothing_lost = false;
 };
 

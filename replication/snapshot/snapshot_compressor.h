@@ -1,7 +1,8 @@
-// SnapshotCompressor and SnapshotDecompressor: a snapshot's chunks by zstd, each for itself.
+// SnapshotCompressor and SnapshotDecompressor compress a snapshot's chunks by zstd, each chunk
+// alone.
 //
-// A compressed chunk is one zstd frame that names its size and has a checksum of its own: so what comes out of it is
-// what went in, not only what zstd made of it.
+// A compressed chunk is one zstd frame that names its size and has a checksum of its own. So what
+// comes out is what went in, not only what zstd made of it.
 //
 // Thread safety: one thread at a time.
 
@@ -21,14 +22,16 @@ namespace kekbit {
 
 class SnapshotCompressor final {
  public:
-  // `room` bytes are kept free before what Compress() returns. InvalidArgument for a level that zstd does not have.
+  // `room` bytes are kept free before what Compress() returns. InvalidArgument for a level that
+  // zstd does not have.
   static absl::StatusOr<std::unique_ptr<SnapshotCompressor>> Make(int level, size_t chunk_bytes, size_t room);
 
   SnapshotCompressor(const SnapshotCompressor&) = delete;
   SnapshotCompressor& operator=(const SnapshotCompressor&) = delete;
   ~SnapshotCompressor();
 
-  // The compressed bytes, valid until the next call; none if they are not fewer than the raw ones.
+  // Returns the compressed bytes, valid until the next call; empty if they are not fewer than the
+  // raw bytes.
   MutableBytes Compress(Bytes raw);
 
  private:
@@ -47,7 +50,7 @@ class SnapshotDecompressor final {
   SnapshotDecompressor& operator=(const SnapshotDecompressor&) = delete;
   ~SnapshotDecompressor();
 
-  // Fills exactly all of `raw`. DataLoss if that is not what the bytes hold.
+  // Fills exactly all of `raw`. DataLoss if the bytes do not hold that.
   absl::Status Decompress(Bytes compressed, MutableBytes raw);
 
  private:

@@ -8,8 +8,9 @@
 namespace kekbit {
 namespace {
 
-// How far behind what is synced a chunk has to end to be read back before the file is whole: a page, or a larger piece
-// of the page cache, that is still being written to stays in memory, and reading that would prove nothing.
+// How far behind what is synced a chunk has to end to be read back before the file is whole: a
+// page, or a larger piece of the page cache, that is still being written to stays in memory, and
+// reading that would prove nothing.
 constexpr uint64_t kTailBytes = uint64_t{4} << 20;
 
 absl::Status Cancelled(absl::string_view path) {
@@ -149,7 +150,7 @@ absl::Status SnapshotFlusher::Check(uint64_t end, bool whole) {
   const uint64_t from = verified_;
   KB_RETURN_IF_ERROR(file_.DropCache(from, end - from));
   KB_RETURN_IF_ERROR(ReadBack(end, whole));
-  // Nobody will read it soon: the memory is better used for other things.
+  // Drop the pages: nobody will read them soon, and the memory is better used for other things.
   return file_.DropCache(from, verified_ - from);
 }
 

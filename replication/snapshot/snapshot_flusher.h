@@ -1,12 +1,14 @@
-// SnapshotFlusher syncs a snapshot's file and reads it back, behind its writer: part of SnapshotWriter.
+// SnapshotFlusher syncs a snapshot's file and reads it back, a little after its writer: part of
+// SnapshotWriter.
 //
-// It goes in steps of kStepBytes: sync what is written; then drop it from memory, read it back from the device, check
-// each chunk, and drop it again. With threads of its own, one syncs and one reads back while the rest is still being
-// written: the device writes, the device reads and the state is saved all at once, and little is left to do at the end.
-// Without, all happens inside Written(). Either way what waits to be written to the device is bounded: a snapshot does
+// Flushing goes in steps of kStepBytes: sync what is written, drop it from memory, read it back
+// from the device, check each chunk, and drop it again. With threads of its own, one syncs and one
+// reads back while the rest is still being written. So the device writes, the device reads and the
+// state is saved all at once, and little is left to do at the end. Without threads, all happens
+// inside Written(). Either way what waits to be written to the device is bounded: a snapshot does
 // not fill the memory with dirty pages.
 //
-// Thread safety: one thread calls, and Cancel()s come from any.
+// Thread safety: a single thread calls, but any thread may call Cancel().
 
 #ifndef KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_FLUSHER_H_
 #define KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_FLUSHER_H_
@@ -31,25 +33,26 @@ class SnapshotFlusher final {
   // How far the writer may be ahead of what is synced.
   static constexpr uint64_t kAheadBytesMax = 4 * kStepBytes;
 
-  // `file` outlives it, and has its header already.
+  // `file` outlives the flusher, and has its header already.
   SnapshotFlusher(File& file, bool own_threads);
   SnapshotFlusher(const SnapshotFlusher&) = delete;
   SnapshotFlusher& operator=(const SnapshotFlusher&) = delete;
   // Waits for the steps under way.
   ~SnapshotFlusher();
 
-  // The first `end` bytes are written. The error of a step; Cancelled. Waits while the writer is too far ahead.
+  // Tells that the first `end` bytes are written. Waits while the writer is too far ahead. Returns
+  // the error of a step, or Cancelled.
   absl::Status Written(uint64_t end);
 
-  // All `end` bytes are written, the trailer included: syncs, reads back and checks what is left. OK if all of the file
-  // is on stable storage and good, and holds `header`.
+  // Tells that all `end` bytes are written, the trailer included: syncs, reads back and checks what
+  // is left. OK if all of the file is on stable storage and good, and holds `header`.
   absl::Status Finish(uint64_t end, const SnapshotHeader& header);
 
   // Makes all calls, those under way too, return Cancelled soon. Any thread.
   void Cancel();
   bool cancelled() const { return cancelled_; }
 
-  // How many bytes have been read back.
+  // Returns how many bytes have been read back.
   uint64_t verified() const { return verified_; }
 
  private:
@@ -59,7 +62,8 @@ class SnapshotFlusher final {
   void RunCheck() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Reads back and checks what is synced, up to `end`. `whole`: the file ends there, with its trailer.
+  // Reads back and checks what is synced, up to `end`. `whole`: the file ends there, with its
+  // trailer.
   absl::Status Check(uint64_t end, bool whole);
   absl::Status ReadBack(uint64_t end, bool whole);
 

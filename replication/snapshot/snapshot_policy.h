@@ -1,4 +1,4 @@
-// SnapshotPolicy: when to take a snapshot. Pure: no clock, no file, no state of its own.
+// SnapshotPolicy says when to take a snapshot. Pure: no clock, no file, no state of its own.
 //
 //   SnapshotPolicy policy{.frames = 1'000'000, .time = absl::Hours(1)};      // whichever comes first
 //   switch (WhenToSnapshot(policy, {.frames = applied - last_snapshot, ...})) ...
@@ -16,14 +16,15 @@
 
 namespace kekbit {
 
-// Each that is not 0 is a reason to take one as soon as so much has come since the last. All 0: only on request.
+// Each field that is not 0 is a reason to take a snapshot as soon as so much has come since the
+// last. All 0: only on request.
 struct SnapshotPolicy {
   uint64_t frames = 0;
   uint64_t bytes = 0;  // of the journal
   absl::Duration time = absl::ZeroDuration();
 };
 
-// What has happened since the last good snapshot, or the journal's beginning.
+// SinceSnapshot is what has happened since the last good snapshot, or the journal's beginning.
 struct SinceSnapshot {
   uint64_t frames = 0;
   uint64_t bytes = 0;
@@ -37,7 +38,7 @@ struct SinceSnapshot {
 
 enum class SnapshotReason { kNone, kRequested, kFrames, kBytes, kTime };
 
-// For logs.
+// Returns a text for logs.
 constexpr absl::string_view ToString(SnapshotReason reason) {
   switch (reason) {
     case SnapshotReason::kNone:
@@ -54,15 +55,15 @@ constexpr absl::string_view ToString(SnapshotReason reason) {
   return "unknown";
 }
 
-// How long to leave it alone after so many failures: a second, two, four, ... up to five minutes. A full disk does not
-// get emptier by being written to.
+// Returns how long to wait after so many failures: a second, two, four, ... up to five minutes. A
+// full disk does not get emptier by being written to.
 inline absl::Duration SnapshotRetryDelay(int failures) {
   if (failures <= 0) return absl::ZeroDuration();
   return std::min(absl::Seconds(int64_t{1} << std::min(failures - 1, 16)), absl::Minutes(5));
 }
 
-// Why to take one now; kNone: not now. Never while one is being taken, nor of a state that has one already; after a
-// failure only on request, or when the delay is over.
+// Returns why to take a snapshot now; kNone: not now. Never while another is being taken, nor of a
+// state that has one already. After a failure only on request, or when the delay is over.
 inline SnapshotReason WhenToSnapshot(const SnapshotPolicy& policy, const SinceSnapshot& since) {
   if (since.running || since.frames == 0) return SnapshotReason::kNone;
   if (since.requested) return SnapshotReason::kRequested;

@@ -56,7 +56,8 @@ absl::Status SnapshotScan::ReadTrailer() {
         file_->path(), file_bytes_ - kSnapshotTrailerBytes, file_bytes_, trailer_.magic, kSnapshotTrailerMagic,
         trailer_.file_bytes));
   }
-  // Before it is believed how long the state is: each chunk takes room in the file, and holds so much and no more.
+  // Check before trusting how long the state is: each chunk takes room in the file, and holds so
+  // much and no more.
   const uint64_t room = file_bytes_ - kSnapshotHeaderBytes - kSnapshotTrailerBytes;
   const bool plausible = trailer_.chunks <= room / sizeof(SnapshotChunk) &&
                          trailer_.raw_bytes <= trailer_.chunks * header_.chunk_bytes &&

@@ -1,15 +1,17 @@
-// SnapshotScan goes through a snapshot's file, chunk by chunk, and checks each: what reading and verifying share.
+// SnapshotScan goes through a snapshot's file, chunk by chunk, and checks each: what reading and
+// verifying share.
 //
 //   KB_ASSIGN_OR_RETURN(SnapshotScan scan, SnapshotScan::Open(*file));
 //   while (true) {
 //     KB_ASSIGN_OR_RETURN(const std::optional<SnapshotScan::Chunk> chunk, scan.Next());
-//     if (!chunk) break;      // the trailer is there, and all of it fits
+//     if (!chunk) break;      // the trailer is there, and all of the file fits
 //   }
 //
-// Memory: one chunk. Errors: DataLoss with path, offset and both numbers; FailedPrecondition for a newer version; what
+// Memory: one chunk.
+// Errors: DataLoss with path, offset and both numbers; FailedPrecondition for a newer version; what
 // the file system says.
 //
-// Thread safety: one thread at a time. The file outlives it.
+// Thread safety: one thread at a time. The file outlives the scan.
 
 #ifndef KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_SCAN_H_
 #define KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_SCAN_H_
@@ -39,23 +41,25 @@ class SnapshotScan final {
 
   // Reads and checks the header, and looks whether the file ends as a whole snapshot does.
   static absl::StatusOr<SnapshotScan> Open(File& file);
-  // For a file that is being written: it has its header, but no end yet.
+  // Opens a file that is being written: it has its header, but no end yet.
   static absl::StatusOr<SnapshotScan> OpenUnfinished(File& file);
 
   const SnapshotHeader& header() const { return header_; }
-  // The trailer as the file has it. It is checked when Next() comes to it.
+  // Returns the trailer's word. Next() checks the trailer when it gets there.
   uint64_t claimed_raw_bytes() const { return trailer_.raw_bytes; }
 
-  // The next chunk, whose checksum holds; nothing once all of the file is read and fits its trailer.
+  // Returns the next chunk, whose checksum holds; nullopt once all of the file is read and fits its
+  // trailer.
   absl::StatusOr<std::optional<Chunk>> Next();
 
-  // Where the next chunk begins in the file, and how many chunks and bytes of the state stand before.
+  // Returns where the next chunk begins in the file, and how many chunks and bytes of the state
+  // stand before.
   uint64_t offset() const { return offset_; }
   uint64_t chunks() const { return chunks_; }
   uint64_t raw_bytes() const { return raw_bytes_; }
-  // Beyond which the next chunk can't reach.
+  // Returns the offset beyond which the next chunk can't reach.
   uint64_t next_end_max() const { return offset_ + sizeof(SnapshotChunk) + header_.chunk_bytes; }
-  // Of the file, when it was opened.
+  // Returns the size of the file when it was opened.
   uint64_t file_bytes() const { return file_bytes_; }
 
  private:
@@ -79,7 +83,7 @@ class SnapshotScan final {
   std::vector<uint8_t> payload_;
 };
 
-// Reads all of a snapshot and checks it, but does not decompress it. Returns its header.
+// Reads all of a snapshot and checks it, without decompressing. Returns its header.
 absl::StatusOr<SnapshotHeader> VerifySnapshot(File& file);
 
 }  // namespace kekbit

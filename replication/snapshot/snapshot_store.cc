@@ -28,7 +28,7 @@ absl::StatusOr<std::vector<Seq>> SnapshotStore::List() const {
 
 absl::StatusOr<SnapshotHeader> SnapshotStore::Verify(Seq seq, bool trusting) {
   absl::StatusOr<std::unique_ptr<File>> opened = fs_.Open(PathOf(seq), Access::kRead);
-  // A directory, say.
+  // A directory in the snapshot's place, for example.
   if (absl::IsFailedPrecondition(opened.status())) return absl::DataLossError(opened.status().message());
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, std::move(opened));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
@@ -45,7 +45,7 @@ absl::StatusOr<SnapshotHeader> SnapshotStore::Verify(Seq seq, bool trusting) {
 }
 
 absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const SnapshotType& known) {
-  // Whoever writes newer ones meanwhile deletes older ones: then the list is made again.
+  // A process that writes newer snapshots deletes older ones: then the list is made again.
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     KB_ASSIGN_OR_RETURN(const std::vector<Seq> seqs, List());
     absl::StatusOr<Found> found = FindNewestOf(seqs, known);

@@ -1,4 +1,5 @@
-// SnapshotStore is the directory of a journal's snapshots: finds the newest good one, and keeps the last two.
+// SnapshotStore is the directory of a journal's snapshots: finds the newest good one, and keeps the
+// last two.
 //
 //   SnapshotStore store(fs, layout.snapshots());
 //   KB_ASSIGN_OR_RETURN(SnapshotStore::Found found, store.FindNewest(StateType<Ledger>()));
@@ -6,9 +7,9 @@
 //   if (found.snapshot != nullptr) KB_RETURN_IF_ERROR(LoadState(*found.snapshot, &ledger));
 //   ... the journal from found.snapshot->header().last on ...
 //
-// Several processes may share the directory: each may write snapshots (see snapshot_writer.h), and Retain() at any
-// time. Files with other names are passed over and left alone. Writers that died have left nothing: their file had no
-// name.
+// Several processes may share the directory: each may write snapshots (see snapshot_writer.h), and
+// Retain() at any time. Files with other names are passed over and left alone. Writers that died
+// have left nothing: their file had no name.
 //
 // Thread safety: one thread at a time.
 
@@ -32,40 +33,44 @@ namespace kekbit {
 
 class SnapshotStore final {
  public:
-  // How many verified ones are kept.
+  // How many verified snapshots are kept.
   static constexpr size_t kKept = 2;
 
-  // `fs` outlives it. The directory need not be there.
+  // `fs` outlives the store. The directory need not exist.
   SnapshotStore(FileSystem& fs, std::string directory) : fs_(fs), directory_(std::move(directory)) {}
 
   const std::string& directory() const { return directory_; }
   std::string PathOf(Seq seq) const { return JoinPath(directory_, SnapshotName(seq)); }
 
-  // Whatever is named as a snapshot, ascending.
+  // Returns the seqs of all files that are named as snapshots, ascending.
   absl::StatusOr<std::vector<Seq>> List() const;
 
   struct Found {
     std::unique_ptr<SnapshotReader> snapshot;  // at the beginning of the state; none if there is no good one
     std::vector<absl::Status> passed_over;     // why each newer one is not good: DataLoss with its path; newest first
   };
-  // The newest snapshot that is good from the first byte to the last. A damaged one is passed over, for the one before.
-  // FailedPrecondition if the newest good one was written by a newer version of kekbit or of the state's class, or is
-  // of another class: an older one is not taken instead.
+  // Finds the newest snapshot that is good from the first byte to the last. A damaged snapshot is
+  // passed over, for the next older. FailedPrecondition if the newest good snapshot was written by
+  // a newer version of kekbit or of the state's class, or is of another class. An older one is not
+  // taken instead.
   absl::StatusOr<Found> FindNewest(const SnapshotType& known);
 
-  // Whether that one is good, from the first byte to the last: DataLoss if not, NotFound if it is gone, another code if
-  // it can't be told. What this object has seen to be good is not read again.
+  // Checks that snapshot from the first byte to the last. DataLoss if it is not good, NotFound if
+  // it is gone, another code if nobody can tell. What this object has seen to be good is not read
+  // again.
   absl::StatusOr<SnapshotHeader> Check(Seq seq) { return Verify(seq, /*trusting=*/true); }
 
   struct Retained {
     std::vector<SnapshotHeader> kept;   // verified; newest first; up to kKept
     std::vector<Seq> removed;           // older ones, good or not
     std::vector<absl::Status> damaged;  // those that were passed over, and are still there
-    // The last frame that no kept snapshot needs: the journal may be cut up to it. 0 if there are fewer than kKept.
+    // Returns the last frame that no kept snapshot needs: the journal may be trimmed up to there. 0
+    // if there are fewer than kKept.
     Seq journal_may_go_up_to() const { return kept.size() < kKept ? 0 : kept.back().last.position.seq; }
   };
-  // Verifies the newest snapshots, those that it has not verified before, until there are kKept good ones; deletes what
-  // is older. Deletes nothing if there are fewer, or if one is of a newer format, which it can't verify.
+  // Verifies the newest snapshots, unless verified before, until there are kKept good ones; deletes
+  // what is older. Deletes nothing if there are fewer, or if one has a newer format, which this
+  // code can't verify.
   absl::StatusOr<Retained> Retain();
 
  private:
@@ -74,10 +79,10 @@ class SnapshotStore final {
     SnapshotHeader header;
   };
 
-  // NotFound if one of them is gone.
+  // Returns NotFound if one of them is gone.
   absl::StatusOr<Found> FindNewestOf(const std::vector<Seq>& seqs, const SnapshotType& known);
-  // DataLoss if it is not good, NotFound if it is gone. If this object has seen that file to be good, `trusting` looks
-  // no second time.
+  // Returns DataLoss if the snapshot is not good, NotFound if it is gone. With `trusting`, a file
+  // that this object has seen to be good is not read again.
   absl::StatusOr<SnapshotHeader> Verify(Seq seq, bool trusting);
 
   FileSystem& fs_;

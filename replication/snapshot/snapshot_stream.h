@@ -1,4 +1,4 @@
-// SnapshotOutput and SnapshotInput: the streams that a user's Save() and Load() get.
+// SnapshotOutput and SnapshotInput are the streams that a user's Save() and Load() get.
 //
 //   struct Counters {
 //     static constexpr uint32_t kSnapshotVersion = 2;
@@ -17,13 +17,14 @@
 
 namespace kekbit {
 
-// Its Write() is Cancelled once somebody wants the snapshot to stop.
+// Write() is Cancelled once somebody wants the snapshot to stop.
 using SnapshotOutput = ByteOutput;
 
 class SnapshotInput : public ByteInput {
  public:
   const SnapshotHeader& header() const { return header_; }
-  // The version of the state's class that saved it; never newer than the loading one.
+  // Returns the version of the state's class that saved the snapshot; never newer than the loading
+  // class.
   uint32_t type_version() const { return header_.type.type_version; }
 
  protected:

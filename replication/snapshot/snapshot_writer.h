@@ -1,4 +1,5 @@
-// SnapshotWriter writes one snapshot: streamed, in constant memory, and seen to be good before it has a name.
+// SnapshotWriter writes one snapshot: streamed, in constant memory, and verified before it has a
+// name.
 //
 //   KB_ASSIGN_OR_RETURN(auto writer, SnapshotWriter::Begin(fs, layout.snapshots(), header));
 //   KB_RETURN_IF_ERROR(SaveState(state, *writer));     // the state is needed up to here
@@ -6,15 +7,16 @@
 //   ... the journal is synced up to header.last ...
 //   KB_RETURN_IF_ERROR(writer->Publish());             // has its name, and the directory is synced
 //
-// The file is in the snapshots' directory from the beginning, but without a name: whatever ends the writer, be it an
-// error, Cancel(), kill -9 or power loss, leaves nothing to clear. If a good snapshot has the name already, that one
-// stays; a damaged one is replaced.
+// The file is in the snapshots' directory from the beginning, but without a name. So whatever ends
+// the writer leaves nothing to clear, be it an error, Cancel(), kill -9 or power loss. If a good
+// snapshot has the name already, that file stays; a damaged file is replaced.
 //
-// Memory: a chunk, one more to read back, and with zstd one more and its tables; at most
-// SnapshotFlusher::kAheadBytesMax in the page cache that are not on the device yet.
+// Memory: a chunk, a second to read back, and with zstd a third and its tables. At most
+// SnapshotFlusher::kAheadBytesMax in the page cache are not on the device yet.
 //
-// Thread safety: one thread at a time; Cancel() from any.
-// Durability: after Publish() the snapshot survives power loss. A sync error is final: begin another snapshot.
+// Thread safety: one thread at a time; Cancel() any thread.
+// Durability: after Publish() the snapshot survives power loss. A sync error is final: begin
+// another snapshot.
 
 #ifndef KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_WRITER_H_
 #define KEKBIT_REPLICATION_SNAPSHOT_SNAPSHOT_WRITER_H_
@@ -45,9 +47,11 @@ struct SnapshotProgress {
 
 struct SnapshotWriterOptions {
   int zstd_level = 1;
-  // Two threads of the writer's own sync and read back while the state is saved, which hides nearly all of that.
+  // Two threads of the writer's own sync and read back while the state is saved, which hides nearly
+  // all of that time.
   bool own_threads = true;
-  // ResourceExhausted if the snapshot leaves fewer bytes free on the device; looked at now and then. 0: no matter.
+  // ResourceExhausted if the snapshot leaves fewer bytes free on the device; looked at now and
+  // then. 0: no limit.
   uint64_t free_bytes_min = 0;
   // Called by the writing thread with each chunk, and at the end.
   std::function<void(const SnapshotProgress&)> progress;
@@ -55,14 +59,15 @@ struct SnapshotWriterOptions {
 
 class SnapshotWriter final : public SnapshotOutput {
  public:
-  // `directory` is made if it is not there. `fs` outlives the writer. InvalidArgument if chunk_bytes is out of range.
+  // Begins a snapshot in `directory`, which is made if it does not exist. `fs` outlives the writer.
+  // InvalidArgument if chunk_bytes is out of range.
   static absl::StatusOr<std::unique_ptr<SnapshotWriter>> Begin(FileSystem& fs, const std::string& directory,
                                                                const SnapshotHeader& header,
                                                                SnapshotWriterOptions options = {});
-  // Drops the snapshot, if it is not published. Waits for a sync under way.
+  // Drops the snapshot, unless published. Waits for a sync under way.
   ~SnapshotWriter() override = default;
 
-  // Where it will be.
+  // Returns where the snapshot will be.
   const std::string& path() const { return path_; }
   const SnapshotHeader& header() const { return header_; }
 
@@ -71,7 +76,8 @@ class SnapshotWriter final : public SnapshotOutput {
   // REQUIRES: Complete() returned OK.
   absl::Status Publish();
 
-  // Makes the call under way and all to come return Cancelled; but not if Publish() has done its work. Returns at once.
+  // Makes the call under way and all later calls return Cancelled, unless Publish() has done its
+  // work. Returns at once.
   void Cancel() { flusher_->Cancel(); }
 
   SnapshotProgress progress() const;

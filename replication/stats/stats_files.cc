@@ -16,7 +16,7 @@ namespace {
 
 constexpr absl::string_view kSuffix = ".stats";
 
-// When the replica was made; 0, the oldest of all, if the file does not say.
+// Returns when the replica was made; 0, the oldest of all, if the file does not say.
 uint64_t CreatedNs(File& file) {
   uint8_t bytes[sizeof(uint64_t)] = {};
   const auto size = file.ReadAt(offsetof(ReplicaStatsWords, created_ns), MutableBytes(bytes, sizeof bytes));
@@ -63,7 +63,8 @@ void RemoveDeadStats(FileSystem& fs, const JournalLayout& layout, size_t kept) {
   for (std::string& path : ListStatsFiles(fs, layout)) {
     const auto file = fs.Open(path, Access::kRead);
     if (!file.ok()) continue;
-    // Locked before it had its name: what is not locked now never will be.
+    // Check the lock. A file is locked before it has its name: without a lock now, it never will be
+    // locked.
     const absl::StatusOr<bool> locked = (*file)->LockedByOther();
     if (!locked.ok() || *locked) continue;
     dead.emplace_back(CreatedNs(**file), std::move(path));

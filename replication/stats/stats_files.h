@@ -1,7 +1,7 @@
-// The files of replicas' statistics: their names, which are there, and which may go.
+// The files of replicas' statistics: their names, which exist, and which may go.
 //
-// Errors: what can't be listed, opened or removed is passed over: nobody depends on it. Thread safety: any thread, any
-// process; two that remove at once remove the same.
+// Errors: what can't be listed, opened or removed is passed over, since nobody depends on it.
+// Thread safety: any thread, any process; two that remove at once remove the same.
 
 #ifndef KEKBIT_REPLICATION_STATS_STATS_FILES_H_
 #define KEKBIT_REPLICATION_STATS_STATS_FILES_H_
@@ -18,7 +18,8 @@
 
 namespace kekbit {
 
-// PID-STARTTIME-N.stats: pid and start time as in ProcessId, so that a pid that is used again is told apart.
+// PID-STARTTIME-N.stats: pid and start time as in ProcessId, which tell apart processes of the same
+// pid.
 struct StatsFileName {
   uint64_t pid = 0;
   uint64_t start_time = 0;
@@ -26,13 +27,13 @@ struct StatsFileName {
 
   std::string ToString() const;
 };
-// Nothing for any other name.
+// Returns nullopt for any other name.
 std::optional<StatsFileName> ParseStatsFileName(absl::string_view name);
 
-// The paths of all that are named so, in the order of their names.
+// Returns the paths of all files with such names, in the order of their names.
 std::vector<std::string> ListStatsFiles(FileSystem& fs, const JournalLayout& layout);
 
-// Whether the replica lives: its file is locked. False if that can't be asked.
+// Returns true if the replica lives: its file is locked. False also if that can't be asked.
 bool IsReplicaAlive(FileSystem& fs, const std::string& path);
 
 // Removes files of dead replicas, the oldest first, until at most `kept` are left.
