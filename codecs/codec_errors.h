@@ -18,9 +18,9 @@ ABSL_ATTRIBUTE_COLD absl::Status NeedsMoreRoom(size_t room);
 // Returns DataLoss: `left` of `size` bytes stand after what was decoded.
 ABSL_ATTRIBUTE_COLD absl::Status BytesLeftOver(size_t left, size_t size);
 
-// What the exception being handled says; call it in a catch block. Out of memory is
-// ResourceExhausted on decoding. It is not so on encoding, where that code means more room in the
-// channel: there everything is InvalidArgument.
+// Returns the error of the exception being handled; call this in a catch block. Out of memory is
+// ResourceExhausted on decoding. On encoding that code means more room in the channel: there
+// everything is InvalidArgument.
 ABSL_ATTRIBUTE_COLD absl::Status EncodingException();
 ABSL_ATTRIBUTE_COLD absl::Status DecodingException();
 

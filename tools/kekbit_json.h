@@ -1,11 +1,13 @@
-// JsonLine puts one flat JSON object together, its fields in the order of the calls.
+// JsonLine builds one flat JSON object, its fields in the order of the calls.
 //
 //   JsonLine line;
 //   line.Number("offset", 8).String("kind", "record").Hex("payload", payload);
 //   output.Line(line.Take());   // {"offset":8,"kind":"record","payload":"6869"}
 //
-// What comes out is strict JSON, whatever goes in: valid UTF-8 without raw control characters. Names are the caller's
-// own words and are not escaped. Thread safety: one thread at a time.
+// The result is strict JSON, whatever goes in: valid UTF-8 without raw control characters. Names
+// are the caller's own words and are not escaped.
+//
+// Thread safety: one thread at a time.
 
 #ifndef KEKBIT_TOOLS_KEKBIT_JSON_H_
 #define KEKBIT_TOOLS_KEKBIT_JSON_H_
@@ -23,12 +25,12 @@ class JsonLine final {
   JsonLine& Number(absl::string_view name, uint64_t value);
   JsonLine& Signed(absl::string_view name, int64_t value);
   JsonLine& Bool(absl::string_view name, bool value);
-  // Bytes that are no UTF-8 become U+FFFD: a path may have such.
+  // Adds text; bytes that are no UTF-8 become U+FFFD: a path may have such.
   JsonLine& String(absl::string_view name, absl::string_view value);
-  // Two lower case digits a byte.
+  // Adds two lower case digits a byte.
   JsonLine& Hex(absl::string_view name, Bytes value);
 
-  // The whole object, without a line end. The line is then empty again.
+  // Returns the whole object, without a line end. The line is then empty again.
   std::string Take();
 
  private:
@@ -37,13 +39,14 @@ class JsonLine final {
   std::string text_;
 };
 
-// `text` as JSON writes it, with its quotes.
+// Returns `text` as JSON writes it, with its quotes.
 std::string ToJsonString(absl::string_view text);
 
-// Two lower case digits a byte.
+// Returns two lower case digits a byte.
 std::string ToHex(Bytes bytes);
 
-// Whether people would take the bytes for text: valid UTF-8 without control characters but tab and line feed.
+// Returns true if people would take the bytes for text: valid UTF-8 without control characters but
+// tab and line feed.
 bool IsText(Bytes bytes);
 
 }  // namespace kekbit

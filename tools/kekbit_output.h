@@ -13,26 +13,26 @@ namespace kekbit {
 
 class Output final {
  public:
-  // From now on, a closed pipe is an error of a write and no longer the end of the process.
+  // Makes a closed pipe an error of a write from now on, and no longer the end of the process.
   Output();
   Output(const Output&) = delete;
   Output& operator=(const Output&) = delete;
 
-  // Writes `line` and a line end. After an error it does nothing.
+  // Writes `line` and a line end. Does nothing after an error.
   void Line(absl::string_view line);
 
   // Hands what is buffered to the reader.
   void Flush();
 
-  // Looks whether the reader has closed the pipe; for who has nothing to write for long.
+  // Looks whether the reader has closed the pipe; for callers that have nothing to write for long.
   void Look() { Wait(absl::ZeroDuration()); }
-  // The same until the time is over, or the reader has.
+  // Looks until the time is over, or the reader has closed the pipe.
   void Wait(absl::Duration time);
 
-  // Whether it is worth going on.
+  // Returns true if it is worth going on.
   bool open() const { return error_ == 0; }
 
-  // OK also when the reader has closed the pipe: it has seen what it wanted.
+  // Returns OK also when the reader has closed the pipe: the reader has seen what it wanted.
   absl::Status status() const;
 
  private:

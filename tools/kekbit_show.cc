@@ -25,7 +25,7 @@ std::string FrameKindName(uint8_t kind) {
   return absl::StrCat("kind ", kind);
 }
 
-// What people can read of the bytes, in one line.
+// Returns what people can read of the bytes, in one line.
 std::string Shortened(Bytes bytes) {
   if (bytes.empty()) return "";
   if (!IsText(bytes)) {

@@ -1,4 +1,4 @@
-// How the `kekbit` command shows one item of a channel: as a JSON object, or as a row of a table.
+// Shows one item of a channel for the `kekbit` command: as a JSON object, or as a row of a table.
 //
 // Thread safety: any thread.
 
@@ -12,16 +12,17 @@
 
 namespace kekbit {
 
-// What an item is called: the kind of it in the channel, or "damage" for a frame that does not fit.
+// Returns the item's kind in the channel, or "damage" for a frame that does not fit.
 absl::string_view KindName(const SegmentItem& item);
 
-// One line of JSON. Fields: `segment` (in a journal), `offset`, `kind`; of a record also `length`, `payload` (all of
-// the record, in hexadecimal), of a frame `frame` (its kind), `epoch`, `seq`, `time` (ns since the Unix epoch), `crc`
-// and `command` (the frame's payload, in hexadecimal); `text` where the payload, or the command, is text; `reason`
-// where something is wrong.
+// Returns one line of JSON. Fields: `segment` (in a journal), `offset`, `kind`. A record also has
+// `length` and `payload` (all of the record, in hexadecimal). A frame has `frame` (its kind),
+// `epoch`, `seq`, `time` (ns since the Unix epoch), `crc` and `command` (the frame's payload, in
+// hexadecimal). `text` stands where the payload, or the command, is text; `reason` where something
+// is wrong.
 std::string JsonOf(const Part& part, const SegmentItem& item);
 
-// The table's head and a row, without line ends. Long payloads are shortened.
+// Return the table's head and a row, without line ends. Long payloads are shortened.
 std::string TableHead(bool has_frames);
 std::string TableRow(bool has_frames, const SegmentItem& item);
 

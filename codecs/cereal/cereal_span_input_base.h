@@ -1,9 +1,11 @@
-// SpanInputBase: what SpanInputArchive (see cereal_span_archive.h) has from cereal, but cheaper and safer.
+// SpanInputBase is what SpanInputArchive (see cereal_span_archive.h) has from cereal, but cheaper
+// and safer.
 //
-// As SpanOutputBase, in the other direction. In addition a shared_ptr's id has to name an object of the pointer's own
-// type; cereal's class takes any object for it.
+// As SpanOutputBase, in the other direction. In addition a shared_ptr's id has to name an object of
+// the pointer's own type; cereal's class takes any object.
 //
-// Thread safety: one thread at a time. Errors: cereal::Exception. Part of the codecs, not for use by itself.
+// Thread safety: one thread at a time. Errors: cereal::Exception. Part of the codecs, not for use
+// by itself.
 
 #ifndef KEKBIT_CODECS_CEREAL_CEREAL_SPAN_INPUT_BASE_H_
 #define KEKBIT_CODECS_CEREAL_CEREAL_SPAN_INPUT_BASE_H_
@@ -58,14 +60,14 @@ class SpanInputBase : public cereal::detail::InputArchiveBase, private cereal::K
     return (*this)(value);
   }
 
-  // Before anything is loaded: objects of the class T were saved when it had no version, so none stands in the bytes.
-  // They are loaded as of version 0.
+  // Tells, before anything is loaded, that objects of the class T were saved when it had no
+  // version, so none stands in the bytes. They are loaded as of version 0.
   template <typename T>
   void AssumeNoVersion() {
     tracking().versions.emplace(typeid(T), 0);
   }
 
-  // What cereal's pointers call.
+  // Functions that cereal's pointers call.
   // NOLINTBEGIN(readability-identifier-naming)
   template <typename T>
   void registerSharedPointer(uint32_t id, const std::shared_ptr<T>& pointer) {

@@ -10,7 +10,7 @@ namespace {
 constexpr char kEscapedZero[] = "u0000";
 constexpr size_t kEscapedZeroBytes = sizeof kEscapedZero - 1;
 
-// Moves *at, which stands behind a string's opening quote, behind its closing quote or to the end.
+// Moves *at, which stands after a string's opening quote, to after its closing quote or to the end.
 const char* SkipString(Bytes text, size_t* at) {
   for (; *at < text.size(); ++*at) {
     const uint8_t c = text[*at];

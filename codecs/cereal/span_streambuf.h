@@ -1,4 +1,5 @@
-// SpanOutputBuffer and SpanInputBuffer: stream buffers over a span of memory, for libraries that know streams only.
+// SpanOutputBuffer and SpanInputBuffer are stream buffers over a span of memory, for libraries that
+// know streams only.
 //
 //   SpanOutputBuffer buffer(to);
 //   std::ostream stream(&buffer);
@@ -6,8 +7,8 @@
 //   if (buffer.overflowed()) ...   // `to` was too small
 //   size_t used = buffer.used();
 //
-// They copy nothing and allocate nothing. A std::ostream costs a few hundred nanoseconds to construct all the same,
-// because of its locale: what has to be fast writes to the span itself.
+// They copy nothing and allocate nothing. A std::ostream costs a few hundred nanoseconds to
+// construct all the same, because of its locale. So fast code writes to the span itself.
 //
 // Thread safety: one thread at a time. The span outlives the buffer.
 
@@ -29,11 +30,11 @@ class SpanOutputBuffer final : public std::streambuf {
   }
 
   size_t used() const { return static_cast<size_t>(pptr() - pbase()); }
-  // Whether something did not fit. It is gone, and so is all that came after.
+  // Returns true if something did not fit: that, and all that came after, is lost.
   bool overflowed() const { return overflowed_; }
 
  protected:
-  // Called when a character has no place: the span is full, so nothing gets in later either.
+  // Fails: called when a character has no place. The span is full, so nothing gets in later either.
   int_type overflow(int_type /*c*/) override {
     overflowed_ = true;
     return traits_type::eof();
@@ -46,7 +47,8 @@ class SpanOutputBuffer final : public std::streambuf {
 class SpanInputBuffer final : public std::streambuf {
  public:
   explicit SpanInputBuffer(Bytes from) {
-    // A streambuf's get area is of non-const characters, yet nothing is ever put back here that was not there.
+    // A streambuf's get area is of non-const characters, but only what was there is ever put back
+    // here.
     char* const begin = const_cast<char*>(reinterpret_cast<const char*>(from.data()));
     setg(begin, begin, begin + from.size());
   }

@@ -6,7 +6,7 @@
 //   if (!space.enough()) return space.Refusal(directory);  // at each command: one load
 //
 // A floor above zero leaves room for what must go on when no command is taken any more. Above all,
-// that is the snapshot after which the journal can be trimmed.
+// that is the snapshot up to which the journal can be trimmed.
 //
 // Thread safety: enough() and Refusal() any thread at any time; Look() one thread at a time.
 
