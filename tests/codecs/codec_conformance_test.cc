@@ -1,4 +1,4 @@
-// What codec.h promises of a codec, checked for each codec and several types.
+// Checks what codec.h promises of a codec, for each codec and several types.
 
 #include <cstdint>
 #include <memory>
@@ -30,8 +30,8 @@ using Buffer = std::vector<uint8_t>;
 constexpr size_t kRoom = 1 << 16;
 constexpr uint8_t kGuard = 0xA5;
 
-// What the suite has to know of a codec: whether any bytes, and any beginning of an encoding, are an encoding as well;
-// whether encoding allocates.
+// Facts that the suite has to know of a codec. Are any bytes an encoding? Is any beginning of an
+// encoding an encoding as well? Does encoding allocate?
 template <typename Codec>
 struct Traits {
   static constexpr bool kAnyBytes = false;

@@ -1,4 +1,5 @@
-// Decodes arbitrary bytes by each codec; what decodes must encode again, and decode to the same bytes once more.
+// Decodes arbitrary bytes by each codec; what decodes must encode again, and decode to the same
+// bytes once more.
 
 #include <cstddef>
 #include <cstdint>
@@ -28,7 +29,8 @@ void Decode(Bytes bytes) {
   std::vector<uint8_t> first(64 * bytes.size() + 4096);
   const absl::StatusOr<size_t> size = Codec::Encode(value, MutableBytes(first));
   if (!size.ok()) {
-    // Only for values of elements without bytes, or whose JSON would have to say more than its reader needs.
+    // Only for values of elements without bytes, or whose JSON would have to say more than its
+    // reader needs.
     Require(absl::IsInvalidArgument(size.status()));
     return;
   }

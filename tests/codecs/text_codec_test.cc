@@ -1,4 +1,4 @@
-// What is special to raw bytes and text: views, and which bytes are UTF-8.
+// The matters of raw bytes and text: views, and which bytes are UTF-8.
 
 #include "kekbit/codecs/text_codec.h"
 

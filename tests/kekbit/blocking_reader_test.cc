@@ -29,8 +29,8 @@ namespace {
 
 using absl::StatusCode;
 
-// A reader that nobody wakes looks for itself when it asks whether the writer lives, every 100 ms. So one that mostly
-// sees a record sooner is woken.
+// A reader that nobody wakes looks for itself when it asks whether the writer lives, every 100 ms.
+// So a reader that mostly sees a record sooner is woken.
 constexpr absl::Duration kWoken = absl::Milliseconds(50);
 constexpr int kTries = 8;
 
@@ -134,7 +134,8 @@ TEST_F(BlockingReaderTest, SleepsAtNoCpu) {
   EXPECT_EQ(reader.Read(absl::Milliseconds(500)), std::nullopt);
   const int64_t cpu = ThreadCpuNanos() - cpu_before;
   ASSERT_EQ(::getrusage(RUSAGE_THREAD, &after), 0);
-  // It wakes each 100 ms to ask for the writer. One that spins takes 500 ms, one that looks each ms sleeps 500 times.
+  // The reader wakes each 100 ms to ask for the writer. A spinning reader takes 500 ms; one that
+  // looks each ms sleeps 500 times.
   EXPECT_LT(cpu, 25'000'000);
   EXPECT_LT(after.ru_nvcsw - before.ru_nvcsw, 50);
 }
@@ -165,7 +166,7 @@ TEST_F(BlockingReaderTest, FindsThatTheWritersProcessWasKilled) {
   words.AwaitAtLeast(0, 1);
   BlockingReader reader(MakeReader(path_));
   EXPECT_EQ(AsText(*reader.Read(absl::InfiniteDuration())), "a");
-  // While it sleeps, if it gets so far.
+  // Kill while the reader sleeps, if it gets so far.
   std::thread killer([&] {
     AwaitSleeper(wake_path_);
     child.Kill();
@@ -191,7 +192,8 @@ TEST_F(BlockingReaderTest, LooksForItselfWhereNobodyWakes) {
   thread.join();
 }
 
-// A reader that waits for a channel to be made may have it open before the writer has made the event's file.
+// A reader that waits for a channel to be made may have it open before the writer has made the
+// event's file.
 TEST_F(BlockingReaderTest, FindsAnEventThatIsMadeLater) {
   ShmWriter writer = MakeWriter(path_);
   BlockingReader reader(MakeReader(path_));
@@ -249,7 +251,7 @@ TEST_F(WakeEventTest, ATicketIsSpentByTheNextNotify) {
   EXPECT_EQ(ticket & 1, 1u);
   writer.Notify();
   EXPECT_EQ(WakeWord(wake_path_), ticket + 1);
-  // Or it would sleep for the hour, and the test with it.
+  // Otherwise the reader would sleep for the hour, and the test, too.
   reader.Wait(ticket, absl::Hours(1));
   EXPECT_NE(reader.Prepare(), ticket);
 }

@@ -1,4 +1,5 @@
-// The example in channel_format.md is true: its bytes read as it says, and the calls that it names make these bytes.
+// The example in channel_format.md is true: its bytes read as the page says, and the calls that the
+// page names make these bytes.
 
 #include <sstream>
 #include <string>
@@ -17,7 +18,8 @@
 namespace kekbit {
 namespace {
 
-// The file that the block of hexadecimal digits in the document shows: lines of an offset, bytes, and words.
+// Returns the file that the block of hexadecimal digits in the document shows: lines of an offset,
+// bytes, and words.
 std::string BytesOfTheDocument() {
   std::istringstream document(ReadFileBytes("kekbit/channel_format.md"));
   std::string file(ChannelFileBytes(16384), '\0');

@@ -1,7 +1,8 @@
-// One writer and many readers at once. Every payload verifies itself, so a reader needs no other knowledge to see that
-// a record is torn, foreign, missing or shown twice.
+// A writer and many readers at once. Every payload verifies itself. So a reader needs no other
+// knowledge to see that a record is torn, foreign, missing or shown twice.
 //
-// In threads, all use one mapping: ThreadSanitizer sees a race between two accesses only if they are to one address.
+// In threads, all use the same mapping: ThreadSanitizer sees a race between two accesses only at
+// the same address.
 
 #include <cstdint>
 #include <memory>
@@ -28,7 +29,8 @@ namespace {
 constexpr HeaderOptions kChannel = {.capacity = 8 << 20, .max_msg_len = 300, .creation_time = 1};
 constexpr size_t kLongest = 300;
 
-// Fills the channel, by copies and by claims, with heartbeats between; returns how many records it took.
+// Fills the channel, by copies and by claims, with heartbeats between. Returns how many records the
+// channel took.
 uint64_t Fill(ShmWriter& writer) {
   uint64_t number = 0;
   for (;; ++number) {
@@ -46,7 +48,7 @@ uint64_t Fill(ShmWriter& writer) {
   return number;
 }
 
-// How many records were read until the channel closed; all ones if one was wrong.
+// Returns how many records were read until the channel closed; all ones if one was wrong.
 constexpr uint64_t kWrong = ~uint64_t{0};
 
 uint64_t ReadBySpinning(ShmReader reader) {

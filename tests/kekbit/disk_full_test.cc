@@ -1,5 +1,6 @@
-// P10, for a channel: a full disk is an error from a call, never SIGBUS; what was made can be filled to its last byte,
-// and work goes on when there is room again. And every failure of a call to the system leaves nothing behind.
+// P10, for a channel: a full disk is an error from a call, never SIGBUS. What was made can be
+// filled to its last byte, and work goes on when there is room again. No failure of a call to the
+// system leaves anything.
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -36,8 +37,8 @@ uint64_t FreeBytes(const std::string& path) {
   return ::statvfs(path.c_str(), &stat) == 0 ? stat.f_bavail * stat.f_frsize : 0;
 }
 
-// Runs `body` in a process for which `directory` is an empty tmpfs of `bytes` bytes. Its exit status: 0 if no
-// expectation failed, 1 if one did, kCantMount.
+// Runs `body` in a process for which `directory` is an empty tmpfs of `bytes` bytes. Returns its
+// exit status: 0 if no expectation failed, 1 if one did, kCantMount.
 template <typename Body>
 int OnSmallDisk(const std::string& directory, uint64_t bytes, Body body) {
   ChildProcess child([&] {
@@ -108,7 +109,8 @@ TEST_F(DiskFullTest, AnEventThatDoesNotFitLeavesNothing) {
   EXPECT_EQ(status, 0);
 }
 
-// A file size limit is another end of the disk. With the signal at its default, which would end the process.
+// A file size limit is another end of the disk. The signal is at its default, which would end the
+// process.
 TEST_F(DiskFullTest, AFileSizeLimitIsAnErrorNotASignal) {
   ChildProcess child([&] {
     const rlimit small = {.rlim_cur = 100 << 10, .rlim_max = 100 << 10};
@@ -124,7 +126,8 @@ TEST_F(DiskFullTest, AFileSizeLimitIsAnErrorNotASignal) {
 
 TEST_F(DiskFullTest, NoDescriptorsLeftIsAnError) {
   ChildProcess child([&] {
-    // Once with descriptors: UBSan itself needs some to look at the type of an object that it has not seen before.
+    // Make a writer once with descriptors: UBSan itself needs some to look at the type of an object
+    // that it meets for the first time.
     MakeWriter(path_);
     const Header header = MakeHeader();
     const rlimit none = {.rlim_cur = 3, .rlim_max = 3};
@@ -163,7 +166,7 @@ TEST_F(EachCallFailsTest, OfCreating) {
         }
         for (const char* name : {"channel.kekbit", "channel.wake"}) ::unlink(dir_.File(name).c_str());
       }
-      // It is there when nothing failed, and was closed.
+      // The file exists when nothing failed, and was closed.
       EXPECT_GE(n, 10u);
       EXPECT_EQ(dir_.Listing(), "channel.kekbit");
       ASSERT_EQ(::unlink(path_.c_str()), 0);

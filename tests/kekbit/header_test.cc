@@ -133,8 +133,8 @@ TEST(HeaderTest, VersionsThatThisCodeCantReadAreRefused) {
   }
 }
 
-// The power-loss simulator found a journal refused as one of another version, of which only the signature was on the
-// disk.
+// The power-loss simulator found a journal, of which only the signature was on the disk, refused as
+// another version.
 TEST(HeaderTest, NoVersionIsDamageAndNotAnotherVersion) {
   EXPECT_THAT(DecodeWith(8, uint64_t{0}), StatusIs(StatusCode::kDataLoss, HasSubstr("not written whole")));
 }

@@ -1,5 +1,6 @@
-// Any bytes in a file give records or an error: never a crash, a hang, or a read outside the file. Each file here is
-// read to its end by all ways there are; AddressSanitizer and the page behind the mapping see what goes too far.
+// Any bytes in a file give records or an error: never a crash, a hang, or a read outside the file.
+// Each file here is read to its end in all possible ways. AddressSanitizer and the page after the
+// mapping see what goes too far.
 
 #include <algorithm>
 #include <cstdint>
@@ -41,7 +42,8 @@ class HostileBytesTest : public testing::Test {
     return ReadFileBytes(path_);
   }
 
-  // Reads the file in every way; checks what holds for any bytes. Returns how many records there were.
+  // Reads the file in every way; checks what holds for any bytes. Returns how many records there
+  // were.
   uint64_t ReadEverything(absl::string_view bytes) {
     WriteFileBytes(path_, bytes);
     absl::StatusOr<ShmReader> reader = ShmReader::OpenAt(path_);
@@ -64,7 +66,7 @@ class HostileBytesTest : public testing::Test {
     const ChannelEnd end = reader->channel_end();
     EXPECT_EQ(reader->TryRead(), std::nullopt);
     EXPECT_EQ(reader->channel_end(), end);
-    // Where it was once, it can go again; a stride of others must be survived.
+    // A reader can go again where it was once; it must survive others, at a stride.
     if (places.size() > 20) places.resize(20);
     for (const uint64_t place : places) EXPECT_THAT(reader->MoveTo(place), IsOk());
     for (uint64_t place = 0; place < 3000; place += 501) reader->MoveTo(place).IgnoreError();
@@ -90,7 +92,7 @@ TEST_F(HostileBytesTest, EachByteFlipped) {
   const std::string good = GoodFile();
   EXPECT_EQ(ReadEverything(good), 3u);
   uint64_t other = 0;
-  // Up to the CLOSE and some behind it; of the rest, which nobody reads, some.
+  // Change bytes up to the CLOSE and some after it; of the rest, which nobody reads, some.
   for (size_t i = 0; i < good.size(); i += i < kDataOffset + 200 ? 1 : 997) {
     for (const int flip : {0x01, 0x80, 0xFF, 0x10}) {
       std::string bad = good;
@@ -123,7 +125,8 @@ TEST_F(HostileBytesTest, LengthsAroundEveryBound) {
   }
 }
 
-// A record at the end of the area, by each length: shown if and only if it fits into area and file.
+// A record at the end of the area, of each length, is shown if and only if it fits into area and
+// file.
 TEST_F(HostileBytesTest, ARecordThatReachesBeyondTheArea) {
   const std::string good = GoodFile();
   for (const uint64_t left : {8, 16, 24, 64, 120, 128}) {

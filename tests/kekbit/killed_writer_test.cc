@@ -1,5 +1,6 @@
-// P2, for a channel: what a writer has published survives its death by SIGKILL at any instruction, and no reader ever
-// sees a torn record. Each payload says itself which record it is of and whether it is whole.
+// P2, for a channel: what a writer has published survives its death by SIGKILL at any instruction.
+// No reader ever sees a torn record. Each payload says itself which record it is of and whether it
+// is whole.
 
 #include <unistd.h>
 
@@ -46,7 +47,8 @@ bool WriteRecord(ShmWriter& writer, uint64_t number, Bytes payload) {
   return number % 5 != 0 || writer.Heartbeat().ok();
 }
 
-// How many whole records, in order and without a hole, a fresh reader finds; fails the test at anything else.
+// Returns how many whole records, in order and without a hole, a fresh reader finds; fails the test
+// at anything else.
 uint64_t CountWholeRecords(const std::string& path) {
   ShmReader reader = MakeReader(path);
   uint64_t number = 0;
@@ -93,8 +95,8 @@ TEST(KilledWriterTest, AtRandomMoments) {
   EXPECT_GT(acknowledged_in_all, 100'000u);
 }
 
-// Looks at the channel after each single instruction of a writer: what is there then is what would be there for good
-// had it been killed at that instruction.
+// EveryInstruction looks at the channel after each single instruction of a writer. Killed at that
+// instruction, the writer would leave just that for good.
 class EveryInstruction {
  public:
   EveryInstruction(ShmReader reader, const SharedWords& words) : reader_(std::move(reader)), words_(words) {}

@@ -1,4 +1,5 @@
-// Channels at the limits of what they hold: filled to the last byte, the smallest and the largest there are.
+// Channels at their limits: filled to the last byte, the smallest and the largest that are
+// possible.
 
 #include <sys/statvfs.h>
 
@@ -45,7 +46,8 @@ void FillToTheLastByte(ShmWriter& writer, size_t longest, uint64_t* records) {
   ASSERT_EQ(writer.available(), 0u);
 }
 
-// For each length of the last records: the channel is full to its last byte, WATERMARK and then CLOSE in the footer.
+// For each length of the last records the channel is full to its last byte, with WATERMARK and then
+// CLOSE in the footer.
 TEST_F(LimitsTest, FilledToTheVeryLastByte) {
   options_.first_heartbeat = false;
   for (size_t longest = 8; longest <= 120; longest += 8) {
@@ -110,7 +112,8 @@ TEST_F(LimitsTest, TheLargestChannelFilledToItsLastByte) {
     ShmWriter writer = MakeWriter(path_, header, options_);
     const size_t longest = writer.header().max_msg_len();
     EXPECT_EQ(longest, 33'554'424u);
-    // Unspecified bytes but for one word at each end: filling 4 GiB of payload is not what this is about.
+    // Leave the bytes unspecified except a word at each end: filling 4 GiB of payload is not the
+    // point here.
     const auto publish = [&](size_t size) {
       KB_ASSERT_OK_AND_ASSIGN(const MutableBytes claim, writer.Claim(size));
       StoreUnaligned(claim.data(), written);

@@ -1,5 +1,5 @@
-// P7, for a channel: a reader never skips silently. Where a record should be and is none, it stays and says so; it
-// gives nothing that lies behind.
+// P7, for a channel: a reader never skips silently. Where no record is but should be, the reader
+// stays and says so, and gives nothing that comes later.
 
 #include <cstdint>
 #include <string>
@@ -68,7 +68,7 @@ TEST_F(NeverSkipsTest, DamageEndsEveryWayOfReading) {
   }
 }
 
-// An end in the middle is an end: the reader believes the marker, and nothing behind it.
+// An end in the middle is an end: the reader believes the marker, and nothing after.
 TEST_F(NeverSkipsTest, AMarkerInTheMiddleIsTheEnd) {
   for (uint64_t bad = 0; bad < kRecords; ++bad) {
     for (const uint64_t marker : {kWatermark, kClose}) {
@@ -83,7 +83,8 @@ TEST_F(NeverSkipsTest, AMarkerInTheMiddleIsTheEnd) {
   }
 }
 
-// A channel alone can't tell a length that is wrong and fits; a chain of checksum and sequence does.
+// A channel alone can't tell a length that is wrong and fits; a chain of checksum and sequence
+// does.
 TEST(NeverSkipsWithSequenceTest, AWrongLengthThatFitsIsFoundByTheSequence) {
   const TempDir dir = TempDir::InMemory();
   const std::string path = dir.File("channel");

@@ -1,5 +1,5 @@
-// P1: a channel has one writer. The lock is the kernel's: it is released by any death of its holder, and by nothing
-// else.
+// P1: a channel has one writer. The lock is the kernel's, released by any death of its holder, and
+// by nothing else.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -103,7 +103,7 @@ TEST_F(OneWriterTest, TheChannelOfADeadWriterHasNoNext) {
   EXPECT_THAT(ReadAll(reader), testing::ElementsAre("written"));
 }
 
-// What the writer's process starts may outlive it, and must not keep the lock.
+// A program that the writer's process starts may outlive it, and must not keep the lock.
 TEST_F(OneWriterTest, AnExecutedProgramDoesNotInheritTheLock) {
   words_.Set(1, 0);
   ChildProcess child([&] {
@@ -118,7 +118,7 @@ TEST_F(OneWriterTest, AnExecutedProgramDoesNotInheritTheLock) {
   });
   words_.AwaitAtLeast(1, 1);
   const auto program = static_cast<pid_t>(words_.Get(1));
-  // Until it is the other program.
+  // Wait until the child is the other program.
   const std::string comm = absl::StrCat("/proc/", program, "/comm");
   while (ReadFileBytes(comm) != "sleep\n") std::this_thread::yield();
   ShmReader reader = MakeReader(path_);
@@ -138,7 +138,7 @@ TEST_F(OneWriterTest, AFileReplacedUnderItsNameIsAnotherChannel) {
   }
   ASSERT_EQ(::rename(dir_.File("other.kekbit").c_str(), path_.c_str()), 0);
   ASSERT_THAT(old_writer.Write(AsBytes("old")), IsOk());
-  // Who reads the old one goes on with it; who comes now reads the other, whose writer is gone.
+  // Readers of the old channel go on with it; new readers read the other, whose writer is gone.
   EXPECT_EQ(AsText(*old_reader.TryRead()), "old");
   EXPECT_THAT(old_reader.WriterAlive(), IsOkAndHolds(true));
   ShmReader reader = MakeReader(path_);

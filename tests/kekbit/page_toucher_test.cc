@@ -76,8 +76,8 @@ TEST(PageToucherTest, TouchesAllThatIsRequestedOnceAndInOrder) {
   EXPECT_EQ(end, 5'000'000u);
 }
 
-// Whoever forgets a mapping may take away what it stands on as soon as Forget() returns.
-// Passes on to a real mapping, and notes what is touched.
+// NotingFileMapping passes on to a real mapping, and notes what is touched. After Forget() the
+// caller may take away what a mapping stands on.
 class NotingFileMapping final : public MappedFile {
  public:
   NotingFileMapping(std::shared_ptr<MappedFile> file, Notes& notes)
@@ -109,7 +109,7 @@ TEST(PageToucherTest, AWriterAsksForNothingThatWasTouchedBefore) {
   ShmWriter writer = ShmWriter::CreateFrom(std::move(prepared), dir.File("channel"), header, options).value();
   const std::vector<uint8_t> payload(4096);
   while (writer.write_offset() < kAhead) ASSERT_TRUE(writer.Write(payload).ok());
-  // By now it has asked, with half of that still before it, for what lies behind.
+  // By now the writer has asked for the next part, with half of the window still to come.
   absl::MutexLock lock(&notes.mutex);
   const auto touched = [&] { return !notes.touched.empty(); };
   notes.mutex.Await(absl::Condition(&touched));
@@ -150,7 +150,7 @@ TEST(PageToucherTest, EndsWithoutFinishing) {
     PageToucher toucher;
     toucher.Request(mapping, 0, 1ull << 40);
   }
-  // 2 million steps; it had no time for them, if it began at all.
+  // There are 2 million steps, and no time was left for them, if they began at all.
   EXPECT_TRUE(notes.touched.empty() || notes.touched.back().second < 1ull << 40);
 }
 
@@ -191,7 +191,8 @@ TEST(PageToucherTest, WithoutAThreadNothingIsTouchedAndNothingFails) {
   EXPECT_EQ(child.Wait(), 0);
 }
 
-// A forked child has no thread of its parent's: it used to wait for one, or to find a mutex locked for ever.
+// A forked child has no thread of its parent's. It used to wait for such a thread, or to find a
+// mutex locked for ever.
 TEST(PageToucherTest, AForkedChildHasOneOfItsOwn) {
 #ifdef KEKBIT_SANITIZED
   GTEST_SKIP() << "ThreadSanitizer takes no thread in the child of a process with threads";

@@ -95,7 +95,7 @@ TEST_F(RecordHandlersTest, AGapInTheSequenceEndsTheReader) {
 TEST_F(RecordHandlersTest, EachFlippedBitOfARecordIsFoundByItsChecksum) {
   { ASSERT_THAT(Writer(Crc32cHandler()).Write(AsBytes("some payload")), IsOk()); }
   const std::string good = ReadFileBytes(path_);
-  const size_t begin = kDataOffset + 8 + 8;  // behind heartbeat and length
+  const size_t begin = kDataOffset + 8 + 8;  // after heartbeat and length
   for (size_t bit = 0; bit < (12 + 4) * 8; ++bit) {
     std::string bad = good;
     bad[begin + bit / 8] = static_cast<char>(bad[begin + bit / 8] ^ 1 << bit % 8);

@@ -1,5 +1,5 @@
-// Interoperation with the Rust library kekbit: its files read as its own reader read them, and ours have the bytes that
-// its writer makes. P13 begins here: these files open in every version.
+// Interoperation with the Rust library kekbit: its files read as its own reader read them, and ours
+// have the bytes that its writer makes. P13 begins here: these files open in every version.
 
 #include <algorithm>
 #include <map>
@@ -32,7 +32,8 @@ TickUnit UnitNamed(const std::string& name) {
       .at(name);
 }
 
-// Where each record begins: a heartbeat's position is seen by MoveTo alone, a record's by position() before it.
+// Returns where each record begins: a heartbeat's position is seen by MoveTo alone, a record's by
+// position() before.
 std::vector<uint64_t> Positions(ShmReader& reader) {
   std::vector<uint64_t> positions;
   while (const std::optional<Bytes> payload = reader.TryRead()) {
@@ -98,7 +99,8 @@ TEST_P(RustSampleTest, PositionsAreThoseOfTheManifest) {
   }
 }
 
-// At each length, what is read is a prefix of the records, and then the channel waits, ends, or is in error.
+// At each length, what is read is a prefix of the records. Then the channel waits, ends, or is in
+// error.
 TEST_P(RustSampleTest, CutAnywhereItGivesAPrefix) {
   const RustSample& sample = GetParam();
   const std::vector<std::string> payloads = sample.Payloads();
@@ -179,7 +181,8 @@ TEST(RustInteropTest, ForTheSameCallsTheBytesAreThoseOfVersion022) {
   EXPECT_EQ(compared, 4);
 }
 
-// Our file as the Rust library would have made it: the reader takes the short file for full, not for cut.
+// Our file as the Rust library would have made it: the reader takes the short file for full, not
+// for cut.
 TEST(RustInteropTest, AFullFileOfTheRustLibraryEndsWhereItsFileDoes) {
   const TempDir dir = TempDir::InMemory();
   const std::string path = dir.File("full");

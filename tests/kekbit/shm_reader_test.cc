@@ -287,7 +287,7 @@ TEST_F(ShmReaderTest, ToAJournalAZeroIsTheEndForNow) {
   EXPECT_EQ(journal.position(), 16u);
   EXPECT_FALSE(journal.exhausted());
   EXPECT_THAT(journal.status(), IsOk());
-  // Nothing was written there, so nothing lies behind.
+  // Nothing was written there, so nothing comes later.
   EXPECT_THAT(journal.MoveTo(24), StatusIs(StatusCode::kOutOfRange));
 }
 

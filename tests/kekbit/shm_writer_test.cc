@@ -273,7 +273,8 @@ TEST_F(ShmWriterTest, AnOwnWakePathIsNotDeleted) {
   EXPECT_EQ(dir_.Listing(), "channel.kekbit shared.wake");
 }
 
-// The distance is small, so that the writer runs through all cases: behind, at and beyond what is touched.
+// The distance is small, so that the writer runs through all cases: before, at and beyond what is
+// touched.
 TEST_F(ShmWriterTest, TouchingAheadChangesNothing) {
   for (const uint64_t ahead : {1ull, 4096ull, 65536ull, 1ull << 40}) {
     const std::string path = dir_.File(absl::StrCat(ahead));

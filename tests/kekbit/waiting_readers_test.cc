@@ -72,7 +72,7 @@ class TimeoutReaderTest : public WaitingReadersTest {
     EXPECT_EQ(reader_->TryRead(), std::nullopt);
     EXPECT_FALSE(reader_->timed_out());
   }
-  // What a look finds after so much time.
+  // Returns what a look finds after so much time.
   bool TimedOutAfter(int64_t ns) {
     clock_.Advance(ns);
     EXPECT_EQ(reader_->TryRead(), std::nullopt);

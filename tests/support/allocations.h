@@ -1,10 +1,11 @@
-// AllocationMeter: what this thread has allocated by operator new since the meter was made.
+// AllocationMeter counts what this thread has allocated by operator new since the meter was made.
 //
 //   AllocationMeter meter;
 //   Work();
 //   EXPECT_EQ(meter.count(), 0);
 //
-// Linking it replaces operator new and delete in the whole program. Thread safety: each thread has its own figures.
+// Linking this library replaces operator new and delete in the whole program. Thread safety: each
+// thread has its own figures.
 
 #ifndef KEKBIT_TESTS_SUPPORT_ALLOCATIONS_H_
 #define KEKBIT_TESTS_SUPPORT_ALLOCATIONS_H_

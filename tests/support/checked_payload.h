@@ -1,6 +1,8 @@
-// Payloads that say themselves which record they are of and whether they are whole: {number, bytes made from it}.
+// Checked payloads say themselves which record they are of and whether they are whole: {number,
+// bytes made from the number}.
 //
-// A reader that sees such a payload knows without any other knowledge whether it is torn, foreign or stale.
+// A reader that sees such a payload knows without any other knowledge whether it is torn, foreign
+// or stale.
 
 #ifndef KEKBIT_TESTS_SUPPORT_CHECKED_PAYLOAD_H_
 #define KEKBIT_TESTS_SUPPORT_CHECKED_PAYLOAD_H_
@@ -38,7 +40,7 @@ inline std::vector<uint8_t> CheckedPayload(uint64_t number, size_t longest) {
   return payload;
 }
 
-// Whether `payload` is that of record `number`, to the last byte.
+// Returns true if `payload` is that of record `number`, to the last byte.
 inline bool IsCheckedPayload(Bytes payload, uint64_t number, size_t longest) {
   if (payload.size() != CheckedPayloadSize(number, longest)) return false;
   for (size_t i = 0; i < payload.size(); i += 8) {

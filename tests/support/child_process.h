@@ -1,4 +1,5 @@
-// ChildProcess runs a function in a process of its own, and waits for it, stops it or kills it.
+// ChildProcess runs a function in a process of its own, and waits for the process, stops it or
+// kills it.
 //
 //   SharedWords words(2);                         // memory that both see
 //   ChildProcess child([&] { Write(); words.Set(0, 1); return 0; });
@@ -6,9 +7,9 @@
 //   child.Kill();
 //   EXPECT_EQ(child.Wait(), -SIGKILL);
 //
-// The process is forked: a mapping of a channel or journal that the parent has is not in it (see MADV_DONTFORK), and of
-// the parent's threads only the forking one. So fork before anything that starts threads. A child outlives neither the
-// object nor the parent.
+// The process is forked. It lacks the parent's mappings of channels and journals (see
+// MADV_DONTFORK), and all of the parent's threads but the forking one. So fork before anything that
+// starts threads. A child outlives neither the object nor the parent.
 
 #ifndef KEKBIT_TESTS_SUPPORT_CHILD_PROCESS_H_
 #define KEKBIT_TESTS_SUPPORT_CHILD_PROCESS_H_
@@ -89,13 +90,13 @@ class ChildProcess final {
 
   void Signal(int signal) const { ::kill(pid_, signal); }
 
-  // Kills it and waits until it is gone.
+  // Kills the child and waits until it is gone.
   void Kill(int signal = SIGKILL) {
     Signal(signal);
     Wait();
   }
 
-  // Waits until it ends or, if it is traced, stops; returns the status as waitpid() gives it.
+  // Waits until the child ends or, if traced, stops; returns the status as waitpid() gives it.
   int WaitForChange() {
     while (!waited_) {
       if (::waitpid(pid_, &status_, 0) == pid_) {

@@ -1,7 +1,9 @@
-// The main of fuzz targets when libFuzzer is not linked: runs the target once on each file that the command line names.
+// The main function of fuzz targets without libFuzzer: runs the target once on each file that the
+// command line names.
 //
-// So every build and every sanitizer replays the corpus. An input fails as it does under libFuzzer: by a crash or by a
-// sanitizer's report, after its name was printed. Exits with 1 if a file can't be read.
+// So every build and every sanitizer replays the corpus. An input fails as under libFuzzer: by a
+// crash or by a sanitizer's report, after its name was printed. Exits with 1 if a file can't be
+// read.
 
 #include <cstddef>
 #include <cstdint>

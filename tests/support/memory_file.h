@@ -1,6 +1,7 @@
-// MemoryFile: a File whose bytes are a string, for tests that open many small files, as a fuzz target does.
+// MemoryFile is a File whose bytes are a string, for tests that open many small files, as a fuzz
+// target does.
 //
-// It reads, writes and syncs; what a mapping, a lock or a name takes is FailedPrecondition.
+// A memory file can read, write and sync; a mapping, a lock or a name is FailedPrecondition.
 // Thread safety: one thread at a time.
 
 #ifndef KEKBIT_TESTS_SUPPORT_MEMORY_FILE_H_

@@ -1,4 +1,5 @@
-// ReplicaTest: replicas of a Tape over one directory in memory, with threads or polled, for every test of a Replica.
+// ReplicaTest: replicas of a Tape over one directory in memory, with threads or polled, for every
+// test of a Replica.
 
 #ifndef KEKBIT_TESTS_SUPPORT_REPLICA_FIXTURE_H_
 #define KEKBIT_TESTS_SUPPORT_REPLICA_FIXTURE_H_
@@ -63,8 +64,8 @@ class ReplicaTest : public testing::Test {
     EXPECT_TRUE(replica->WaitForRole(Role::kPrimary, kLong));
     return replica;
   }
-  // Polls again and again, with time going by, until the replica has the role. If it never gets it: its status, or
-  // DeadlineExceeded if that is OK.
+  // Polls again and again, with time going by, until the replica has the role. If it never gets it:
+  // its status, or DeadlineExceeded if that is OK.
   template <typename R>
   absl::Status PollUntil(Role role, R& replica, int polls = 1000) {
     for (int i = 0; i < polls && replica.role() != role; ++i) {

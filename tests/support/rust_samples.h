@@ -1,4 +1,5 @@
-// RustSamples: the channels that the Rust library wrote, and what its own reader read from them, from MANIFEST.txt.
+// RustSamples are the channels that the Rust library wrote, and what its own reader read from them,
+// from MANIFEST.txt.
 
 #ifndef KEKBIT_TESTS_SUPPORT_RUST_SAMPLES_H_
 #define KEKBIT_TESTS_SUPPORT_RUST_SAMPLES_H_

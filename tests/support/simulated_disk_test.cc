@@ -1,4 +1,5 @@
-// What the simulated disk does, case by case as the kernel does it, and which disks it says a power failure may leave.
+// What the simulated disk does, case by case as the kernel does it, and which disks it says a power
+// failure may leave.
 
 #include "tests/support/simulated_disk.h"
 

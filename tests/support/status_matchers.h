@@ -1,6 +1,7 @@
 // Matchers for absl::Status and absl::StatusOr, which the Abseil of Debian 12 does not bring.
 //
-//   EXPECT_THAT(writer.Write({}), StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("empty")));
+//   EXPECT_THAT(writer.Write({}),
+//               StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("empty")));
 //   EXPECT_THAT(writer.Flush(), IsOk());
 //   KB_ASSERT_OK_AND_ASSIGN(ShmReader reader, ShmReader::OpenAt(path));
 

@@ -1,5 +1,5 @@
-// SteppedProcess: a child process that goes on by one instruction at a time, so that a test can look at what a kill at
-// just that moment would leave behind for good.
+// SteppedProcess is a child process that goes on by one instruction at a time. A test can look at
+// what a kill at just that moment would leave for good.
 //
 //   SteppedProcess child([&] { Prepare(); SteppedProcess::Begin(); Work(); return 0; });
 //   if (!child.can_step()) GTEST_SKIP() << "ptrace is forbidden here";
@@ -8,8 +8,9 @@
 //   } while (child.Step());
 //   EXPECT_EQ(child.Wait(), 0);
 //
-// The calling thread and the child share one processor, since each step goes back and forth between them. A system call
-// is one step. See ChildProcess for what a child has of its parent. Thread safety: the thread that made it.
+// The calling thread and the child share one processor, since each step goes back and forth between
+// them. A system call is one step. See ChildProcess for what a child has of its parent. Thread
+// safety: the thread that made the object.
 
 #ifndef KEKBIT_TESTS_SUPPORT_STEPPED_PROCESS_H_
 #define KEKBIT_TESTS_SUPPORT_STEPPED_PROCESS_H_
@@ -41,10 +42,11 @@ class SteppedProcess final {
     ::raise(SIGSTOP);
   }
 
-  // Whether it waits for a step: not if it has ended, or tracing is forbidden here.
+  // Returns true if the child waits for a step: not if it has ended, or if tracing is forbidden
+  // here.
   bool can_step() const { return stopped_; }
 
-  // One instruction; false if it can do no more, since it has ended.
+  // Does one instruction; returns false if the child has ended.
   bool Step() {
     if (!stopped_ || ::ptrace(PTRACE_SINGLESTEP, child_.pid(), nullptr, nullptr) != 0) return false;
     const int status = child_.WaitForChange();

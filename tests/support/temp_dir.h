@@ -1,9 +1,10 @@
-// TempDir: a directory of a test's own, gone with all that is in it when the object is.
+// TempDir is a directory of a test's own, gone with all its content when the object is.
 //
-//   TempDir dir;                       // below TEST_TMPDIR, on a disk as a rule
+//   TempDir dir;                            // below TEST_TMPDIR, on a disk as a rule
 //   TempDir memory = TempDir::InMemory();   // on /dev/shm where that can be written to
 //
-// Thread safety: path() from any thread. Errors end the process: a test without its directory has nothing to say.
+// Thread safety: path() from any thread. Errors end the process: a test without its directory has
+// nothing to say.
 
 #ifndef KEKBIT_TESTS_SUPPORT_TEMP_DIR_H_
 #define KEKBIT_TESTS_SUPPORT_TEMP_DIR_H_
@@ -35,7 +36,8 @@ class TempDir final {
   // The path of a file in it.
   std::string File(const std::string& name) const { return path_ + "/" + name; }
 
-  // Names of all files and directories below it, relative to it, separated by spaces; for "nothing left behind".
+  // Returns the relative names of all files and directories below, separated by spaces; for
+  // "nothing is left".
   std::string Listing() const {
     std::string names;
     for (const auto& entry : std::filesystem::recursive_directory_iterator(path_)) {

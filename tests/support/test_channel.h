@@ -27,7 +27,8 @@ inline Header MakeHeader(const HeaderOptions& options = kSmallChannel) {
   return *header;
 }
 
-// Options of a writer that starts no thread and makes no second file: for tests that fork or look at a directory.
+// Returns options of a writer that starts no thread and makes no second file, for tests that fork
+// or look at a directory.
 inline WriterOptions QuietWriter() { return {.wakes_readers = false, .touch_ahead_bytes = 0}; }
 
 // A new channel that must come about.

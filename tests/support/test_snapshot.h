@@ -81,9 +81,9 @@ inline std::string TextOfSize(size_t size) {
   return text;
 }
 
-// The file of a snapshot of these bytes, whose checksums are right, whatever else it says: `raw_bytes` is what each
-// chunk says to decompress to, 0: it is not compressed; `raw_bytes_claimed` is what the trailer says of all, 0: the
-// truth.
+// Returns the file of a snapshot of these bytes, with right checksums, whatever else the file says.
+// `raw_bytes` is the size that each chunk claims to decompress to; 0: it is not compressed.
+// `raw_bytes_claimed` is what the trailer says of all; 0: the truth.
 inline std::string SnapshotAround(Bytes bytes, const SnapshotType& type, uint32_t chunk_bytes, uint32_t raw_bytes,
                                   uint64_t raw_bytes_claimed = 0, uint64_t chunks_claimed = 0) {
   const auto text_of = [](const auto& value) {

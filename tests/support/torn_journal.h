@@ -1,10 +1,10 @@
-// TornJournal: a journal made frame by frame, as it lies on the disk when its writer dies, in as many copies as wanted,
-// to be damaged; and Recover(), which opens one as a new primary does.
+// TornJournal is a journal made frame by frame, as it lies on the disk when its writer dies. It
+// gives as many copies as wanted, to be damaged. Recover() opens a copy as a new primary does.
 //
 //   TornJournal journal;
 //   journal.Begin(1);
 //   journal.Append("one", /*synced=*/1);
-//   std::map<std::string, std::string> image = journal.Image();   // names below the directory, and bytes
+//   std::map<std::string, std::string> image = journal.Image();   // names below the directory, bytes
 //   WriteImage(dir, image);
 //   Recovered recovered = Recover(FileSystem::Posix(), dir);
 
@@ -56,7 +56,7 @@ inline Image ReadImage(const std::string& directory) {
   return image;
 }
 
-// Where a frame stands, and what it says.
+// TornFrame says where a frame stands, and what it says.
 struct TornFrame {
   SegmentNumber segment = 0;
   uint64_t offset = 0;  // of its length, in the data area
@@ -86,7 +86,7 @@ class TornJournal final {
     Publish(FrameKind::kEpochStart, "", Bytes(reinterpret_cast<const uint8_t*>(&start), sizeof start), synced_);
   }
 
-  // As written when all up to `synced` was; the sync mark says so, too, unless it is told not to.
+  // Appends as when all up to `synced` was synced; the sync mark says so, too, unless told not to.
   void Append(const std::string& text, Seq synced) { Publish(FrameKind::kCommand, text, AsBytes(text), synced); }
 
   // The files, and the mark at `mark`.

@@ -1,14 +1,15 @@
-// WriterProcess: a replica in a process of its own, which as primary executes numbered commands and reports each that
-// is acknowledged through a pipe; WriterJournal: a journal that such processes write, and the proof that none is lost.
+// WriterProcess is a replica in a process of its own. As primary it executes numbered commands and
+// reports each acknowledged command through a pipe. WriterJournal is a journal that such processes
+// write, and proves that none is lost.
 //
 //   WriterJournal journal;
 //   WriterProcess primary = journal.Start();
 //   primary.AwaitAcks(1000);
 //   primary.Kill();                 // SIGKILL
-//   journal.Check({&primary});      // everything that it reported is in the journal, once, in order
+//   journal.Check({&primary});      // all that was reported is in the journal, once, in order
 //
-// The command with number n is CheckedPayload(n). Each primary goes on behind the last command of its state, so the
-// journal of any number of them holds 0, 1, 2, ... without a hole.
+// The command with number n is CheckedPayload(n). Each primary goes on after the last command of
+// its state, so the journal of any number of them holds 0, 1, 2, ... without a hole.
 
 #ifndef KEKBIT_TESTS_SUPPORT_WRITER_PROCESS_H_
 #define KEKBIT_TESTS_SUPPORT_WRITER_PROCESS_H_
@@ -43,7 +44,7 @@ namespace kekbit {
 // Fits into a segment of the smallest size.
 inline constexpr size_t kCommandBytesMax = 80;
 
-// What a process says.
+// Report is what a process says.
 struct Report {
   enum Kind : uint64_t { kPrimary, kAck, kError } kind = kAck;
   uint64_t epoch = 0;
@@ -56,8 +57,8 @@ static_assert(sizeof(Report) <= 4096);
 
 class WriterProcess final {
  public:
-  // `words`: 0 while the process may execute nothing as primary, afterwards how many commands it may; a shared word of
-  // the caller, or null for no limit.
+  // `words`: 0 while the process may execute nothing as primary, afterwards how many commands it
+  // may. A shared word of the caller, or null for no limit.
   WriterProcess(const ReplicaOptions& options, const SharedWords* allowed)
       : WriterProcess(MakePipe(), options, allowed) {}
   WriterProcess(WriterProcess&& other) noexcept
@@ -85,17 +86,18 @@ class WriterProcess final {
   bool AwaitAcks(size_t count) {
     return Await([&] { return acks_.size() >= count; });
   }
-  // Until it is primary; returns its epoch, or 0 if it is gone.
+  // Waits until the process is primary; returns its epoch, or 0 if it is gone.
   Epoch AwaitPrimary() {
     Await([&] { return epoch_ != 0; });
     return epoch_;
   }
-  // Until an error ends it; returns the error's message, or nothing if it acknowledges more than `acks` in all before.
+  // Waits until an error ends the process. Returns the error's message; empty if it acknowledges
+  // more than `acks` in all before.
   std::string AwaitError(size_t acks = SIZE_MAX) {
     Await([&] { return acks_.size() > acks; });
     return error_;
   }
-  // Whether anything is reported within the time.
+  // Returns true if anything is reported within the time.
   bool SaysAnything(int milliseconds) const {
     pollfd poll = {.fd = output_, .events = POLLIN, .revents = 0};
     return ::poll(&poll, 1, milliseconds) > 0;
@@ -106,7 +108,7 @@ class WriterProcess final {
     }
   }
 
-  // Stops it with SIGSTOP; returns once it is.
+  // Stops the process with SIGSTOP; returns once it is stopped.
   void Stop() {
     child_.Signal(SIGSTOP);
     AwaitStopped();
@@ -117,7 +119,7 @@ class WriterProcess final {
     ASSERT_TRUE(WIFSTOPPED(status));
   }
   void Continue() { child_.Signal(SIGCONT); }
-  // Kills it, and takes what it had reported.
+  // Kills the process, and takes what it had reported.
   void Kill() {
     child_.Kill();
     AwaitError();
@@ -199,8 +201,9 @@ class WriterJournal final {
 
   WriterProcess Start(const SharedWords* allowed = nullptr) const { return WriterProcess(options_, allowed); }
 
-  // Reads on to the journal's end: its commands are 0, 1, 2, ... byte for byte, and each acknowledged one of the
-  // processes stands at the seq and epoch that was told. Remembers how far it came.
+  // Reads on to the journal's end. Its commands are 0, 1, 2, ... byte for byte, and each command
+  // that the processes reported stands at the reported seq and epoch. Remembers the place for the
+  // next call.
   void Check(const std::vector<const WriterProcess*>& processes) {
     if (!reader_) {
       auto reader = JournalReader::Open(FileSystem::Posix(), layout(), TextCodec::kDataFormat);

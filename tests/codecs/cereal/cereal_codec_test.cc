@@ -1,4 +1,4 @@
-// What is special to the cereal codecs: cereal's own bytes, and bytes that lie.
+// The cereal codecs' own matters: cereal's own bytes, and bytes that lie.
 
 #include <array>
 #include <cstdint>
@@ -197,7 +197,8 @@ TEST(CerealHostileTest, NumbersTakeNoMoreMemoryThanTheirBytes) {
   EXPECT_LE(meter.total_bytes(), bytes.size());
 }
 
-// Elements without bytes could otherwise be asked for again and again: many times as much memory as there are bytes.
+// Elements without bytes could otherwise be asked for again and again: many times as much memory as
+// there are bytes.
 TEST(CerealHostileTest, ContainersTogetherAreBoundedToo) {
   constexpr uint64_t kOuter = 1000;
   std::string bytes = Raw(kOuter);

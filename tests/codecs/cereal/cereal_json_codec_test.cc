@@ -1,4 +1,4 @@
-// What is special to JSON: its text, and text that lies.
+// JSON's own matters: its text, and text that lies.
 
 #include "kekbit/codecs/cereal/cereal_json_codec.h"
 

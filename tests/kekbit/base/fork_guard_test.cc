@@ -1,4 +1,4 @@
-// What a process leaves to its children, and what it finds in its place when it starts.
+// A process's children: what it leaves to them, and what it finds in its place when it starts.
 
 #include <fcntl.h>
 #include <signal.h>
@@ -25,7 +25,8 @@ std::unique_ptr<File> OpenFile(const std::string& path) {
   return file.ok() ? *std::move(file) : nullptr;
 }
 
-// P1. A forked child used to have the lock together with its parent: the parent's death did not release it.
+// P1. A forked child used to have the lock together with its parent: the parent's death did not
+// release it.
 TEST(ForkGuardTest, AForkedChildDoesNotKeepALock) {
   const TempDir dir;
   const std::string path = dir.File("file");

@@ -1,4 +1,5 @@
-// P10, the half before the disk is full: below the floor commands are refused, and taken again when there is room.
+// P10, the half before the disk is full: below the floor commands are refused, and taken again when
+// there is room.
 
 #include "kekbit/base/free_space.h"
 

@@ -12,7 +12,7 @@ namespace {
 
 using testing::ElementsAre;
 
-// What `speak` writes to standard error.
+// Returns what `speak` writes to standard error.
 template <typename Speak>
 std::string Said(Speak speak) {
   testing::internal::CaptureStderr();
