@@ -80,7 +80,6 @@ class Histogram final {
   uint64_t max() const { return max_; }
   // Returns 0 if there is no value.
   double mean() const { return count_ == 0 ? 0 : static_cast<double>(sum_) / static_cast<double>(count_); }
-  uint64_t count_in(size_t bucket) const { return counts_[bucket]; }
 
   // Returns the least value that `percent` of all values don't exceed; 0 if there is no value. The
   // value is rounded up to the end of its bucket, but never above max().
@@ -103,6 +102,9 @@ class Histogram final {
     sum_ = Sum(sum_, other.sum_);
     max_ = std::max(max_, other.max_);
   }
+
+  // Whether both hold the same values, as far as the buckets tell.
+  friend bool operator==(const Histogram&, const Histogram&) = default;
 
  private:
   friend Histogram ReadHistogram(const HistogramWords& words);

@@ -205,7 +205,7 @@ bool ReplicaCore::SnapshotIsDue() {
   since.running = taking_;
   since.failures = snapshot_failures_;
   since.since_failure = absl::Nanoseconds(now - snapshot_failed_ns_);
-  return WhenToSnapshot(policy, since) != SnapshotReason::kNone;
+  return kekbit::SnapshotIsDue(policy, since);
 }
 
 void ReplicaCore::TakeDueSnapshot() {

@@ -224,13 +224,6 @@ absl::Status ReaderCursor::Reset(Position done) {
   return mapping_->Sync(0, sizeof(RawCursor));
 }
 
-absl::Status ReaderCursor::Unregister() {
-  // Only what is still its own: the name may have gone to another reader's file.
-  KB_RETURN_IF_ERROR(LockNamedFile(*fs_, *file_, file_->path()).status());
-  KB_RETURN_IF_ERROR(fs_->Unlink(file_->path()));
-  return fs_->SyncDirectory(layout_.readers());
-}
-
 absl::Status ReaderCursor::Remove(FileSystem& fs, const JournalLayout& layout, absl::string_view name) {
   KB_RETURN_IF_ERROR(CheckName(name));
   const std::string path = CursorPath(layout, name);

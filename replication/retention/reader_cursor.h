@@ -74,9 +74,6 @@ class ReaderCursor final {
   // The same, forwards or back, synced, for a reader that starts over. OutOfRange if `done` is before what is kept.
   absl::Status Reset(Position done);
 
-  // Ends the registration: nothing is held any more. REQUIRES: nothing is called after it.
-  absl::Status Unregister();
-
  private:
   ReaderCursor(FileSystem& fs, const JournalLayout& layout, absl::string_view name, std::unique_ptr<File> file,
                std::unique_ptr<MappedFile> mapping)

@@ -1,7 +1,7 @@
 // SnapshotPolicy says when to take a snapshot. Pure: no clock, no file, no state of its own.
 //
 //   SnapshotPolicy policy{.frames = 1'000'000, .time = absl::Hours(1)};      // whichever comes first
-//   switch (WhenToSnapshot(policy, {.frames = applied - last_snapshot, ...})) ...
+//   if (SnapshotIsDue(policy, {.frames = applied - last_snapshot, ...})) ...
 //
 // Thread safety: plain functions.
 
@@ -11,13 +11,12 @@
 #include <algorithm>
 #include <cstdint>
 
-#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 
 namespace kekbit {
 
 // Each field that is not 0 is a reason to take a snapshot as soon as so much has come since the
-// last. All 0: only on request.
+// last. All 0: only when the service asks for it.
 struct SnapshotPolicy {
   uint64_t frames = 0;
   uint64_t bytes = 0;  // of the journal
@@ -30,30 +29,10 @@ struct SinceSnapshot {
   uint64_t bytes = 0;
   absl::Duration time = absl::ZeroDuration();
 
-  bool requested = false;  // somebody asked for one
-  bool running = false;    // one is being taken
-  int failures = 0;        // attempts that failed, one after the other
+  bool running = false;  // one is being taken
+  int failures = 0;      // attempts that failed, one after the other
   absl::Duration since_failure = absl::ZeroDuration();
 };
-
-enum class SnapshotReason { kNone, kRequested, kFrames, kBytes, kTime };
-
-// Returns a text for logs.
-constexpr absl::string_view ToString(SnapshotReason reason) {
-  switch (reason) {
-    case SnapshotReason::kNone:
-      return "none";
-    case SnapshotReason::kRequested:
-      return "requested";
-    case SnapshotReason::kFrames:
-      return "frames";
-    case SnapshotReason::kBytes:
-      return "bytes";
-    case SnapshotReason::kTime:
-      return "time";
-  }
-  return "unknown";
-}
 
 // Returns how long to wait after so many failures: a second, two, four, ... up to five minutes. A
 // full disk does not get emptier by being written to.
@@ -62,16 +41,14 @@ inline absl::Duration SnapshotRetryDelay(int failures) {
   return std::min(absl::Seconds(int64_t{1} << std::min(failures - 1, 16)), absl::Minutes(5));
 }
 
-// Returns why to take a snapshot now; kNone: not now. Never while another is being taken, nor of a
-// state that has one already. After a failure only on request, or when the delay is over.
-inline SnapshotReason WhenToSnapshot(const SnapshotPolicy& policy, const SinceSnapshot& since) {
-  if (since.running || since.frames == 0) return SnapshotReason::kNone;
-  if (since.requested) return SnapshotReason::kRequested;
-  if (since.since_failure < SnapshotRetryDelay(since.failures)) return SnapshotReason::kNone;
-  if (policy.frames != 0 && since.frames >= policy.frames) return SnapshotReason::kFrames;
-  if (policy.bytes != 0 && since.bytes >= policy.bytes) return SnapshotReason::kBytes;
-  if (policy.time > absl::ZeroDuration() && since.time >= policy.time) return SnapshotReason::kTime;
-  return SnapshotReason::kNone;
+// Returns whether to take a snapshot now. Never while another is being taken, nor of a state that has
+// one already, nor before the delay after a failure is over.
+inline bool SnapshotIsDue(const SnapshotPolicy& policy, const SinceSnapshot& since) {
+  if (since.running || since.frames == 0) return false;
+  if (since.since_failure < SnapshotRetryDelay(since.failures)) return false;
+  if (policy.frames != 0 && since.frames >= policy.frames) return true;
+  if (policy.bytes != 0 && since.bytes >= policy.bytes) return true;
+  return policy.time > absl::ZeroDuration() && since.time >= policy.time;
 }
 
 }  // namespace kekbit

@@ -140,20 +140,6 @@ TEST_F(ReaderCursorTest, KilledAnywhereItStandsWhereItWasOrOneFurther) {
   }
 }
 
-TEST_F(ReaderCursorTest, AnUnregisteredOneIsGone) {
-  KB_ASSERT_OK_AND_ASSIGN(ReaderCursor cursor, Register("r", Position{1, 5}));
-  fs_.Heal();
-  ASSERT_THAT(cursor.Unregister(), IsOk());
-  EXPECT_EQ(fs_.calls().back(), "SyncDirectory");
-  EXPECT_THAT(List(), IsEmpty());
-  // The name is free at once, and the old owner has nothing to say of the new one's file.
-  KB_ASSERT_OK_AND_ASSIGN(const ReaderCursor next, Register("r"));
-  EXPECT_TRUE(next.is_new());
-  EXPECT_EQ(next.position().seq, 0u);
-  EXPECT_THAT(cursor.Unregister(), StatusIs(absl::StatusCode::kUnavailable));
-  EXPECT_THAT(List(), SizeIs(1));
-}
-
 TEST_F(ReaderCursorTest, OneWithoutAnOwnerCanBeRemovedWhateverStandsInIt) {
   ASSERT_THAT(Register("r"), IsOk());
   WriteFileBytes(PathOf("r"), "rubbish");
