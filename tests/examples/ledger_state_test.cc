@@ -1,4 +1,5 @@
-// The ledger of the examples: its order-free state has one digest and one encoding, that of every version so far.
+// The ledger of the examples: its order-free state has one digest and one encoding, that of every
+// version so far.
 
 #include "examples/ledger_state.h"
 
@@ -17,7 +18,7 @@
 #include "tests/support/status_matchers.h"
 
 namespace kekbit::examples {
-// What a ledger was saved as when it was a std::map, and still is.
+// SavedLedger is how a ledger was saved when it was a std::map, and still is.
 struct SavedLedger {
   std::map<std::string, int64_t> balances;
 

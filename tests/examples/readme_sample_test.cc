@@ -1,4 +1,5 @@
-// The first sample of README.md, as it stands there: it compiles, does what it says, and there can be snapshots of it.
+// The first sample of README.md, as it stands there, compiles, works as described, and can have
+// snapshots.
 
 #include "tests/examples/readme_sample.h"
 

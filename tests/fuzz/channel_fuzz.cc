@@ -1,4 +1,5 @@
-// Opens any bytes as a channel and reads them in every way there is: records or an error, and nothing else.
+// Opens any bytes as a channel and reads them in every way there is: records or an error, and
+// nothing else.
 
 #include <sys/mman.h>
 #include <unistd.h>
@@ -43,7 +44,7 @@ uint64_t Sum(Bytes payload) {
   return sum;
 }
 
-// What the reader gives, added up; all that is true for any file is checked.
+// Totals adds up what the reader gives; all that is true for any file is checked.
 struct Totals {
   uint64_t records = 0, sum = 0;
   std::vector<uint64_t> places;  // the first few

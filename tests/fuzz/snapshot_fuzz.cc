@@ -1,7 +1,8 @@
-// Reads arbitrary bytes as a snapshot, and loads states from it.
+// Reads arbitrary bytes as a snapshot, and loads states from them.
 //
-// The first byte says how: as they are; or as a state with right checksums around it, so that the loader gets to see
-// it, compressed or not; or as the zstd frame of a chunk. What was verified must be read to its end.
+// The first byte says how to read them. As they are; or as a state with right checksums around it,
+// so that the loader gets to see it, compressed or not; or as the zstd frame of a chunk. What was
+// verified must be read to its end.
 
 #include <cstddef>
 #include <cstdint>
@@ -81,7 +82,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
       kekbit::All(kekbit::Around(bytes, kekbit::kChunkBytes));
       break;
     default:
-      // A chunk that is said to be compressed, and many that are not there.
+      // A chunk claims to be compressed, and to hold many that are not there.
       kekbit::All(kekbit::SnapshotAround(bytes, kekbit::StateType<kekbit::Nested>(), kekbit::kChunkBytes,
                                          static_cast<uint32_t>(bytes.size()), bytes.size() / 16 * kekbit::kChunkBytes,
                                          bytes.size() / 16));

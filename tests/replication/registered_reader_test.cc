@@ -1,4 +1,5 @@
-// A reader and its cursor, joined: at least once, nothing skipped, and OutOfRange where that can't be.
+// A reader and its cursor, joined: at least once, nothing skipped, and OutOfRange where that can't
+// be.
 
 #include "kekbit/replication/registered_reader.h"
 

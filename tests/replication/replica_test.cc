@@ -55,7 +55,7 @@ TEST_F(ReplicaTest, AnErrorOfTheStateIsAResultLikeAnyOther) {
   EXPECT_EQ(executed.position.seq, 2u);
   EXPECT_THAT(replica->Execute("good"), IsOk());
   EXPECT_EQ(replica->role(), Role::kPrimary);
-  // It is in the journal, and found again.
+  // The command is in the journal, and found again.
   const auto follower = Open(Polled());
   EXPECT_THAT(CommandsOf(*follower), ElementsAre("good"));
   EXPECT_EQ(follower->Read([](const Tape& tape) { return tape.positions.size(); }), 2u);
@@ -193,7 +193,7 @@ TEST_F(ReplicaTest, OneThatMayNotLeadOnlyReads) {
   EXPECT_THAT(PollUntil(Role::kPrimary, *reader, 10), StatusIs(absl::StatusCode::kDeadlineExceeded));
   EXPECT_EQ(reader->role(), Role::kFollower);
   EXPECT_THAT(CommandsOf(*reader), ElementsAre("one"));
-  // Nor does it keep others from it, with threads neither.
+  // The replica does not keep others from the lease, with threads neither.
   options.threads = true;
   const auto threaded = Open(options);
   const auto next = OpenPrimary();
@@ -242,8 +242,8 @@ TEST_F(ReplicaTest, ADamagedJournalIsRefused) {
   EXPECT_EQ(CommandsOf(*OpenPrimary()).size(), 3000u);
 }
 
-// A length that was zeroed in the middle looks like the end of the journal, but for the segments behind it. A takeover
-// used to seal it before it saw them.
+// A length that was zeroed in the middle looks like the end of the journal, except for the later
+// segments. A takeover used to seal that place before it saw them.
 TEST_F(ReplicaTest, ATakeoverSealsNothingOverLostFrames) {
   {
     const auto primary = OpenPrimary();
@@ -328,7 +328,7 @@ TEST_F(ReplicaTest, TimeDoesNotGoBackEvenIfTheClockDoes) {
   ASSERT_EQ(times.size(), 8u);
   EXPECT_TRUE(std::is_sorted(times.begin(), times.end()));
   EXPECT_EQ(times.front(), start + 100 * kSecondNs);
-  // It goes on by what went by: a second for each poll.
+  // The time goes on by what went by: a second for each poll.
   EXPECT_GE(times.back(), start + 200 * kSecondNs);
   EXPECT_LE(times.back(), start + 205 * kSecondNs);
 }
@@ -379,7 +379,7 @@ TEST_F(ReplicaTest, AFollowerThatStartsUnderFullLoadComesToTheSameState) {
     ReplicaOptions options = Options();
     options.wait = wait;
     followers.push_back(Open(options));
-    // Under way: it has applied something that came after it was opened.
+    // The follower is under way: it has applied something that came after its Open().
     Position later = primary->applied();
     later.seq += 1000;
     EXPECT_THAT(followers.back()->ReadAt(later, kLong, [](const Tape&) { return true; }), IsOk());
@@ -419,7 +419,8 @@ TEST_F(ReplicaTest, AStoppedReplicaLeavesTheLeaseToTheOthers) {
   EXPECT_THAT(strict->status(), StatusIs(absl::StatusCode::kDataLoss,
                                          AllOf(HasSubstr(dir_.path()), HasSubstr("seq 2"), HasSubstr("UTF-8"))));
   primary.reset();
-  // Time enough for the stopped one to do what it must not do; a primary by then would only hide it.
+  // This is time enough for the stopped replica to do what it must not do; a primary by then would
+  // only hide that.
   absl::SleepFor(absl::Milliseconds(50));
   const auto next = Open(Polled());
   EXPECT_THAT(PollUntil(Role::kPrimary, *next), IsOk());
@@ -454,7 +455,8 @@ class LeaseHook final : public FileSystem {
 };
 
 TEST_F(ReplicaTest, WhoCanNotApplyTheLastFramesDoesNotBecomePrimary) {
-  // The primary publishes something that the standby can't decode, and is gone, after the standby's last look.
+  // The primary publishes something that the standby can't decode, and is gone, after the standby's
+  // last look.
   auto primary = Open(Polled());
   ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
   LeaseHook hooked([&] {
@@ -502,7 +504,7 @@ struct Thrower {
   }
 };
 
-// A caller that catches it would go on with a state that nobody else has.
+// A caller that catches the exception would go on with a state that nobody else has.
 TEST_F(ReplicaTest, AnApplyThatThrowsEndsThePrimaryToo) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   const auto execute = [this] {

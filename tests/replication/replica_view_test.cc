@@ -1,4 +1,4 @@
-// What is seen of a replica from outside: how far it is, and what keeps it from leading.
+// A replica seen from outside: how far it is, and what keeps it from leading.
 
 #include <memory>
 #include <string>
@@ -38,7 +38,8 @@ class ReplicaViewTest : public ReplicaTest {
   }
 };
 
-// It used to be one frame behind itself until its first command: that with which its epoch begins.
+// A primary used to have a lag of one frame to itself until its first command: the frame that
+// begins its epoch.
 TEST_F(ReplicaViewTest, AnIdlePrimaryIsNotBehind) {
   const auto primary = Open(Polled());
   const auto follower = Open(Polled());
@@ -73,7 +74,7 @@ TEST_F(ReplicaViewTest, WhatKeepsAReplicaFromLeadingIsNoted) {
   EXPECT_THAT(replicas[0].facts.last_error->status,
               StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("no room")));
   EXPECT_EQ(replicas[0].facts.last_error->count, 1u);
-  // As long as it lasts, it is noted again now and then.
+  // An error that lasts is noted again now and then.
   clock_.Advance(absl::ToInt64Nanoseconds(absl::Minutes(2)));
   replica->Poll().IgnoreError();
   replicas = Look();
@@ -93,7 +94,7 @@ TEST_F(ReplicaViewTest, ALeaseThatCanNotBeAskedForIsNoted) {
   EXPECT_EQ(replicas[0].facts.last_error->count, 1u);
 }
 
-// Of a replica whose Open() failed.
+// A replica whose Open() failed leaves its statistics.
 TEST_F(ReplicaViewTest, WhyAReplicaCouldNotBeOpenedIsNoted) {
   {
     const auto primary = Open(Polled());

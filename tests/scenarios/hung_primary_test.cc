@@ -1,5 +1,6 @@
-// A primary that hangs keeps its lease, so by option a follower kills it: ReplicaOptions::kill_hung_primary_after. By
-// real processes. That without the option it stays as it is, P1 in promises_test.cc shows.
+// A primary that hangs keeps its lease, so by option a follower kills it:
+// ReplicaOptions::kill_hung_primary_after. By real processes. P1 in promises_test.cc shows that
+// without the option the primary stays.
 
 #include <signal.h>
 #include <sys/syscall.h>
@@ -46,7 +47,7 @@ TEST_P(HungPrimaryTest, IsKilledAndItsStandbyLosesNothing) {
     primary.Stop();  // under load
     ASSERT_TRUE(standby.AwaitAcks(1000));
     EXPECT_GT(standby.epoch(), primary.epoch());
-    // Not by this test: it is dead already.
+    // This test does not kill the primary: it is dead already.
     EXPECT_EQ(primary.Wait(), -SIGKILL);
     primary.AwaitError();  // takes what it had reported
     ASSERT_NO_FATAL_FAILURE(journal.Check({&primary, &standby}));
@@ -63,7 +64,8 @@ TEST(HungTakerTest, WhoStopsWhileItTakesTheLeaseIsKilledToo) {
   ChildProcess primary([&options, &words] {
     auto replica = Replica<Tape, TextCodec>::Open(options).value();
     if (!replica->WaitForRole(Role::kPrimary, absl::InfiniteDuration())) return;
-    // Keeps the lock of the lease, so that each successor takes the other way: it renames a new file.
+    // Keeps the lock of the lease, so that each successor takes the other way: it renames a new
+    // file.
     const long keeper = ::syscall(SYS_clone, 0, nullptr, nullptr, nullptr, 0);
     if (keeper != 0) words.Set(0, static_cast<uint64_t>(keeper));
     for (;;) ::pause();
@@ -117,8 +119,8 @@ TEST(FormerPrimaryTest, WhoSteppedDownIsNotKilled) {
   EXPECT_EQ(former.Wait(), -SIGTERM);
 }
 
-// P6, at either stage: it was stopped, and a newer epoch has begun meanwhile. That takes somebody who replaces the
-// lease's file, since the lease itself it keeps.
+// P6, at either stage: it was stopped, and a newer epoch has begun meanwhile. That takes somebody
+// who replaces the lease's file, since the lease itself it keeps.
 TEST_P(HungPrimaryTest, AcknowledgesNothingWhenItGoesOnAfterItsReign) {
   WriterJournal journal;
   ReplicaOptions options = journal.options();
@@ -128,13 +130,13 @@ TEST_P(HungPrimaryTest, AcknowledgesNothingWhenItGoesOnAfterItsReign) {
   primary.Stop();
   primary.TakeAll();
   const size_t before = primary.acks().size();
-  // As a successor does: from now on the old one is fenced.
+  // Grant the next epoch as a successor does: from now on the old primary is fenced.
   auto epochs = EpochStore::Open(FileSystem::Posix(), journal.layout().epoch());
   ASSERT_THAT(epochs, IsOk());
   ASSERT_THAT(epochs->Grant(1), IsOkAndHolds(2u));
   primary.Continue();
   EXPECT_THAT(primary.AwaitError(before + 1), AllOf(HasSubstr("ABORTED"), HasSubstr("epoch 1 is over")));
-  // One that it had acknowledged, and not reported, when it was stopped.
+  // The primary had acknowledged at most one command without a report, when it was stopped.
   EXPECT_LE(primary.acks().size(), before + 1);
   journal.Check({&primary});
 }
@@ -178,15 +180,16 @@ TEST(SlowPrimaryTest, IsNotKilled) {
   EXPECT_EQ(watcher.Wait(), 0);
 }
 
-// As when the whole machine was suspended: the time that it missed says nothing of the primary.
+// The whole machine may have been suspended: the time that the watcher missed says nothing of the
+// primary.
 TEST(StoppedWatcherTest, DoesNotKillWhenItGoesOn) {
   constexpr absl::Duration kKillAfter = absl::Seconds(2);
   WriterJournal journal;
   WriterProcess primary(journal.options(), nullptr);
   ASSERT_TRUE(primary.AwaitAcks(1000));
   WriterProcess watcher(Watching(journal, kKillAfter), nullptr);
-  // It follows, and watches. Then half of its time goes by: were its time one look, that would begin when the primary
-  // is stopped already, and end while the watcher is.
+  // The watcher follows. Then half of its time goes by. Were its time one look, that would begin
+  // when the primary is stopped already, and end while the watcher is.
   ASSERT_FALSE(watcher.SaysAnything(static_cast<int>(absl::ToInt64Milliseconds(kKillAfter / 2))));
   primary.Stop();
   absl::SleepFor(kKillAfter * 0.6);  // the watcher has begun to count
@@ -199,7 +202,7 @@ TEST(StoppedWatcherTest, DoesNotKillWhenItGoesOn) {
   primary.Continue();
   ASSERT_TRUE(primary.AwaitAcks(before + 1000));
   EXPECT_FALSE(watcher.SaysAnything(0));
-  // And it still watches.
+  // The watcher still watches.
   primary.Stop();
   ASSERT_TRUE(watcher.AwaitAcks(1));
   EXPECT_EQ(primary.Wait(), -SIGKILL);

@@ -88,7 +88,7 @@ absl::StatusOr<KillLoop::Process> KillLoop::StartProcess() {
 }
 
 Ledger::Command KillLoop::NextCommand() {
-  // So many that a snapshot takes longer than some commands.
+  // There are so many accounts that a snapshot takes longer than some commands.
   constexpr int64_t kAccounts = 2000;
   const auto name = [](int64_t account) { return absl::StrCat("account-", account); };
   if (opened_ < kAccounts) return OpenAccount{.name = name(opened_++), .amount = 1'000'000'000};
@@ -239,7 +239,7 @@ absl::Status KillLoop::StepDown() {
   KB_RETURN_IF_ERROR(client_.StepDown(*primary_));
   ++figures_.step_downs;
   KB_RETURN_IF_ERROR(AwaitLeader(before));
-  // The state that the old primary had is in the journal that is checked; this is the new one's.
+  // The journal that is checked holds the state of the old primary; this is the new primary's.
   KB_RETURN_IF_ERROR(audit_->Check(client_.done()));
   return CheckProcess(*primary_);
 }
@@ -301,7 +301,8 @@ absl::Status KillLoop::CheckProcess(LedgerProcess& process) {
 }
 
 absl::Status KillLoop::CheckReplica(Replica<Ledger>& replica, absl::string_view who) {
-  // More than once: if the journal was cut before it had read that, it starts over from a snapshot.
+  // Poll more than once: if the journal was trimmed before the replica had read that part, it
+  // starts over from a snapshot.
   for (int polls = 0; polls < 10 && replica.applied().seq < audit_->last().seq; ++polls) {
     KB_RETURN_IF_ERROR(replica.Poll());
   }

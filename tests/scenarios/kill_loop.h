@@ -1,9 +1,9 @@
-// KillLoop: one journal of a ledger whose processes are killed, restarted and told to step down at random, while they
-// take snapshots and cut the journal.
+// KillLoop is a journal of a ledger whose processes are killed, restarted and told to step down at
+// random, while they take snapshots and trim the journal.
 //
-// After each round every acknowledged command stands in the journal once, in order, and the same state is held by the
-// primary, by a follower that goes through all rounds, and by one that starts now, from the newest snapshot; before
-// and after a hand-over also by the standby.
+// After each round every acknowledged command stands in the journal once, in order. The same state
+// is held by the primary, by a follower that goes through all rounds, and by a follower that starts
+// now, from the newest snapshot. Before and after a hand-over the standby holds it, too.
 
 #ifndef KEKBIT_TESTS_SCENARIOS_KILL_LOOP_H_
 #define KEKBIT_TESTS_SCENARIOS_KILL_LOOP_H_
@@ -46,7 +46,8 @@ struct KillFigures {
 
 class KillLoop final {
  public:
-  // `ledger`: the program. `directory`: of the journal. `ack`: the stage that most processes acknowledge at.
+  // `ledger`: the program. `directory`: of the journal. `ack`: the stage that most processes
+  // acknowledge at.
   KillLoop(std::string ledger, std::string directory, Ack ack, std::mt19937_64* random, KillFigures* figures);
 
   absl::Status Run(uint64_t rounds);
@@ -59,7 +60,7 @@ class KillLoop final {
 
   absl::StatusOr<Process> StartProcess();
   Ledger::Command NextCommand();
-  // Not mixed up with any other.
+  // Returns a command that is not mixed up with any other.
   Ledger::Command Probe() { return OpenAccount{.name = absl::StrCat("probe-", ++probes_), .amount = 0}; }
   // Commands for a while; some are on the way when it returns.
   absl::Status Load();
@@ -67,7 +68,8 @@ class KillLoop final {
   // Takes what the dead primary had answered.
   absl::Status Bury();
 
-  // Goes on with `next`, which is to become the primary; Unavailable if it dies before it has answered.
+  // Goes on with `next`, which is to become the primary; Unavailable if it dies before it has
+  // answered.
   absl::Status FailOver(LedgerProcess& next);
   absl::Status Promote(Process next);
   absl::Status KillDuringFailOver(LedgerProcess& next, uint64_t after_us);

@@ -1,10 +1,12 @@
-// kill_loop: kills primaries and standbys of a ledger with SIGKILL, again and again, under load, while they start, take
-// over and hand over, restarts them all, and damages snapshots; and checks after each round that every acknowledged
-// command is in the journal once, in order, and the same state everywhere. See kill_loop.h.
+// kill_loop kills primaries and standbys of a ledger with SIGKILL, again and again, under load,
+// while they start, take over and hand over. It restarts them all, and damages snapshots. After
+// each round it checks that every acknowledged command is in the journal once, in order, and that
+// the state is the same everywhere. See kill_loop.h.
 //
 //   kill_loop --rounds 500
 //
-// What it does follows from the seed, which it prints; what comes of it also from the machine's scheduling.
+// The actions follow from the seed, which is printed; the outcome depends also on the machine's
+// scheduling.
 
 #include <unistd.h>
 
@@ -31,7 +33,7 @@ namespace {
 
 struct KillLoopOptions {
   uint64_t rounds = 500;
-  // Then a new journal is begun, of the other stage.
+  // Rounds until a new journal is begun, of the other stage.
   uint64_t rounds_per_journal = 25;
   uint64_t seed = std::random_device{}();
   std::string ledger;

@@ -120,7 +120,7 @@ bool PowerLossRun::Sync(Life& life, JournalUser& user) {
   life.disk.CrashPoint(status.ok() ? "acknowledged" : "not acknowledged");
   if (status.ok()) return true;
   if (!life.disk.failed()) Violate(life, absl::StrCat("sync: ", status.ToString()));
-  // Whoever asks again must not be told that it lasts.
+  // A caller that asks again must not be told that the frames last.
   if (user.Sync().ok()) life.history.synced = published;
   life.disk.CrashPoint("asked again");
   return false;

@@ -1,19 +1,24 @@
-// PowerLossRun: the lives of processes that use a journal, on disks whose power fails at any moment.
+// PowerLossRun lives the lives of processes that use a journal, on disks whose power fails at any
+// moment.
 //
-//   PowerLossRun run({.seed = 1, .images = 100'000}, [](SimulatedDisk& disk) { return MyUser::Start(disk); });
+//   PowerLossRun run({.seed = 1, .images = 100'000},
+//                    [](SimulatedDisk& disk) { return MyUser::Start(disk); });
 //   EXPECT_EQ(run.Run().violations, 0) << run.report().ToString();
 //
-// A life starts on a disk, recovers what is there, then appends, syncs and does other things as chance has it. At each
-// of its crash points, those inside of recovery included, the disks that a power failure would leave are made (see
-// CrashImages), and the one that the death of the process would; each is recovered and checked. Some of these go on
-// living, and crash again: up to `depth_max` lives in a row.
+// A life starts on a disk, recovers what is there, then appends, syncs and does other things at
+// random. At each of its crash points, those inside of recovery included, the disks that a power
+// failure would leave are made (see CrashImages), and the disk that the death of the process would
+// leave. Each is recovered and checked. Some of these go on living, and crash again: up to
+// `depth_max` lives in a row.
 //
 // Checked of each recovery:
-//   (1) it succeeds;
-//   (2) it finds a prefix of what was submitted: nothing is missing in between, and nothing of an older history is
-//   back; (3) all that was acknowledged as synced is in it; after a mere death, all that was published; (4) what was
-//   once found after a power failure is found ever after; (5) a recovery that was cut short by a power failure finds
-//   the same when it is done again.
+//   (1) Recovery succeeds.
+//   (2) It finds a prefix of what was submitted: nothing is missing in between, and nothing of an
+//       older history is back.
+//   (3) All that was acknowledged as synced is in the prefix; after a mere death, all that was
+//       published.
+//   (4) What was once found after a power failure is found ever after.
+//   (5) A recovery that a power failure cut short finds the same when done again.
 //
 // Everything follows from the seed. Thread safety: one thread.
 
@@ -43,7 +48,7 @@ class JournalUser {
  public:
   virtual ~JournalUser() = default;
 
-  // What recovery found, as soon as it started.
+  // Returns what recovery found, as soon as it started.
   virtual const std::vector<std::string>& commands() const = 0;
   // Publishes the texts, in order. ResourceExhausted: none of them; another error: who knows.
   virtual absl::Status Append(const std::vector<std::string>& texts) = 0;
@@ -95,7 +100,7 @@ class PowerLossRun final {
   const Report& report() const { return report_; }
 
  private:
-  // What was done, and what of it must be found.
+  // History is what was done, and what of that must be found.
   struct History {
     std::vector<std::string> submitted;
     size_t published = 0;
@@ -118,12 +123,12 @@ class PowerLossRun final {
   bool Done() const;
   void Live(SimulatedDisk& disk, const History& history, int depth, bool after_power_loss);
   void Work(Life& life, JournalUser& user);
-  // Whether the life goes on.
+  // Returns true if the life goes on.
   bool Append(Life& life, JournalUser& user);
   bool Sync(Life& life, JournalUser& user);
   void Crash(Life& life, absl::string_view tag);
   void CheckImage(Life& life, SimulatedDisk& after, bool power_loss);
-  // Whether what was found is what must be.
+  // Checks that what was found is what must be found.
   void CheckFound(const Life& life, const std::vector<std::string>& found, bool power_loss);
   void CheckFoundInside(const Life& life, size_t found);
   void Violate(const Life& life, absl::string_view what);

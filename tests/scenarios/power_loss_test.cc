@@ -1,9 +1,9 @@
-// P3 on a million disks: whatever a power failure leaves of a journal, what was acknowledged as synced is found, and
-// what is found is a prefix of what was submitted. P2 for the death of the process at the same moments. See
-// PowerLossRun.
+// P3 on a million disks: whatever a power failure leaves of a journal, what was acknowledged as
+// synced is found, and what is found is a prefix of what was submitted. P2 for the death of the
+// process at the same moments. See PowerLossRun.
 //
-// KEKBIT_POWER_LOSS_IMAGES: how many different disks each case checks; KEKBIT_POWER_LOSS_SEED: with which seed;
-// KEKBIT_POWER_LOSS_STOP=1: end with the first violation.
+// KEKBIT_POWER_LOSS_IMAGES: how many different disks each case checks; KEKBIT_POWER_LOSS_SEED: with
+// which seed; KEKBIT_POWER_LOSS_STOP=1: end with the first violation.
 
 #include <cereal/types/string.hpp>
 #include <cereal/types/vector.hpp>
@@ -110,7 +110,7 @@ class Primary final : public JournalUser {
   std::unique_ptr<JournalWriter> writer_;
 };
 
-// What a service sees of a journal: all commands, in their order. There can be snapshots of it.
+// Texts is what a service sees of a journal: all commands, in their order. It can have snapshots.
 struct Texts {
   using Command = std::string;
   using Result = uint64_t;
@@ -211,7 +211,7 @@ TEST(PowerLossTest, ADiskThatLiesIsFoundOut) {
   EXPECT_EQ(run.Run().violations, 1u) << run.report().ToString();
 }
 
-// Where the last record of the segment begins, and where the one after it would, in its file.
+// Returns where the last record of the segment begins in its file, and where the next would begin.
 std::pair<uint64_t, uint64_t> LastRecord(SimulatedDisk& disk, const std::string& path) {
   ShmReader reader = ValueOrDie(ShmReader::OpenAt(path, {.file_system = &disk, .heartbeats = false}));
   uint64_t last = 0;
@@ -226,8 +226,8 @@ void Overwrite(SimulatedDisk& disk, const std::string& path, uint64_t offset, ui
   EXPECT_TRUE(file->WriteAt(offset, Bytes(bytes)).ok());
 }
 
-// Seed 3 found it, life 3120: the frames seemed to end well where a segment was not closed, and the torn one in the
-// next segment, met during the takeover, stopped the replica for good.
+// Seed 3 found it, life 3120: the frames seemed to end well where a segment was not closed, and the
+// torn one in the next segment, met during the takeover, stopped the replica for good.
 TEST(PowerLossTest, ATornFrameBehindASegmentThatIsNotClosedIsCutByATakeover) {
   SimulatedDisk disk;
   std::vector<std::string> texts;

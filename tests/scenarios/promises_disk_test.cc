@@ -1,5 +1,6 @@
-// P10: a full disk is an error from a call, never SIGBUS; nothing acknowledged is lost, and work goes on when there is
-// room again. On a tmpfs of a fixed size, which takes a user who may mount one; skipped visibly otherwise.
+// P10: a full disk is an error from a call, never SIGBUS; nothing acknowledged is lost, and work
+// goes on when there is room again. On a tmpfs of a fixed size, which takes a user who may mount
+// one; skipped visibly otherwise.
 
 #include <sched.h>
 #include <sys/mount.h>
@@ -41,7 +42,8 @@ bool MountSmallDisk(const std::string& path, const char* size) {
   return ::mount("tmpfs", path.c_str(), "tmpfs", 0, absl::StrCat("size=", size).c_str()) == 0;
 }
 
-// Runs `body` in a process that has a disk of `size` at `path`; returns how it ended, a failed expectation being 1.
+// Runs `body` in a process that has a disk of `size` at `path`; returns how it ended, a failed
+// expectation being 1.
 template <typename Body>
 int OnSmallDisk(const std::string& path, const char* size, Body&& body) {
   ChildProcess child([&] {
@@ -89,7 +91,7 @@ TEST_F(PromiseP10Test, AFullDiskIsAnErrorAndWorkGoesOnWhenThereIsRoom) {
       EXPECT_THAT(Fill(*primary, &acknowledged), is_full);
       const size_t before = acknowledged.size();
       EXPECT_GT(before, 500u);
-      // Refused, not stopped: it reads, it refuses again, and it is still primary.
+      // The primary is refused, not stopped: it reads, refuses again, and is still primary.
       EXPECT_THAT(Fill(*primary, &acknowledged), is_full);
       EXPECT_EQ(primary->role(), Role::kPrimary);
       EXPECT_EQ(primary->Read([](const Tape& tape) { return tape.commands; }), acknowledged);
@@ -117,7 +119,7 @@ TEST_F(PromiseP10Test, AtTheFloorCommandsAreRefusedUntilThereIsRoom) {
     KB_ASSERT_OK_AND_ASSIGN(const auto primary, OpenPrimary(disk + "/journal", 1u << 20));
     ASSERT_THAT(primary->Execute("one"), IsOk());
     WriteFileBytes(ballast, std::string(1u << 20, 'b'));
-    // It looks now and then.
+    // The primary looks now and then.
     absl::Status status;
     while (status.ok()) {
       ::usleep(1000);

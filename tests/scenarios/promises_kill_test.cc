@@ -1,6 +1,7 @@
 // P2: an acknowledged `published` command survives kill -9 of the primary at any instruction.
 //
-// Writers are killed at random times, again and again, on one journal. KEKBIT_SEED sets the times; it is printed.
+// Writers are killed at random times, again and again, on one journal. KEKBIT_SEED sets the times;
+// it is printed.
 
 #include <signal.h>
 #include <sys/syscall.h>
@@ -47,7 +48,8 @@ TEST_F(PromiseP2Test, AWriterKilledAtARandomTimeLosesNothing) {
 }
 
 TEST_F(PromiseP2Test, AWriterKilledWhileItRollsLosesNothing) {
-  // A segment takes some hundred commands, so a kill that waits for a few acknowledgements is often next to a roll.
+  // A segment takes some hundred commands, so a kill that waits for a few acknowledgements is often
+  // next to a roll.
   WriterJournal journal(16 << 10);
   for (int round = 0; round < 20; ++round) {
     WriterProcess writer = journal.Start();
@@ -96,8 +98,8 @@ TEST_F(PromiseP2Test, AWriterKilledWhileItStartsOrTakesOverLosesNothing) {
   journal.Check({&writer});
 }
 
-// P1: any death of the holder releases the lease. A child that was not made by fork(2), which kekbit would know of,
-// keeps all descriptors of the dead primary, and so its locks.
+// P1: any death of the holder releases the lease. A child that was not made by fork(2), which
+// kekbit would know of, keeps all descriptors of the dead primary, and so its locks.
 TEST(PromiseP1Test, ADeadPrimaryIsSucceededThoughItsLocksAreKept) {
   WriterJournal journal;
   SharedWords words(1);

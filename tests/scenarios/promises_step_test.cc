@@ -1,8 +1,10 @@
-// P2, for a whole replica: wherever between two instructions a primary is killed, a follower has seen nothing torn, and
-// a standby that takes over then has every acknowledged command, and none that was never submitted.
+// P2, for a whole replica: wherever between two instructions a primary is killed, a follower has
+// seen nothing torn. A standby that takes over then has every acknowledged command, and none that
+// was never submitted.
 //
-// The primary goes on by single instructions, and the parent looks at the journal after each. Now and then it takes a
-// copy of the journal over, as a standby would if the primary were killed just there.
+// The primary goes on by single instructions, and the parent looks at the journal after each. Now
+// and then the parent takes a copy of the journal over, as a standby would if the primary were
+// killed just there.
 
 #include <cstdint>
 #include <cstdio>
@@ -58,7 +60,7 @@ std::unique_ptr<TapeReplica> OpenPolled(const std::string& directory) {
 
 class PromiseP2StepTest : public testing::Test {
  protected:
-  // Whether a follower sees just what it may at this moment.
+  // Returns true if a follower sees just what it may at this moment.
   bool Look(JournalReader& follower, const SharedWords& words) {
     while (const std::optional<Frame> frame = follower.Next()) {
       if (frame->kind() != FrameKind::kCommand) continue;
@@ -71,7 +73,7 @@ class PromiseP2StepTest : public testing::Test {
     return !HasFailure();
   }
 
-  // Whether a standby would take over with just that if the primary were killed now.
+  // Returns true if a standby would take over with just that if the primary were killed now.
   bool TakeOver(const SharedWords& words) {
     const TempDir copy = TempDir::InMemory();
     const std::string directory = copy.File("journal");

@@ -1,7 +1,8 @@
-// The promises of README.md that are about who may write, each by real processes. P7 is in journal_test.cc.
+// The promises of README.md that are about who may write, each by real processes. P7 is in
+// journal_test.cc.
 //
-// P1: one writer, by a kernel-held lock that any death of its holder releases.
-// P6: a primary that lost its lease can't acknowledge anything: Aborted, with the newer epoch.
+// P1: one writer, by a kernel-held lock that any death of its holder releases. P6: a primary that
+// lost its lease can't acknowledge anything: Aborted, with the newer epoch.
 
 #include <unistd.h>
 
@@ -22,7 +23,8 @@ using testing::AllOf;
 using testing::AnyOf;
 using testing::HasSubstr;
 
-// As somebody does who deletes "stale" lock files: the name goes to another file, nobody's lock is on it.
+// Deletes a "stale" lock file, as somebody might: the name goes to another file, which nobody has
+// locked.
 void ReplaceLease(const WriterJournal& journal) {
   const std::string path = journal.layout().lease();
   WriteFileBytes(path + ".new", "");
@@ -78,7 +80,8 @@ TEST(PromiseP1Test, AStoppedPrimaryKeepsItsLeaseAKilledOneLosesIt) {
   primary.Stop();
   primary.TakeAll();
   const size_t before = primary.acks().size();
-  // However long it is stopped: there is no timeout. 300 ms are some hundred times what a takeover takes.
+  // However long it is stopped: there is no timeout. 300 ms are some hundred times what a takeover
+  // takes.
   EXPECT_FALSE(standby.SaysAnything(300));
   EXPECT_EQ(CurrentEpoch(journal), 1u);
   primary.Continue();
@@ -104,7 +107,8 @@ TEST(PromiseP6Test, ABusyPrimaryWhoseLeaseWasReplacedAcknowledgesNothingMore) {
     WriterProcess& primary = processes[processes.size() - 2];
     WriterProcess& successor = processes.back();
     ASSERT_NO_FATAL_FAILURE(ReplaceLease(journal));
-    // The successor looks for the lease once a second, and the primary whether it still has it.
+    // The successor looks for the lease once a second, and the primary whether it still has the
+    // lease.
     ASSERT_THAT(primary.AwaitError(primary.acks().size() + 2'000'000),
                 AnyOf(AllOf(HasSubstr("ABORTED"), HasSubstr(absl::StrCat("epoch ", old, " is over")),
                             HasSubstr("the journal is in epoch ")),
@@ -128,7 +132,8 @@ TEST(PromiseP6Test, AnIdlePrimaryWhoseLeaseWasReplacedMakesWay) {
   ASSERT_TRUE(primary.AwaitAcks(100));
   ASSERT_NO_FATAL_FAILURE(ReplaceLease(journal));
   WriterProcess successor = journal.Start();
-  // It waits until the old primary has seen that its lease is worth nothing, and let go of its segment.
+  // The successor waits until the old primary has seen that its lease is worth nothing, and let go
+  // of its segment.
   EXPECT_GE(successor.AwaitPrimary(), 2u);
   allowed.Set(0, 101);
   ASSERT_THAT(primary.AwaitError(100), AllOf(HasSubstr("FAILED_PRECONDITION"), HasSubstr("a follower")));
@@ -149,7 +154,7 @@ TEST(PromiseP6Test, APrimaryThatWasStoppedWhileItsLeaseWasReplacedIsRefusedWhenI
   primary.TakeAll();
   const size_t before = primary.acks().size();
   primary.Continue();
-  // It may have been stopped between an acknowledgement and its report: one at most.
+  // The primary may have been stopped between an acknowledgement and its report: one at most.
   ASSERT_THAT(primary.AwaitError(before + 1), HasSubstr("epoch 1 is over"));
   EXPECT_GE(successor.AwaitPrimary(), 2u);
   ASSERT_TRUE(successor.AwaitAcks(100));

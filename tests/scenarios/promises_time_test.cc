@@ -1,5 +1,5 @@
-// P15: the journal's time never goes back and never stands still; durations by it are right to 10 %, whatever the clock
-// is set to.
+// P15: the journal's time never goes back and never stands still; durations by it are right to 10
+// %, whatever the clock is set to.
 
 #include <cstdint>
 #include <memory>
@@ -67,7 +67,7 @@ TEST_F(PromiseP15Test, TimeDoesNotStandStillAfterAClockThatWasAhead) {
   SetClock(-(kHourNs - kSecondNs));
   ExpectAnHour(*primary);
   EXPECT_THAT(warnings_, Contains(AllOf(HasSubstr("set by -1 h"), HasSubstr("ahead by 1 h"))));
-  // After ten times what it was ahead it has caught up.
+  // The wall clock has caught up after ten times the difference.
   for (int i = 0; i < 9; ++i) ExpectAnHour(*primary);
   EXPECT_EQ(Stamp(*primary), clock_.RealtimeNanos());
 }
@@ -88,7 +88,7 @@ TEST_F(PromiseP15Test, AClockThatIsSetAheadByADayIsNotFollowedAtOnce) {
   EXPECT_EQ(Stamp(*primary), before);
   ExpectAnHour(*primary);
   EXPECT_THAT(warnings_, Contains(AllOf(HasSubstr("set by 1 d"), HasSubstr("faster by a tenth"))));
-  // And when it is set right again, nothing is left to make up for but the tenth.
+  // When the clock is set right again, nothing is left to make up for except the tenth.
   SetClock(-kDayNs);
   EXPECT_EQ(Stamp(*primary), clock_.RealtimeNanos() + kHourNs / 10);
   ExpectAnHour(*primary);

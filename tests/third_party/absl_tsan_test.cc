@@ -1,4 +1,5 @@
-// Under --config=tsan: what the system's Abseil guards is not reported as a race (see third_party/absl_tsan).
+// Under --config=tsan: what the system's Abseil guards is not reported as a race (see
+// third_party/absl_tsan).
 
 #include <deque>
 #include <thread>

@@ -1,4 +1,5 @@
-// ChannelScan shows what ShmReader reads, and says the same of the end, whatever bytes the file holds.
+// ChannelScan shows what ShmReader reads, and says the same of the end, whatever bytes the file
+// holds.
 
 #include "kekbit/channel_scan.h"
 

@@ -1,5 +1,5 @@
-// Each byte of a segment's header, changed: verify finds it, unless the byte means nothing; repair has a way out, and a
-// replica opens what that leaves.
+// Each byte of a segment's header, changed: verify finds it, unless the byte means nothing; repair
+// has a way out, and a replica opens what that leaves.
 
 #include <algorithm>
 #include <cstdint>
@@ -30,13 +30,14 @@ namespace {
 
 using testing::HasSubstr;
 
-// Behind the extension block nothing is written.
+// After the extension block nothing is written.
 constexpr uint64_t kHeaderAndExtension = 128 + 56;
 constexpr uint64_t kVersionMajor = 14;
 
 class HeaderDamageTest : public ReplicaTest {
  protected:
-  // Segments 1 and 2 are of epoch 1, 3 to 5 of epoch 2; the snapshot, if there is one, stands in segment 3.
+  // Segments 1 and 2 are of epoch 1, 3 to 5 of epoch 2; the snapshot, if there is one, stands in
+  // segment 3.
   void Write(bool snapshot) {
     ReplicaOptions options = Polled();
     options.segment_bytes = kCapacityMin;
@@ -62,7 +63,7 @@ class HeaderDamageTest : public ReplicaTest {
     for (int i = 0; i < 10; ++i) command();
   }
 
-  // As if the last primary had been killed.
+  // Leaves the journal as if the last primary had been killed.
   void Unclose() {
     const std::string path = JournalLayout(dir_.path()).segment(5);
     std::string bytes = ReadFileBytes(path);
@@ -108,7 +109,7 @@ class HeaderDamageTest : public ReplicaTest {
     return absl::SimpleAtoi(rest.substr(0, rest.find_first_not_of("0123456789")), &seq) ? std::optional(seq)
                                                                                         : std::nullopt;
   }
-  // What a replica reads there, which is a beginning of what was written.
+  // Returns how many commands a replica reads there: a beginning of what was written.
   size_t OpenedCommands() {
     ReplicaOptions options = Polled();
     options.segment_bytes = kCapacityMin;
@@ -123,7 +124,7 @@ class HeaderDamageTest : public ReplicaTest {
     return read.size();
   }
 
-  // Whether the byte may be changed without harm.
+  // Returns true if the byte may be changed without harm.
   static bool MeansNothing(SegmentNumber segment, uint64_t at) {
     if (at >= 8 && at < 12) return true;    // the patch level of the version
     if (at >= 40 && at < 56) return true;   // timeout, creation time: unused
@@ -151,7 +152,8 @@ class HeaderDamageTest : public ReplicaTest {
     EXPECT_TRUE(absl::StrContains(said_, absl::StrCat("damage: ", path_))) << said_;
     ++found_;
     if (Repaired(/*apply=*/false)) {
-      // Its frames are needed, from the snapshot's place on, and what is damaged stands before that.
+      // Its frames are needed, from the snapshot's place on, and what is damaged stands before
+      // that.
       EXPECT_TRUE(absl::StrContains(said_, absl::StrCat("left: ", path_))) << said_;
       EXPECT_EQ(OpenedCommands(), commands_.size());
       return;
@@ -188,7 +190,8 @@ TEST_F(HeaderDamageTest, EachByteWithoutASnapshotAfterAKill) {
   for (const uint64_t at : {uint64_t{0}, kVersionMajor, kHeaderAndExtension - 1}) Check(1, at, 0x01);
 }
 
-// Of what a newer kekbit wrote, nothing is ever cut without an operator's word, and nothing at all is lost.
+// Nothing that a newer kekbit wrote is ever truncated without an operator's word, and nothing at
+// all is lost.
 TEST_F(HeaderDamageTest, ASegmentOfANewerVersionIsGivenUpOnlyByItsSeq) {
   Write(/*snapshot=*/false);
   // Nothing shows that any of it was synced.

@@ -1,4 +1,4 @@
-// The commands beside a journal that lives: it is cut, by whoever took a snapshot, between any two looks at it.
+// The commands run beside a journal that lives: a snapshot taker trims it between any two looks.
 
 #include <cstdint>
 #include <functional>
@@ -45,8 +45,8 @@ class LiveJournal {
 
 class KekbitLiveTest : public testing::Test {
  protected:
-  // Runs the command again and again, each time on a new journal, which is cut before its first, second, ... opening of
-  // a file.
+  // Runs the command again and again, each time on a new journal, which is cut before its first,
+  // second, ... opening of a file.
   void CutBeforeEachOpen(CommandFunction command, CommandOptions options) {
     for (int opens = 1;; ++opens) {
       const TempDir dir = TempDir::InMemory();

@@ -1,9 +1,11 @@
-// Tells ThreadSanitizer what the system's Abseil does: its locks are in shared libraries that were built without it.
+// Tells ThreadSanitizer what the system's Abseil does: its locks are in shared libraries that were
+// built without it.
 //
-// ThreadSanitizer sees an order between threads only where code was compiled with it. Debian's absl::Mutex was not, so
-// all that it guards would be reported as a race. This library is linked into every binary of --config=tsan and stands
-// in front of the functions below: each calls the real one unseen and tells what that did for the order, by the address
-// of the lock: who locks has acquired what those before released by unlocking.
+// ThreadSanitizer sees an order between threads only where code was compiled with it. Debian's
+// absl::Mutex was not, so all that it guards would be reported as a race. This library is linked
+// into every binary of --config=tsan and stands in front of the functions below: each calls the
+// real one unseen and tells what that did for the order, by the address of the lock: who locks has
+// acquired what those before released by unlocking.
 
 #include <dlfcn.h>
 #include <sanitizer/tsan_interface.h>
@@ -23,8 +25,9 @@ void AnnotateIgnoreWritesEnd(const char* file, int line);
 
 namespace {
 
-// While it lives, ThreadSanitizer looks away from this thread. Inside of Abseil a thread evaluates conditions that
-// others wait for: in good order by the lock, but at moments when ThreadSanitizer takes it for free.
+// While it lives, ThreadSanitizer looks away from this thread. Inside of Abseil a thread evaluates
+// conditions that others wait for: in good order by the lock, but at moments when ThreadSanitizer
+// takes it for free.
 class Unseen {
  public:
   Unseen() {
@@ -44,7 +47,7 @@ class Acquires {
   explicit Acquires(void* lock) : lock_(lock) {}
   Acquires(const Acquires&) = delete;
   Acquires& operator=(const Acquires&) = delete;
-  // Also behind a TryLock in vain: one order too many may hide a race, but invents none.
+  // Acquire even after a TryLock in vain: one order too many may hide a race, but invents none.
   ~Acquires() { __tsan_acquire(lock_); }
 
  private:
@@ -65,7 +68,7 @@ class Waits {
   Acquires acquire_;
 };
 
-// absl::Notification's HasBeenNotified() is inline and loads the flag, which comes behind its mutex.
+// absl::Notification's HasBeenNotified() is inline and loads the flag, which follows its mutex.
 class Notifies {
  public:
   explicit Notifies(void* notification)
@@ -93,7 +96,8 @@ Function* Real(const char* symbol) {
 #define KB_NAMESPACE KB_STRING(ABSL_OPTION_INLINE_NAMESPACE_NAME)
 static_assert(sizeof(KB_NAMESPACE) - 1 == 7, "the mangled names below count its letters");
 
-// A function of namespace absl that calls the real one of that name, and has this effect on `self`.
+// Defines a function of namespace absl that calls the real function of that name, and has this
+// effect on `self`.
 #define KB_IN_FRONT(Result, Name, parameters, arguments, Effect, qualifiers, symbol)                  \
   Result Name parameters asm("_ZN" qualifiers "4absl7" KB_NAMESPACE symbol);                          \
   Result Name parameters {                                                                            \

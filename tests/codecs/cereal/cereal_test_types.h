@@ -1,5 +1,5 @@
-// Types for which an archive has to keep track of something: shared objects, versions, polymorphic pointers, virtual
-// bases. Registered with cereal, so one test includes this.
+// Types for which an archive has to keep track of something: shared objects, versions, polymorphic
+// pointers, virtual bases. Registered with cereal, so one test includes this.
 
 #ifndef KEKBIT_TESTS_CODECS_CEREAL_CEREAL_TEST_TYPES_H_
 #define KEKBIT_TESTS_CODECS_CEREAL_CEREAL_TEST_TYPES_H_

@@ -58,7 +58,8 @@ TEST(HistogramTest, APercentileIsTheEndOfItsBucketAtEachBorder) {
   for (size_t bucket = 1; bucket + 1 < kHistogramBuckets; ++bucket) {
     const uint64_t least = HistogramBucketMin(bucket);
     const uint64_t most = HistogramBucketMax(bucket);
-    // One value on each side of both borders: each in a bucket of its own but the two in the middle.
+    // Take a value on each side of both borders: each is in a bucket of its own except the two in
+    // the middle.
     const Histogram histogram = Of({least - 1, least, most, most + 1});
     ASSERT_EQ(histogram.Percentile(25), least - 1);
     ASSERT_EQ(histogram.Percentile(26), most);

@@ -159,7 +159,7 @@ TEST(FrameTest, ZerosAreNoFrame) {
 }
 
 TEST(FrameTest, AFrameOfAnotherHistoryDoesNotFit) {
-  // The same position, but what stood before was something else.
+  // Take the same position after something else.
   ChainLink other = kBefore;
   other.crc32c ^= 1;
   EXPECT_THAT(ParseStatus(Seal(Command(), "x", other)), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("seq 41")));

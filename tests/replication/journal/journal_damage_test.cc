@@ -1,4 +1,5 @@
-// Each byte of a journal of three segments changed: found where it matters, and never a wrong frame.
+// Each byte of a journal of three segments changed: found where it matters, and never a wrong
+// frame.
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -28,7 +29,7 @@ using testing::HasSubstr;
 
 constexpr size_t kLongest = 80;
 
-// What a byte of a segment's file is for.
+// Use says what a byte of a segment's file is for.
 enum class Use { kBlock, kUnused, kLength, kFrame, kPadding, kClose };
 
 class JournalDamageTest : public testing::Test {
@@ -92,7 +93,8 @@ class JournalDamageTest : public testing::Test {
     return back;
   }
 
-  // Reads all with `mask` over the byte at `offset` of the segment's file, and checks what comes of it.
+  // Reads all with `mask` over the byte at `offset` of the segment's file, and checks what comes of
+  // it.
   void Check(SegmentNumber number, uint64_t offset, Use use, uint8_t mask) {
     const std::string path = journal_.layout().segment(number);
     Flip(path, offset, mask);
@@ -121,7 +123,7 @@ class JournalDamageTest : public testing::Test {
   void CheckAll(SegmentNumber number) {
     const std::vector<Use> uses = UsesOf(number);
     for (uint64_t offset = 0; offset < uses.size(); ++offset) {
-      // Where nothing is, some bytes stand for all.
+      // Where nothing stands, a few bytes stand for all.
       if (uses[offset] == Use::kUnused && offset % 13 != 0) continue;
       ASSERT_NO_FATAL_FAILURE(Check(number, offset, uses[offset], offset % 2 == 0 ? 0xFF : 0x01));
     }
@@ -162,8 +164,9 @@ TEST_F(JournalDamageTest, TheMessageNamesFileOffsetAndSeq) {
                                                           HasSubstr(absl::StrCat("behind seq ", header.seq - 1)))));
 }
 
-// The power-loss simulator found the first frame of a journal that was cut whole in the file that came in its place, on
-// space of the device that had not been written anew: it follows nothing, so it fitted.
+// The power-loss simulator found the first frame of a wholly truncated journal in the file that
+// took its place, on space of the device that had not been written anew. That frame follows
+// nothing, so it fitted.
 TEST_F(JournalDamageTest, AnEpochInASegmentOfAnotherEpochDoesNotFit) {
   Flip(journal_.layout().segment(1), 16, 2);  // the writer's id
   JournalReader reader = journal_.OpenReader();

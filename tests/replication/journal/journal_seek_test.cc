@@ -1,5 +1,5 @@
-// Where a reader of the journal begins, how it gets there, and what it says when it can't. P7: a reader never skips
-// silently.
+// A reader of the journal: where it begins, how it gets there, and what it says when it can't. P7:
+// a reader never skips silently.
 
 #include <algorithm>
 #include <cstdint>
@@ -25,12 +25,12 @@ namespace {
 using testing::AllOf;
 using testing::HasSubstr;
 
-// Where a frame stands.
+// Place says where a frame stands.
 struct Place {
   ChainLink before;
   ChainLink link;
   SegmentNumber segment;
-  uint64_t offset;  // of the frame, and of the one behind it
+  uint64_t offset;  // of the frame, and of the frame after
   uint64_t end;
 };
 
@@ -48,7 +48,8 @@ class JournalSeekTest : public testing::Test {
     JournalReader reader = journal_.OpenReader();
     ChainLink before = reader.last();
     while (reader.Next()) {
-      // The offset behind the last one is not where this one began, if that was in another segment.
+      // The offset after the last frame is not where this frame began, if that was in another
+      // segment.
       const bool same = !places_.empty() && places_.back().segment == reader.segment();
       places_.push_back({.before = before,
                          .link = reader.last(),
@@ -173,12 +174,12 @@ TEST_F(JournalSeekTest, OpensBeforeAFirstSegmentThatCantBeRead) {
   EXPECT_EQ(reader.segment(), 0u);
   EXPECT_FALSE(reader.Next().has_value());
   EXPECT_THAT(reader.status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(journal_.layout().segment(1))));
-  // What it holds can't be found.
+  // The content of that segment can't be found.
   EXPECT_THAT(JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, 2).status(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr(journal_.layout().segment(1))));
 }
 
-// Segments behind the last whole one that never got their first page onto the disk.
+// Segments after the last whole one never got their first page onto the disk.
 TEST_F(JournalSeekTest, OpensBehindTheLastWholeSegment) {
   ASSERT_NO_FATAL_FAILURE(Write(6));
   const SegmentNumber last = journal_.Segments().back();
@@ -239,7 +240,8 @@ TEST_F(BehindDamageTest, WhatIsDamagedBeforeDoesNotMatter) {
   }
 }
 
-// A journal that was cut at a torn place is closed there; the bytes behind that are no part of it.
+// A journal that was truncated at a torn place is closed there; later bytes are no part of the
+// journal.
 TEST_F(BehindDamageTest, NothingBehindAClosedPlaceIsFound) {
   JournalWriter writer = journal_.Begin();
   for (int i = 0; i < 100; ++i) ValueOrDie(Append(writer, "in the one segment"));

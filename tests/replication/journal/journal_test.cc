@@ -1,5 +1,5 @@
-// The journal as JournalWriter and JournalReader make and read it. P7: a reader never skips silently; if its place is
-// gone it gets OutOfRange with the first seq still kept.
+// The journal as JournalWriter and JournalReader make and read it. P7: a reader never skips
+// silently; if its place is gone it gets OutOfRange with the first seq still kept.
 
 #include <algorithm>
 #include <cstring>
@@ -59,7 +59,7 @@ TEST_F(JournalTest, ThereMayBeNoneYet) {
   EXPECT_THAT(reader.status(), IsOk());
   EXPECT_TRUE(reader.at_segment_end());
   EXPECT_EQ(reader.segment(), 0u);
-  // The same reader finds it once it is made.
+  // The same reader finds the journal once it is made.
   JournalWriter writer = journal_.Begin();
   ASSERT_THAT(Append(writer, "first"), IsOk());
   EXPECT_THAT(ReadTexts(reader), ElementsAre("first"));
@@ -182,7 +182,8 @@ TEST_F(JournalTest, ABatchLiesInOneSegmentOrIsRefusedWhole) {
     std::memcpy(to.data(), command.data(), command.size());
     return command.size();
   };
-  // A segment holds some 120 of them: the second batch begins the next one, the third fits into none.
+  // A segment holds some 120 of them: the second batch begins the next one, the third fits into
+  // none.
   ASSERT_THAT(writer.AppendBatch(100, encode, 1), IsOk());
   ASSERT_THAT(writer.AppendBatch(100, encode, 1), IsOk());
   EXPECT_THAT(journal_.Segments(), ElementsAre(1, 2));
@@ -240,7 +241,8 @@ TEST_F(JournalTest, OpensAtAnySeqWithoutReadingWhatIsBefore) {
     EXPECT_EQ(journal_.Texts(from), Commands(from, 1000)) << from;
   }
   EXPECT_THAT(journal_.Texts(1000), IsEmpty());
-  // Of the segments that it doesn't need it looks at none: without them it comes to the same.
+  // The reader looks at none of the segments that it doesn't need: without them it comes to the
+  // same result.
   for (size_t i = 0; i + 1 < segments.size(); ++i) {
     ASSERT_THAT(fs_.Unlink(journal_.layout().segment(segments[i])), IsOk());
   }
@@ -283,7 +285,8 @@ TEST_F(JournalTest, P7AMissingMiddleEndsTheReaderWithTheFirstSeqBehindIt) {
     JournalWriter writer = journal_.Begin();
     AppendCommands(writer, 2, 1000);
   }
-  // One reader comes there later, one had the segment before open, and a third asks for what is gone.
+  // One reader comes there later, one had the segment before open, and a third asks for what is
+  // gone.
   JournalReader early = journal_.OpenReader();
   ASSERT_TRUE(early.Next().has_value());
   ASSERT_THAT(fs_.Unlink(journal_.layout().segment(2)), IsOk());
@@ -297,7 +300,7 @@ TEST_F(JournalTest, P7AMissingMiddleEndsTheReaderWithTheFirstSeqBehindIt) {
     EXPECT_THAT(reader->status(), refuses);
     EXPECT_EQ(texts, Commands(2, 2 + texts.size()));
     EXPECT_LT(texts.size(), behind);
-    // And so it stays.
+    // That stays so.
     EXPECT_FALSE(reader->Next().has_value());
     EXPECT_THAT(reader->status(), refuses);
   }
@@ -353,7 +356,7 @@ TEST_F(JournalTest, AFencedWriterIsToldTheNewerEpochForEver) {
 }
 
 TEST_F(JournalTest, WhatADeadWriterPreparedButDidNotUseIsPassed) {
-  // A takeover that died right after it had made its segment, twice; then one that lived.
+  // A takeover died right after it had made its segment, twice; the next lived.
   {
     JournalWriter writer = journal_.Begin();
     AppendCommands(writer, 2, 20);
@@ -383,7 +386,8 @@ TEST_F(JournalTest, WithoutRoomForTheNextSegmentTheOldOneStillTakesWhatFits) {
   while ((full = Append(writer, longest).status()).ok()) commands.push_back(longest);
   EXPECT_THAT(full, StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("planted")));
   EXPECT_THAT(Append(writer, longest), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("planted")));
-  // 16384 bytes: the EpochStart's record of 72, then records of 128; 56 are left over for a command of 8.
+  // 16384 bytes: the EpochStart's record of 72, then records of 128; 56 are left over for a command
+  // of 8.
   EXPECT_EQ(commands.size(), 127u);
   commands.push_back("smaller!");
   EXPECT_THAT(Append(writer, commands.back()), IsOk());

@@ -109,7 +109,7 @@ TEST(JournalTimeTest, ABeginningGoesOnFromTheReignBefore) {
   // The first of all.
   EXPECT_EQ(begin(0, std::nullopt).stamp_ns, kStart);
   EXPECT_EQ(begin(0, std::nullopt).note, std::nullopt);
-  // As expected.
+  // The time is the expected one.
   EXPECT_EQ(begin(kStart - 3 * kDay, kStart - 1).stamp_ns, kStart);
   EXPECT_EQ(begin(kStart - 3 * kDay, kStart - 1).next.pace, JournalPace::kClock);
   // The clock was set far ahead, or back, between the reigns.
@@ -117,7 +117,7 @@ TEST(JournalTimeTest, ABeginningGoesOnFromTheReignBefore) {
   EXPECT_EQ(begin(kStart - kDay - kSecond, kStart - kDay).next.pace, JournalPace::kFaster);
   EXPECT_EQ(begin(kStart, kStart + kDay).stamp_ns, kStart + kDay);
   EXPECT_EQ(begin(kStart, kStart + kDay).next.pace, JournalPace::kSlower);
-  // What is expected is never before the last frame.
+  // The expected time is never before the last frame.
   EXPECT_EQ(begin(kStart + kDay, kStart).stamp_ns, kStart + kDay);
   // Nobody knows: the wall clock is believed, but never before the last frame.
   EXPECT_EQ(begin(kStart - 3 * kDay, std::nullopt).stamp_ns, kStart);

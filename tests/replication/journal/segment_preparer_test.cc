@@ -21,7 +21,8 @@ constexpr uint32_t kCapacity = 3u << 20;
 
 class SegmentPreparerTest : public testing::Test {
  protected:
-  // What the preparer has ready in the end. Whoever asks before it has begun takes the wish back.
+  // Returns what the preparer has ready in the end. A caller that asks before it has begun takes
+  // the wish back.
   static PreparedChannelFile Await(SegmentPreparer& preparer) {
     for (;;) {
       preparer.Prepare();
@@ -62,7 +63,7 @@ TEST_F(SegmentPreparerTest, WhatCouldNotBeTouchedIsReadyAllTheSame) {
   EXPECT_EQ(Await(preparer).touched_bytes, 0u);
 }
 
-// A journal that has just begun makes its first segment itself; the one that is being made is the second.
+// A journal that has just begun makes its first segment itself; the preparer makes the second.
 TEST_F(SegmentPreparerTest, AskedTooEarlyItHasTheSegmentReadyForTheNextTime) {
   SegmentPreparer preparer(fs_, dir_.path(), kCapacity, 1u << 20);
   preparer.Prepare();

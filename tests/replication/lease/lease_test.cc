@@ -23,7 +23,7 @@ namespace {
 
 class LeaseTest : public testing::Test {
  protected:
-  // Whether somebody who asks now gets the lease.
+  // Returns true if somebody who asks now gets the lease.
   bool IsFree() {
     auto lease = Lease::TryAcquire(fs_, path_);
     EXPECT_THAT(lease, IsOk());
@@ -190,7 +190,7 @@ TEST_F(LeaseTest, ASignOfAnotherClockTellsNothing) {
   bytes[88] = static_cast<char>(bytes[88] + 1);  // of another time namespace
   WriteFileBytes(path_, bytes);
   EXPECT_EQ(Lease::Silence(fs_, path_, clock), std::nullopt);
-  // As an earlier build left it.
+  // An earlier build left the file so.
   WriteFileBytes(path_, bytes.substr(0, 80));
   EXPECT_EQ(Lease::Silence(fs_, path_, clock), std::nullopt);
   EXPECT_EQ(Lease::LastBeat(fs_, path_), 1u);
@@ -271,7 +271,7 @@ TEST_F(LeaseTest, ALockOnAFileThatLostItsNameIsNoLease) {
   ASSERT_THAT(fs_.Rename(dir_.File("other"), path_), IsOk());
   old.reset();
   EXPECT_THAT(LockNamedFile(fs_, *late, path_), StatusIs(absl::StatusCode::kUnavailable));
-  // It has locked the old file; the lease is that of the new one.
+  // The holder has locked the old file; the lease is that of the new file.
   KB_ASSERT_OK_AND_ASSIGN(std::optional<Lease> lease, Lease::TryAcquire(fs_, path_));
   ASSERT_TRUE(lease.has_value());
   EXPECT_FALSE(IsFree());

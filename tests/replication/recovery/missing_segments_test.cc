@@ -1,4 +1,5 @@
-// P8: a journal whose segments were deleted while nothing ran is refused. It used to open as an empty one.
+// P8: a journal whose segments were deleted while nothing ran is refused. It used to open as an
+// empty one.
 
 #include "kekbit/replication/recovery/missing_segments.h"
 
@@ -36,7 +37,7 @@ class MissingSegmentsTest : public ReplicaTest {
   }
   void Delete(SegmentNumber number) { ASSERT_THAT(fs_.Unlink(layout_.segment(number)), IsOk()); }
   void DeleteAll() { std::filesystem::remove_all(layout_.segments()); }
-  // As after a restart of the machine.
+  // Makes the journal look as after a restart of the machine.
   void Restart() {
     std::string bytes = ReadFileBytes(layout_.synced());
     bytes[24] = static_cast<char>(bytes[24] + 1);
@@ -71,7 +72,7 @@ TEST_F(MissingSegmentsTest, AJournalWithoutItsNewestSegmentIsRefused) {
   Write();
   Delete(3);
   ExpectRefused("segment 3 was made since the machine started");
-  // Whoever has read the rest by then takes it for damage, too.
+  // A replica that has read the rest by then takes it for damage, too.
   KB_ASSERT_OK_AND_ASSIGN(SyncMark mark, SyncMark::Open(fs_, layout_.synced()));
   KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(fs_, layout_, std::nullopt));
   while (reader.Next()) {
@@ -91,7 +92,7 @@ TEST_F(MissingSegmentsTest, WhatWasSyncedIsMissedAfterARestart) {
   ExpectRefused("was synced, and there is no segment");
 }
 
-// It may be the power failure that took them.
+// The power failure may have taken the segments.
 TEST_F(MissingSegmentsTest, WhatWasNeverSyncedIsNotMissedAfterARestart) {
   Write();
   ASSERT_EQ(SyncMark::OpenForReading(fs_, layout_.synced())->synced(), 0u);
@@ -100,7 +101,8 @@ TEST_F(MissingSegmentsTest, WhatWasNeverSyncedIsNotMissedAfterARestart) {
   ExpectLeads(1);
 }
 
-// The word of what was made is older than the restart: it must not count when the machine's new start is noted.
+// The word of what was made is older than the restart: it must not count when the machine's new
+// start is noted.
 TEST_F(MissingSegmentsTest, ATakeoverThatDiesBeforeItsSegmentIsMadeIsTriedAgain) {
   Write();
   Restart();

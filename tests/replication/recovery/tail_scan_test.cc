@@ -75,7 +75,7 @@ TEST_F(TailScanTest, FindsTheFramesBehindADamagedOneByEachOfItsParts) {
   }
 }
 
-// The only frame left behind a damaged one: there is no third that would vouch for it.
+// The only frame left after a damaged one has no third frame that would vouch for it.
 TEST_F(TailScanTest, FindsTheOnlyFrameBehindADamagedOne) {
   std::fill(data_.begin() + static_cast<std::ptrdiff_t>(places_[2]), data_.end(), uint8_t{0});
   for (uint64_t offset = 0; offset < places_[1] - places_[0]; ++offset) {
@@ -104,7 +104,7 @@ TEST_F(TailScanTest, AFrameThatIsDamagedItselfIsNoEvidence) {
 }
 
 TEST_F(TailScanTest, FramesOfAnotherHistoryAreNoEvidence) {
-  // Of an older epoch, or not later than what was read: left over from before.
+  // Such frames are of an older epoch, or not later than what was read: left over from before.
   const ChainLink later_epoch = {.position = {.epoch = 4, .seq = 40}, .crc32c = 1, .time_ns = 0};
   EXPECT_EQ(ScanTail(data_, kFrom, later_epoch, kPayloadMax, true).frames, 0u);
   const ChainLink later_seq = {.position = {.epoch = 3, .seq = 44}, .crc32c = 1, .time_ns = 0};

@@ -1,4 +1,5 @@
-// Cursors of registered readers: what they remember, who may have them, and what becomes of bytes that no cursor wrote.
+// Cursors of registered readers: what they remember, who may have them, and what becomes of bytes
+// that no cursor wrote.
 
 #include "kekbit/replication/retention/reader_cursor.h"
 
@@ -126,7 +127,7 @@ TEST_F(ReaderCursorTest, KilledAnywhereItStandsWhereItWasOrOneFurther) {
       for (Seq seq = 1; cursor->Advance({.epoch = ~seq, .seq = seq}).ok(); ++seq) words.Set(0, seq);
     });
     words.AwaitAtLeast(0, 1 + static_cast<uint64_t>(round) * 50);
-    // Whoever looks meanwhile sees a place that it had.
+    // An observer meanwhile sees a place that the reader had.
     const Seq before = words.Get(0);
     const CursorView view = List().back();
     EXPECT_THAT(view.status, IsOk());
@@ -166,7 +167,7 @@ TEST_F(ReaderCursorTest, P7AReaderWhosePlaceIsTakenIsToldAtOnceAndAfterARestart)
   // A mark never goes back, whoever sets it late.
   ASSERT_THAT(MarkCursorLost(fs_, layout_, "r", 20), IsOk());
   EXPECT_THAT(cursor.status(), StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("the first one is 41")));
-  // It came past what was cut, or starts over.
+  // The reader came past what was trimmed, or starts over.
   EXPECT_THAT(cursor.Advance({1, 40}), IsOk());
   EXPECT_FALSE(List()[0].lost());
   ASSERT_THAT(MarkCursorLost(fs_, layout_, "r", 60), IsOk());
@@ -216,7 +217,7 @@ class HostileCursorTest : public ReaderCursorTest {
     ASSERT_EQ(bytes_.size(), kFileBytes);
   }
 
-  // What comes of such a file: a place that the reader had, or an error that says that it is damaged.
+  // Expects a place that the reader had, or an error that says that the file is damaged.
   void ExpectAPlaceThatItHad(const std::string& bytes, const std::string& what) {
     WriteFileBytes(PathOf("r"), bytes);
     const std::vector<CursorView> views = List();
@@ -254,7 +255,8 @@ TEST_F(HostileCursorTest, EveryTruncationIsAnError) {
 }
 
 TEST_F(HostileCursorTest, EveryMixOfTwoStatesIsAPlaceThatItHad) {
-  // The 16 words of both, in all mixes: what a power loss may leave of a page that was written to meanwhile.
+  // The 16 words of both, in all mixes: what a power loss may leave of a page that was written to
+  // meanwhile.
   std::vector<size_t> different;
   for (size_t word = 0; word < kFileBytes / 8; ++word) {
     if (bytes_.substr(word * 8, 8) != before_.substr(word * 8, 8)) different.push_back(word);
@@ -274,7 +276,7 @@ TEST_F(HostileCursorTest, AFileOfZerosOrOfOnesIsDamaged) {
   for (const char c : {'\0', '\xff', 'K'}) {
     WriteFileBytes(PathOf("r"), std::string(kFileBytes, c));
     EXPECT_THAT(Register("r"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("no reader's cursor")));
-    // The same behind a good beginning.
+    // Put the same after a good beginning.
     WriteFileBytes(PathOf("r"), bytes_.substr(0, 64) + std::string(64, c));
     EXPECT_THAT(Register("r"), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("neither slot holds")));
   }

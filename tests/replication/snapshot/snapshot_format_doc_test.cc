@@ -1,4 +1,5 @@
-// The example in snapshot_format.md is true: its bytes read as it says, and the calls that it names make them.
+// The example in snapshot_format.md is true: its bytes read as the page says, and the calls that
+// the page names make them.
 
 #include <sstream>
 #include <string>

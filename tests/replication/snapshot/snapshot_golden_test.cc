@@ -1,6 +1,7 @@
 // P13: snapshots that released versions wrote are loaded, byte for byte what they were.
 //
-// The files are in tests/testdata/snapshots. To write those of a new version of the format into a directory:
+// The files are in tests/testdata/snapshots. To write those of a new version of the format into a
+// directory:
 //   KEKBIT_GOLDEN_OUT=DIR bazel-bin/tests/replication/snapshot_golden_test
 // Those that are there are never written again.
 
@@ -70,7 +71,7 @@ TEST_P(SnapshotGoldenTest, Version1Loads) {
   EXPECT_EQ(loaded.balances, SomeAccounts().balances);
 }
 
-// What zstd makes of the same bytes may change with its version.
+// The output of zstd for the same bytes may change with its version.
 TEST(SnapshotGoldenFileTest, ThePlainOneIsWrittenTheSameWay) {
   const TempDir dir = TempDir::InMemory();
   ASSERT_THAT(WriteGolden(dir.path(), SnapshotCompression::kNone), IsOk());

@@ -196,7 +196,7 @@ TEST_F(SnapshotStoreTest, VerifiesEachOnlyOnce) {
   fs_.FailCalls("ReadAt", absl::ResourceExhaustedError("planted"));
   EXPECT_THAT(store_.Retain(), IsOk());
   fs_.Heal();
-  // But not another file of that name.
+  // Another file of that name is read.
   ASSERT_THAT(fs_.Unlink(store_.PathOf(2)), IsOk());
   WriteFileBytes(store_.PathOf(2), "rubbish");
   KB_ASSERT_OK_AND_ASSIGN(const SnapshotStore::Retained retained, store_.Retain());

@@ -1,4 +1,5 @@
-// ReplicaStats and what reads it: the same process, others, after its death; and from bytes that no replica wrote.
+// ReplicaStats and what reads it: the same process, others, after its death; and from bytes that no
+// replica wrote.
 
 #include "kekbit/replication/stats/replica_stats.h"
 
@@ -303,7 +304,7 @@ TEST_F(ReplicaStatsTest, WithoutAFileTheyAreInMemory) {
     EXPECT_THAT(stats->file_status(), StatusIs(absl::StatusCode::kResourceExhausted, HasSubstr("planted")));
     EXPECT_EQ(stats->path(), "");
   }
-  // None of them left a file behind that nobody writes to.
+  // None of them left a file to which nobody writes.
   for (const std::string& path : Files()) EXPECT_THAT(Read(path), IsOk());
 }
 
@@ -333,7 +334,7 @@ TEST_F(ReplicaStatsTest, AReaderNeverSeesATornText) {
   };
   std::thread first(read);
   std::thread second(read);
-  // Until the readers have seen many different ones.
+  // Go on until the readers have seen many different ones.
   for (uint32_t n = 1; n < 2'000 || (seen < 200 && torn == 0); ++n) {
     const std::string text = SelfVerifying(n);
     stats->SetError(absl::Status(static_cast<absl::StatusCode>(1 + text.size() % 16), text));
@@ -347,7 +348,8 @@ TEST_F(ReplicaStatsTest, AReaderNeverSeesATornText) {
   EXPECT_EQ(torn, 0);
 }
 
-// As fast as can be, so that the place which a reader reads is written to meanwhile again and again.
+// Write as fast as possible, so that the place that a reader reads is written to meanwhile again
+// and again.
 TEST_F(ReplicaStatsTest, WordsOfDifferentGenerationsNeverMix) {
   const auto words = std::make_unique<VersionedWords<63>>();
   std::atomic<bool> done = false;
@@ -373,7 +375,7 @@ TEST_F(ReplicaStatsTest, WordsOfDifferentGenerationsNeverMix) {
 TEST_F(ReplicaStatsTest, AWriterThatDiesInTheMiddleOfATextLeavesTheOneBefore) {
   ReplicaStatsWords words;
   StoreVersioned(words.role, {1, 7, 0, 0, 0, 0, 0});
-  // As far as StoreVersioned() got: some words of the next generation's place.
+  // Stop where StoreVersioned() got: some words of the next generation's place.
   words.role.places[0][0] = 2;
   words.role.places[0][1] = 8;
   EXPECT_EQ(ReadReplicaStats(words).epoch, 7u);
@@ -416,7 +418,8 @@ TEST_F(ReplicaStatsTest, AnyBytesGiveFactsOrAnError) {
   std::mt19937_64 random(seed);
   for (int round = 0; round < 500; ++round) {
     std::string bytes = whole;
-    // Everything behind the version, or some of it; often with words that are nearly possible.
+    // Change everything after the version, or some of it; often with words that are nearly
+    // possible.
     const bool all = round % 2 == 0;
     for (size_t at = 16; at + 8 <= bytes.size(); at += 8) {
       if (!all && random() % 16 != 0) continue;
