@@ -40,6 +40,7 @@ class WithoutFiles final : public FileSystem {
   absl::Status Unlink(const std::string& path) override { return base_.Unlink(path); }
   absl::Status SyncDirectory(const std::string& path) override { return base_.SyncDirectory(path); }
   absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override { return base_.FreeBytes(path); }
+  absl::StatusOr<uint64_t> TotalBytes(const std::string& path) override { return base_.TotalBytes(path); }
 
  private:
   FileSystem& base_;

@@ -30,6 +30,8 @@ struct FileInfo {
   uint64_t device = 0;
   uint64_t inode = 0;
   uint64_t size = 0;  // bytes
+  // Bytes that it takes on the device: fewer than `size` where it has holes.
+  uint64_t allocated = 0;
 
   // Whether both describe one and the same file, whatever its name.
   bool SameFile(const FileInfo& other) const { return device == other.device && inode == other.inode; }
@@ -55,6 +57,10 @@ class MappedFile {
   // Makes [offset, offset + size) ready to be stored to without a page fault; changes no byte. Any thread.
   virtual absl::Status Touch(uint64_t offset, uint64_t size) = 0;
 
+  // Has pages that are not in memory yet brought in one by one. Otherwise the page cache joins neighbours into larger
+  // pieces, and a sync writes the whole of a piece for one store. Makes page faults dearer. Best effort.
+  virtual void KeepPagesApart() {}
+
  protected:
   MappedFile(uint8_t* data, uint64_t size) : data_(data), size_(size) {}
 
@@ -78,6 +84,11 @@ class File {
   // Makes the file `size` bytes long (never shorter) with space on the device reserved for all of them, so that no
   // store into a mapping of it can fail for want of space. FailedPrecondition where the file system can't promise that.
   virtual absl::Status Allocate(uint64_t size) = 0;
+
+  // Gives the space of whole pages inside [offset, offset + size) back. The file keeps its length, and reads as zeros
+  // there. From then on nobody may store there by a mapping: on a full disk that would be SIGBUS. FailedPrecondition
+  // where the file system can't do it, or where a mapping could then not even be read on a full disk (tmpfs).
+  virtual absl::Status PunchHole(uint64_t offset, uint64_t size);
 
   // FailedPrecondition if the file lies where a shared mapping or a lock can't hold what kekbit promises: network and
   // user-space file systems, and copy-on-write ones that need new space for each store.
@@ -142,6 +153,8 @@ class FileSystem {
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
   // How many bytes the file system of `path`, which exists, has left for this user.
   virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& path) = 0;
+  // How many bytes the file system of `path`, which exists, has in all; 0: it does not say.
+  virtual absl::StatusOr<uint64_t> TotalBytes(const std::string& /*path*/) { return 0; }
 };
 
 // The directory part of a path ("." if it has none).

@@ -2,9 +2,6 @@
 
 #include <dirent.h>
 #include <fcntl.h>
-#include <linux/fs.h>
-#include <linux/magic.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -21,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/base/file_system_types.h"
 #include "kekbit/base/fork_guard.h"
 #include "kekbit/base/status_macros.h"
 
@@ -79,8 +77,14 @@ auto Uninterrupted(Call call) {
   return result;
 }
 
+// The unit of st_blocks, whatever the file system's own is.
+constexpr uint64_t kStatBlockBytes = 512;
+
 FileInfo InfoOf(const struct stat& stat) {
-  return {.device = stat.st_dev, .inode = stat.st_ino, .size = static_cast<uint64_t>(stat.st_size)};
+  return {.device = stat.st_dev,
+          .inode = stat.st_ino,
+          .size = static_cast<uint64_t>(stat.st_size),
+          .allocated = static_cast<uint64_t>(stat.st_blocks) * kStatBlockBytes};
 }
 
 class PosixMappedFile final : public MappedFile {
@@ -107,24 +111,13 @@ class PosixMappedFile final : public MappedFile {
     return absl::OkStatus();
   }
 
+  void KeepPagesApart() override { ::madvise(data(), size(), MADV_RANDOM); }
+
  private:
   // Of the alignment that msync and madvise want; larger where the machine's pages are.
   const uint64_t page_bytes_ = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
   const Access access_;
   const std::string path_;
-};
-
-// File systems on which a mapping is not shared by all who open the file, a lock not known to all, or a stop of some
-// server a fault of ours. From linux/magic.h and the sources of the kernel.
-struct Unsupported {
-  uint32_t magic;
-  const char* name;
-};
-constexpr Unsupported kUnsupported[] = {
-    {NFS_SUPER_MAGIC, "NFS"},   {0x517B, "SMB"},          {0xFE534D42, "SMB2"},  {0xFF534D42, "CIFS"},
-    {V9FS_MAGIC, "9p"},         {0x65735546, "FUSE"},     {0x00C36400, "Ceph"},  {AFS_SUPER_MAGIC, "AFS"},
-    {CODA_SUPER_MAGIC, "Coda"}, {0x01161970, "GFS2"},     {0x7461636F, "OCFS2"}, {0x0BD00BD0, "Lustre"},
-    {0x2FC12FC1, "ZFS"},        {0xCA451A4E, "bcachefs"}, {0x5346544E, "NTFS"},  {MSDOS_SUPER_MAGIC, "FAT"},
 };
 
 class PosixFile final : public File {
@@ -155,19 +148,26 @@ class PosixFile final : public File {
     return absl::OkStatus();
   }
 
+  absl::Status PunchHole(uint64_t offset, uint64_t size) override {
+    struct statfs fs;
+    if (::fstatfs(fd_, &fs) != 0) return ErrorOf(errno, "fstatfs", path());
+    KB_RETURN_IF_ERROR(CheckHolesCanBeRead(static_cast<uint32_t>(fs.f_type), path()));
+    const auto page_bytes = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+    const uint64_t begin = (offset + page_bytes - 1) / page_bytes * page_bytes;
+    const uint64_t end = (offset + size) / page_bytes * page_bytes;
+    if (begin >= end) return absl::OkStatus();
+    const auto punch = [&] {
+      return ::fallocate(fd_, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(begin),
+                         static_cast<off_t>(end - begin));
+    };
+    if (Uninterrupted(punch) != 0) return ErrorOf(errno, "fallocate(FALLOC_FL_PUNCH_HOLE)", path());
+    return absl::OkStatus();
+  }
+
   absl::Status CheckSupported() override {
     struct statfs fs;
     if (::fstatfs(fd_, &fs) != 0) return ErrorOf(errno, "fstatfs", path());
-    const auto magic = static_cast<uint32_t>(fs.f_type);
-    for (const Unsupported& unsupported : kUnsupported) {
-      if (magic == unsupported.magic) {
-        return absl::FailedPreconditionError(
-            absl::StrCat(path(), ": the file system is ", unsupported.name,
-                         ", on which a shared mapping or a lock can't be relied on; use a local ext4, xfs or tmpfs"));
-      }
-    }
-    if (magic == BTRFS_SUPER_MAGIC) return CheckNotCopyOnWrite();
-    return absl::OkStatus();
+    return CheckFileSystemType(fd_, static_cast<uint32_t>(fs.f_type), path());
   }
 
   absl::StatusOr<size_t> ReadAt(uint64_t offset, MutableBytes to) override {
@@ -257,15 +257,6 @@ class PosixFile final : public File {
     return lock;
   }
 
-  absl::Status CheckNotCopyOnWrite() {
-    int flags = 0;
-    if (::ioctl(fd_, FS_IOC_GETFLAGS, &flags) == 0 && (flags & FS_NOCOW_FL) != 0) return absl::OkStatus();
-    return absl::FailedPreconditionError(
-        absl::StrCat(path(),
-                     ": btrfs copies each page that is written, so space can't be reserved; switch that off for "
-                     "the directory with `chattr +C` before anything is made in it"));
-  }
-
   const int fd_;
   bool locked_ = false;
 };
@@ -347,6 +338,12 @@ class PosixFileSystem final : public FileSystem {
     return static_cast<uint64_t>(fs.f_bavail) * fs.f_frsize;
   }
 
+  absl::StatusOr<uint64_t> TotalBytes(const std::string& path) override {
+    struct statvfs fs;
+    if (::statvfs(path.c_str(), &fs) != 0) return ErrorOf(errno, "statvfs", path);
+    return static_cast<uint64_t>(fs.f_blocks) * fs.f_frsize;
+  }
+
  private:
   static absl::StatusOr<std::unique_ptr<File>> OpenFd(const std::string& opened, const std::string& path, int flags) {
     // O_NONBLOCK: opening a pipe must not wait for its other end before it is refused.
@@ -374,6 +371,10 @@ class PosixFileSystem final : public FileSystem {
 FileSystem& FileSystem::Posix() {
   static PosixFileSystem file_system;
   return file_system;
+}
+
+absl::Status File::PunchHole(uint64_t /*offset*/, uint64_t /*size*/) {
+  return absl::FailedPreconditionError(absl::StrCat(path_, ": there can be no holes in such a file"));
 }
 
 std::string DirectoryOf(absl::string_view path) {

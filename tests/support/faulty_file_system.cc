@@ -19,6 +19,7 @@ class FaultyFileSystem::FaultyMapping final : public MappedFile {
     KB_RETURN_IF_ERROR(fs_.Count("Touch"));
     return base_->Touch(offset, size);
   }
+  void KeepPagesApart() override { base_->KeepPagesApart(); }
 
  private:
   FaultyFileSystem& fs_;
@@ -36,6 +37,10 @@ class FaultyFileSystem::FaultyFile final : public File {
   absl::Status Allocate(uint64_t size) override {
     KB_RETURN_IF_ERROR(fs_.Count("Allocate"));
     return base_->Allocate(size);
+  }
+  absl::Status PunchHole(uint64_t offset, uint64_t size) override {
+    KB_RETURN_IF_ERROR(fs_.Count("PunchHole"));
+    return base_->PunchHole(offset, size);
   }
   absl::Status CheckSupported() override {
     KB_RETURN_IF_ERROR(fs_.Count("CheckSupported"));
@@ -181,6 +186,11 @@ void FaultyFileSystem::SetFreeBytes(uint64_t bytes) {
   free_bytes_ = bytes;
 }
 
+void FaultyFileSystem::SetTotalBytes(uint64_t bytes) {
+  absl::MutexLock lock(&mutex_);
+  total_bytes_ = bytes;
+}
+
 absl::StatusOr<uint64_t> FaultyFileSystem::FreeBytes(const std::string& path) {
   KB_RETURN_IF_ERROR(Count("FreeBytes"));
   {
@@ -188,6 +198,15 @@ absl::StatusOr<uint64_t> FaultyFileSystem::FreeBytes(const std::string& path) {
     if (free_bytes_) return *free_bytes_;
   }
   return base_.FreeBytes(path);
+}
+
+absl::StatusOr<uint64_t> FaultyFileSystem::TotalBytes(const std::string& path) {
+  KB_RETURN_IF_ERROR(Count("TotalBytes"));
+  {
+    absl::MutexLock lock(&mutex_);
+    if (total_bytes_) return *total_bytes_;
+  }
+  return base_.TotalBytes(path);
 }
 
 }  // namespace kekbit

@@ -39,6 +39,8 @@ class FaultyFileSystem final : public FileSystem {
   void FailCalls(absl::string_view name, absl::Status error);
   // What FreeBytes says from now on, whatever is true.
   void SetFreeBytes(uint64_t bytes);
+  // The same of TotalBytes.
+  void SetTotalBytes(uint64_t bytes);
   // Runs `action` once, before the next call named `name`: what another process does just then. It may make calls.
   void BeforeCall(absl::string_view name, std::function<void()> action);
   // Nothing fails any more.
@@ -60,6 +62,7 @@ class FaultyFileSystem final : public FileSystem {
   absl::Status Unlink(const std::string& path) override;
   absl::Status SyncDirectory(const std::string& path) override;
   absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override;
+  absl::StatusOr<uint64_t> TotalBytes(const std::string& path) override;
 
  private:
   class FaultyFile;
@@ -74,6 +77,7 @@ class FaultyFileSystem final : public FileSystem {
   uint64_t fail_at_ ABSL_GUARDED_BY(mutex_) = 0;
   bool for_good_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<uint64_t> free_bytes_ ABSL_GUARDED_BY(mutex_);
+  std::optional<uint64_t> total_bytes_ ABSL_GUARDED_BY(mutex_);
   std::string fail_name_ ABSL_GUARDED_BY(mutex_);
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
   std::string failed_call_ ABSL_GUARDED_BY(mutex_);

@@ -64,13 +64,19 @@ class SimulatedDisk::SimulatedFile final : public File {
   }
 
   absl::StatusOr<FileInfo> Info() override {
-    return FileInfo{.device = 1, .inode = inode_->id(), .size = inode_->size()};
+    return FileInfo{.device = 1, .inode = inode_->id(), .size = inode_->size(), .allocated = inode_->allocated()};
   }
   absl::Status Allocate(uint64_t size) override {
     KB_RETURN_IF_ERROR(disk_.CheckSpace(*inode_, size, path()));
+    inode_->FillHoles(size);
     if (size <= inode_->size()) return absl::OkStatus();
     disk_.Before("Allocate", path());
     inode_->Grow(size);
+    return absl::OkStatus();
+  }
+  absl::Status PunchHole(uint64_t offset, uint64_t size) override {
+    disk_.Before("PunchHole", path());
+    inode_->PunchHole(offset, size);
     return absl::OkStatus();
   }
   absl::Status CheckSupported() override { return absl::OkStatus(); }
@@ -264,8 +270,9 @@ absl::StatusOr<std::unique_ptr<File>> SimulatedDisk::CreateUnnamed(const std::st
 
 absl::StatusOr<FileInfo> SimulatedDisk::Info(const std::string& path) {
   KB_ASSIGN_OR_RETURN(const Entry entry, Lookup(path));
-  return FileInfo{
-      .device = 1, .inode = entry.id, .size = entry.is_directory ? uint64_t{4096} : inodes_.at(entry.id)->size()};
+  if (entry.is_directory) return FileInfo{.device = 1, .inode = entry.id, .size = 4096, .allocated = 4096};
+  const SimulatedInode& inode = *inodes_.at(entry.id);
+  return FileInfo{.device = 1, .inode = entry.id, .size = inode.size(), .allocated = inode.allocated()};
 }
 
 absl::Status SimulatedDisk::CreateDirectories(const std::string& path) {
@@ -327,6 +334,11 @@ absl::StatusOr<uint64_t> SimulatedDisk::FreeBytes(const std::string& path) {
   return options_.capacity - std::min(options_.capacity, UsedBytes());
 }
 
+absl::StatusOr<uint64_t> SimulatedDisk::TotalBytes(const std::string& path) {
+  KB_RETURN_IF_ERROR(Lookup(path).status());
+  return options_.capacity;
+}
+
 std::shared_ptr<SimulatedInode> SimulatedDisk::NewInode() {
   const uint64_t id = next_id_++;
   return inodes_[id] = std::make_shared<SimulatedInode>(id, options_.unit_bytes, options_.torn);
@@ -377,15 +389,18 @@ uint64_t SimulatedDisk::UsedBytes() {
   }
   uint64_t bytes = 0;
   for (const auto& [id, inode] : inodes_) {
-    if (inode.use_count() > 1 || named.contains(id)) bytes += inode->size();
+    if (inode.use_count() > 1 || named.contains(id)) bytes += inode->allocated();
   }
   return bytes;
 }
 
 absl::Status SimulatedDisk::CheckSpace(const SimulatedInode& inode, uint64_t size, absl::string_view path) {
-  if (size <= inode.size() || options_.capacity == std::numeric_limits<uint64_t>::max()) return absl::OkStatus();
+  if (options_.capacity == std::numeric_limits<uint64_t>::max()) return absl::OkStatus();
+  // As if every hole were before `size`.
+  const uint64_t wanted = std::max(size, inode.size()) - inode.allocated();
+  if (wanted == 0) return absl::OkStatus();
   const uint64_t used = UsedBytes();
-  if (used + (size - inode.size()) <= options_.capacity) return absl::OkStatus();
+  if (used + wanted <= options_.capacity) return absl::OkStatus();
   return absl::ResourceExhaustedError(
       absl::StrCat(path, ": ", size, " bytes don't fit: ", used, " of ", options_.capacity, " are in use"));
 }

@@ -89,6 +89,7 @@ class SimulatedDisk final : public FileSystem {
   absl::Status Unlink(const std::string& path) override;
   absl::Status SyncDirectory(const std::string& path) override;
   absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override;
+  absl::StatusOr<uint64_t> TotalBytes(const std::string& path) override;
 
  private:
   friend class CrashImages;

@@ -46,6 +46,7 @@ SimulatedInode::SimulatedInode(uint64_t id, uint64_t unit_bytes, bool torn, uint
     : id_(id), unit_bytes_(unit_bytes), torn_(torn), size_(size), durable_size_(size) {
   units_.reserve(durable.size());
   for (const UnitRef& unit : durable) units_.push_back({.durable = unit, .cached = unit, .versions = {}});
+  holes_.resize(units_.size());
 }
 
 std::shared_ptr<SimulatedInode> SimulatedInode::AfterDeath(const SimulatedInode& other) {
@@ -53,6 +54,7 @@ std::shared_ptr<SimulatedInode> SimulatedInode::AfterDeath(const SimulatedInode&
   inode->size_ = other.size_;
   inode->durable_size_ = other.durable_size_;
   inode->units_ = other.units_;
+  inode->holes_ = other.holes_;
   return inode;
 }
 
@@ -90,6 +92,29 @@ void SimulatedInode::Grow(uint64_t size) {
   if (memory_ != nullptr) Reserve(size);
   size_ = size;
   units_.resize((size_ + unit_bytes_ - 1) / unit_bytes_);
+  holes_.resize(units_.size());
+}
+
+uint64_t SimulatedInode::allocated() const {
+  return size_ - std::min(size_, static_cast<uint64_t>(std::count(holes_.begin(), holes_.end(), true)) * unit_bytes_);
+}
+
+void SimulatedInode::PunchHole(uint64_t offset, uint64_t size) {
+  Observe();
+  const uint64_t begin = (offset + kPageBytes - 1) / kPageBytes * kPageBytes;
+  const uint64_t end = std::min(size_, offset + size) / kPageBytes * kPageBytes;
+  for (uint64_t i = begin / unit_bytes_; i * unit_bytes_ < end; ++i) {
+    uint8_t* const unit = memory() + i * unit_bytes_;
+    if (std::memcmp(unit, kZeros, unit_bytes_) != 0) {
+      std::memset(unit, 0, unit_bytes_);
+      AddVersion(units_[i], unit);
+    }
+    holes_[i] = true;
+  }
+}
+
+void SimulatedInode::FillHoles(uint64_t size) {
+  for (uint64_t i = 0; i < holes_.size() && i * unit_bytes_ < size; ++i) holes_[i] = false;
 }
 
 void SimulatedInode::Write(uint64_t offset, Bytes from) {
@@ -98,6 +123,7 @@ void SimulatedInode::Write(uint64_t offset, Bytes from) {
   std::memcpy(memory() + offset, from.data(), from.size());
   for (uint64_t i = offset / unit_bytes_; i * unit_bytes_ < offset + from.size(); ++i) {
     AddVersion(units_[i], memory_.get() + i * unit_bytes_);
+    holes_[i] = false;
   }
 }
 
@@ -115,8 +141,11 @@ void SimulatedInode::Unmapped(bool writable) {
 void SimulatedInode::Observe() {
   if (writable_mappings_ == 0) return;
   const uint8_t* from = memory_.get();
-  for (UnitState& unit : units_) {
-    if (std::memcmp(from, BytesOf(unit.cached), unit_bytes_) != 0) AddVersion(unit, from);
+  for (size_t i = 0; i < units_.size(); ++i) {
+    if (std::memcmp(from, BytesOf(units_[i].cached), unit_bytes_) != 0) {
+      KB_CHECK(!holes_[i]);
+      AddVersion(units_[i], from);
+    }
     from += unit_bytes_;
   }
 }

@@ -62,6 +62,8 @@ class SimulatedInode final {
   uint64_t id() const { return id_; }
   uint64_t size() const { return size_; }
   uint64_t durable_size() const { return durable_size_; }
+  // Without the holes.
+  uint64_t allocated() const;
   uint64_t unit_bytes() const { return unit_bytes_; }
   const std::vector<UnitState>& units() const { return units_; }
 
@@ -70,6 +72,12 @@ class SimulatedInode final {
   // Its bytes. Valid while somebody maps it.
   uint8_t* memory();
   void Write(uint64_t offset, Bytes from);
+
+  // Makes the whole pages inside [offset, offset + size) a hole, which reads as zeros. The device has what it had, or
+  // zeros, of each unit. A store into a hole by a mapping is a failed check: on a full disk it would be SIGBUS.
+  void PunchHole(uint64_t offset, uint64_t size);
+  // No hole is left in [0, size).
+  void FillHoles(uint64_t size);
 
   void Mapped(bool writable);
   void Unmapped(bool writable);
@@ -105,6 +113,7 @@ class SimulatedInode final {
   uint64_t size_ = 0;
   uint64_t durable_size_ = 0;
   std::vector<UnitState> units_;
+  std::vector<bool> holes_;            // by unit; a file after a power failure has none
   std::unique_ptr<uint8_t[]> memory_;  // null: nobody needed it yet
   uint64_t memory_bytes_ = 0;
   int mappings_ = 0;

@@ -61,7 +61,7 @@ SEES_CODECS = r"replication/(\w+\.(h|cc)|apply/.*)"
 # The layers inside a directory, lowest first: a file (.h and .cc alike) includes from lower rows only.
 ROWS = {
     "kekbit/base": [
-        "asymmetric_fence backoff bytes callers_directory check clock duration_text futex shared_word start_thread status_macros",
+        "asymmetric_fence backoff bytes callers_directory check clock duration_text file_system_types futex shared_word start_thread status_macros",
         "byte_stream crc32c file_system fork_guard histogram logger stop_event versioned_words",
         "file_lock free_space posix_file_system robust_word",
     ],
