@@ -41,12 +41,7 @@ absl::StatusOr<JournalFacts> JournalView::Look() {
   LookAtLeaseAndMarks(facts);
   LookAtEnd(facts);
   LookAtReplicas(facts);
-  absl::StatusOr<std::vector<CursorView>> readers = ListCursors(fs_, layout_);
-  if (readers.ok()) {
-    facts.readers = *std::move(readers);
-  } else {
-    facts.unreadable.emplace_back(readers.status().message());
-  }
+  LookAtReaders(facts);
   if (facts.segments == 0 && facts.epoch == 0 && facts.replicas.empty()) {
     return absl::FailedPreconditionError(absl::StrCat(
         layout_.directory(), ": a directory without a journal: there are no segments in ", layout_.segments()));
@@ -65,18 +60,19 @@ absl::Status JournalView::LookAtSegments(JournalFacts& facts) {
   used_bytes_.erase(used_bytes_.begin(), used_bytes_.lower_bound(segments_.front()));
   for (const SegmentNumber number : segments_) {
     auto known = file_bytes_.find(number);
-    if (known == file_bytes_.end()) {
+    // What the newest ones don't need may be given back yet.
+    if (known == file_bytes_.end() || number + 1 >= segments_.back()) {
       const absl::StatusOr<FileInfo> info = fs_.Info(layout_.segment(number));
       if (!info.ok()) continue;  // cut off meanwhile
-      known = file_bytes_.emplace(number, info->size).first;
+      known = file_bytes_.insert_or_assign(number, info->allocated).first;
     }
     facts.bytes += known->second;
   }
+  first_seqs_.erase(first_seqs_.begin(), first_seqs_.lower_bound(segments_.front()));
   auto first = first_seqs_.find(segments_.front());
   if (first == first_seqs_.end()) {
     const absl::StatusOr<Seq> seq = FirstSeq(fs_, layout_.segment(segments_.front()));
     if (!seq.ok()) return absl::OkStatus();
-    first_seqs_.clear();
     first = first_seqs_.emplace(segments_.front(), *seq).first;
   }
   facts.first_seq = first->second;
@@ -153,6 +149,51 @@ void JournalView::LookAtReplicas(JournalFacts& facts) {
            std::tuple(!b.facts.alive, a.facts.created_ns, a.facts.path);
   });
   for (ReplicaView& replica : facts.replicas) replica.lag = LagOf(facts, replica.facts);
+}
+
+void JournalView::LookAtReaders(JournalFacts& facts) {
+  absl::StatusOr<std::vector<CursorView>> readers = ListCursors(fs_, layout_);
+  if (!readers.ok()) {
+    facts.unreadable.emplace_back(readers.status().message());
+    return;
+  }
+  facts.readers = *std::move(readers);
+  // Without two snapshots nothing would be cut, and nobody holds anything.
+  if (facts.readers.empty() || facts.snapshots.size() < 2) return;
+  std::vector<ReaderPlace> places;
+  for (const CursorView& reader : facts.readers) places.push_back(PlaceOf(reader));
+  const RetentionPlan plan = PlanRetention(
+      KeptSegments(), places,
+      {.older_snapshot = facts.snapshots[facts.snapshots.size() - 2].seq, .synced = facts.synced.value_or(0)});
+  std::map<Seq, int64_t> since;
+  for (size_t i = 0; i < places.size(); ++i) {
+    if (plan.held_bytes[i] == 0) continue;
+    const Seq done = places[i].done;
+    const auto known = waiting_since_.find(done);
+    since[done] = known == waiting_since_.end() ? WaitingSince(fs_, layout_, done) : known->second;
+    facts.holds.push_back({.name = facts.readers[i].name,
+                           .owned = facts.readers[i].owned,
+                           .bytes = plan.held_bytes[i],
+                           .since_ns = places[i].unknown ? 0 : since[done]});
+  }
+  waiting_since_ = std::move(since);
+}
+
+std::vector<KeptSegment> JournalView::KeptSegments() {
+  std::vector<KeptSegment> kept;
+  for (const SegmentNumber number : segments_) {
+    auto known = first_seqs_.find(number);
+    if (known == first_seqs_.end()) {
+      const absl::StatusOr<Seq> seq = FirstSeq(fs_, layout_.segment(number));
+      if (!seq.ok()) continue;
+      known = first_seqs_.emplace(number, *seq).first;
+    }
+    const auto bytes = file_bytes_.find(number);
+    kept.push_back({.number = number,
+                    .follows = {.epoch = 0, .seq = known->second - 1},
+                    .bytes = bytes == file_bytes_.end() ? 0 : bytes->second});
+  }
+  return kept;
 }
 
 ReplicaLag JournalView::LagOf(const JournalFacts& facts, const ReplicaFacts& replica) {

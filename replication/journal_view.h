@@ -32,6 +32,7 @@
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/position.h"
+#include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/retention/reader_cursor.h"
 #include "kekbit/replication/stats/replica_facts.h"
 
@@ -67,7 +68,7 @@ struct JournalFacts {
   uint64_t segments = 0;
   SegmentNumber first_segment = 0;
   SegmentNumber last_segment = 0;
-  uint64_t bytes = 0;  // of all segments' files
+  uint64_t bytes = 0;  // of all segments' files, on the disk
 
   Seq first_seq = 0;         // the first one kept; 0: not known
   Position last;             // of the last frame
@@ -86,6 +87,7 @@ struct JournalFacts {
   std::vector<ReplicaView> replicas;    // the live ones first, then the dead ones, each the youngest first
   std::vector<SnapshotView> snapshots;  // ascending
   std::vector<CursorView> readers;      // registered ones
+  std::vector<ReaderHold> holds;        // those of them that keep segments from being cut
   std::vector<std::string> unreadable;  // why the statistics of others can't be read, each with its path
 
   bool primary_hangs() const { return silent && *silent >= kHangsAfter; }
@@ -108,6 +110,9 @@ class JournalView final {
   void LookAtLeaseAndMarks(JournalFacts& facts);
   void LookAtSnapshots(JournalFacts& facts);
   void LookAtReplicas(JournalFacts& facts);
+  void LookAtReaders(JournalFacts& facts);
+  // The segments that are there, but for those that can't be read.
+  std::vector<KeptSegment> KeptSegments();
 
   ReplicaLag LagOf(const JournalFacts& facts, const ReplicaFacts& replica);
   std::optional<uint64_t> BytesBehind(SegmentNumber segment, uint64_t offset);
@@ -118,10 +123,11 @@ class JournalView final {
   JournalLayout layout_;
   const Clock& clock_;
   std::vector<SegmentNumber> segments_;           // as listed last
-  std::map<SegmentNumber, uint64_t> file_bytes_;  // they never change
+  std::map<SegmentNumber, uint64_t> file_bytes_;  // on the disk
   std::map<SegmentNumber, uint64_t> used_bytes_;  // of segments that were closed when they were looked into
   std::map<SegmentNumber, Seq> first_seqs_;
-  std::optional<JournalReader> reader_;  // at the end of the journal
+  std::map<Seq, int64_t> waiting_since_;  // by what a reader that holds segments is done with
+  std::optional<JournalReader> reader_;   // at the end of the journal
   int64_t last_time_ns_ = 0;
 };
 

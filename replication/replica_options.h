@@ -72,9 +72,10 @@ struct ReplicaOptions {
   // again once there is an eighth more. It is room to roll into, and for a snapshot. Unset: that of one segment. 0:
   // commands are taken until a segment can't be made.
   std::optional<uint64_t> free_bytes_min = std::nullopt;
-  // Segments behind the older of two snapshots stay for registered readers (see reader_cursor.h), up to so many bytes
-  // in all; then the slowest lose their place. 0: for ever.
-  uint64_t retain_bytes_max = 0;
+  // Segments before the older of two snapshots stay for registered readers (see reader_cursor.h), up to so many bytes
+  // on the disk in all; then the slowest readers lose their place. Unset: a quarter of the file system's size. 0: the
+  // segments stay for ever.
+  std::optional<uint64_t> retain_bytes_max = std::nullopt;
 
   // Called after the role has changed, with the epoch: by the replica's thread, or inside a call of Poll() or of
   // what ends a reign: Execute(), Submit(), WaitFor(), TakeSnapshot(), StepDown(); one call at a time, in the order of

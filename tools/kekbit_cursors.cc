@@ -28,6 +28,14 @@ std::optional<Seq> LagOf(const CursorView& cursor, const JournalFacts& facts) {
   return facts.last.seq - std::min(facts.last.seq, cursor.done.seq);
 }
 
+// The bytes of the segments that are only there for this reader.
+uint64_t HeldBytes(const CursorView& cursor, const JournalFacts& facts) {
+  for (const ReaderHold& hold : facts.holds) {
+    if (hold.name == cursor.name) return hold.bytes;
+  }
+  return 0;
+}
+
 std::string Json(const CursorView& cursor, const JournalFacts& facts) {
   JsonLine line;
   line.String("name", cursor.name).Bool("owned", cursor.owned);
@@ -35,6 +43,7 @@ std::string Json(const CursorView& cursor, const JournalFacts& facts) {
   line.Number("epoch", cursor.done.epoch).Number("seq", cursor.done.seq);
   if (const std::optional<Seq> lag = LagOf(cursor, facts)) line.Number("lag", *lag);
   line.Bool("lost", IsLost(cursor, facts));
+  if (const uint64_t held = HeldBytes(cursor, facts); held != 0) line.Number("held_bytes", held);
   return line.Take();
 }
 
@@ -43,8 +52,10 @@ std::string Text(const CursorView& cursor, const JournalFacts& facts, size_t nam
       absl::StrFormat("%-*s  %-5s", static_cast<int>(name_width), cursor.name, cursor.owned ? "yes" : "no");
   if (!cursor.status.ok()) return absl::StrCat(start, "  can't be read: ", cursor.status.message());
   const std::optional<Seq> lag = LagOf(cursor, facts);
-  return absl::StrFormat("%s  %12d  %12s%s", start, cursor.done.seq, lag ? absl::StrCat(*lag) : "?",
-                         IsLost(cursor, facts) ? "  lost its place" : "");
+  const uint64_t held = HeldBytes(cursor, facts);
+  return absl::StrFormat("%s  %12d  %12s%s%s", start, cursor.done.seq, lag ? absl::StrCat(*lag) : "?",
+                         IsLost(cursor, facts) ? "  lost its place" : "",
+                         held != 0 ? absl::StrCat("  holds ", held, " bytes of the journal") : "");
 }
 
 }  // namespace

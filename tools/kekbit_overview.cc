@@ -11,7 +11,9 @@
 #include "kekbit/base/duration_text.h"
 #include "kekbit/base/histogram.h"
 #include "kekbit/replication/replica_options.h"
+#include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/retention/reader_cursor.h"
+#include "kekbit/replication/retention/retention.h"
 #include "kekbit/replication/stats/replica_facts.h"
 #include "tools/kekbit_json.h"
 
@@ -202,6 +204,13 @@ uint64_t BehindOf(const CursorView& reader, const JournalFacts& facts) {
   return facts.last.seq - std::min(reader.done.seq, facts.last.seq);
 }
 
+const ReaderHold* HoldOf(const CursorView& reader, const JournalFacts& facts) {
+  for (const ReaderHold& hold : facts.holds) {
+    if (hold.name == reader.name) return &hold;
+  }
+  return nullptr;
+}
+
 std::string ReaderJson(const CursorView& reader, const JournalFacts& facts) {
   JsonLine line;
   line.String("kind", "reader").String("name", reader.name).Bool("owned", reader.owned);
@@ -209,7 +218,12 @@ std::string ReaderJson(const CursorView& reader, const JournalFacts& facts) {
   if (!reader.status.ok()) return line.String("reason", TextOf(reader.status)).Take();
   line.Number("done_epoch", reader.done.epoch).Number("done_seq", reader.done.seq);
   if (reader.lost()) line.Number("first_kept", reader.first_kept);
-  return line.Number("lag_frames", BehindOf(reader, facts)).Take();
+  line.Number("lag_frames", BehindOf(reader, facts));
+  if (const ReaderHold* const hold = HoldOf(reader, facts); hold != nullptr) {
+    line.Number("held_bytes", hold->bytes).Signed("held_since", hold->since_ns);
+    line.Bool("warning", HoldIsWorrying(hold->owned, hold->bytes, facts.bytes));
+  }
+  return line.Take();
 }
 
 std::string ReaderText(const CursorView& reader, const JournalFacts& facts) {
@@ -219,6 +233,15 @@ std::string ReaderText(const CursorView& reader, const JournalFacts& facts) {
   std::string text = absl::StrCat(name, "done up to seq ", reader.done.seq, ", ", BehindOf(reader, facts), " behind");
   if (reader.lost()) absl::StrAppend(&text, "; has lost its place, the first kept is ", reader.first_kept);
   return text;
+}
+
+// Nothing if nobody needs to look after the reader.
+std::optional<std::string> HoldWarning(const ReaderHold& hold, const JournalFacts& facts) {
+  if (!HoldIsWorrying(hold.owned, hold.bytes, facts.bytes)) return std::nullopt;
+  return absl::StrCat("the reader ", ToJsonString(hold.name), hold.owned ? "" : ", which nobody has,", " holds ",
+                      BytesText(hold.bytes), " of the journal",
+                      hold.since_ns == 0 ? "" : absl::StrCat(", from ", TimeText(hold.since_ns), " on"),
+                      "; if it does not come back: kekbit cursors DIR --remove NAME");
 }
 
 std::string PrimaryText(const JournalFacts& facts) {
@@ -298,6 +321,9 @@ std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLo
   const uint64_t alive = AliveOf(facts);
   add("replicas", absl::StrCat(alive, " alive, ", facts.replicas.size() - alive, " dead"));
   for (const CursorView& reader : facts.readers) add("reader", ReaderText(reader, facts));
+  for (const ReaderHold& hold : facts.holds) {
+    if (const std::optional<std::string> warning = HoldWarning(hold, facts)) add("warning", *warning);
+  }
   for (const std::string& reason : facts.unreadable) add("unreadable", reason);
   if (facts.replicas.empty()) return lines;
   lines.emplace_back();

@@ -19,8 +19,10 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
+#include <string>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -49,6 +51,7 @@
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/replica_options.h"
+#include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/snapshot/snapshot_format.h"
 #include "kekbit/replication/snapshot/snapshot_reader.h"
 #include "kekbit/replication/snapshot/snapshot_store.h"
@@ -233,6 +236,10 @@ class ReplicaCore final {
   }
   // Returns once the journal is synced up to that frame, which this replica has applied.
   absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
+  // The cap of ReplicaOptions::retain_bytes_max; 0: none.
+  uint64_t RetainBytesMax();
+  // Logs who holds the journal, but not each time that it is the same. By whoever takes a snapshot.
+  void SayOfHolds(const std::vector<ReaderHold>& holds);
   void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Takes the lease if it is free, or that of `dead`; returns whether it is held.
@@ -329,9 +336,10 @@ class ReplicaCore final {
   ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
   uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments
   RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
-  bool saving_ ABSL_GUARDED_BY(mutex_) = false;              // the state is being saved: it must not change
-  bool starting_over_ ABSL_GUARDED_BY(mutex_) = false;       // the state is being replaced: it must not be saved
-  bool taking_ ABSL_GUARDED_BY(mutex_) = false;              // a snapshot is being taken
+  bool saving_ ABSL_GUARDED_BY(mutex_) = false;         // the state is being saved: it must not change
+  bool starting_over_ ABSL_GUARDED_BY(mutex_) = false;  // the state is being replaced: it must not be saved
+  std::map<std::string, uint64_t> holds_told_;          // bytes by reader, as logged; by whoever has made taking_ true
+  bool taking_ ABSL_GUARDED_BY(mutex_) = false;         // a snapshot is being taken
   SnapshotWriter* saver_ ABSL_GUARDED_BY(mutex_) = nullptr;  // to cancel it
   Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one
   uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // as followed_bytes_ was then

@@ -1,6 +1,7 @@
 // Snapshots of a replica's state: ReplicaCore's part in taking and loading them.
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -19,6 +20,9 @@ namespace {
 
 // How often it is asked whether one is due.
 constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
+
+// The part of the disk that segments may take for registered readers, unless the user says how much.
+constexpr uint64_t kDiskShare = 4;
 
 // How often a segment that was cut while the journal was being opened is put down to that.
 constexpr int kLooksAtCut = 100;
@@ -161,6 +165,37 @@ absl::Status ReplicaCore::SyncThrough(Seq seq) {
   return fs.SyncDirectory(layout_.segments());
 }
 
+uint64_t ReplicaCore::RetainBytesMax() {
+  if (options_.retain_bytes_max) return *options_.retain_bytes_max;
+  const absl::StatusOr<uint64_t> total = options_.file_system->TotalBytes(options_.directory);
+  return total.ok() ? *total / kDiskShare : 0;
+}
+
+void ReplicaCore::SayOfHolds(const std::vector<ReaderHold>& holds) {
+  std::map<std::string, uint64_t> told;
+  for (const ReaderHold& hold : holds) {
+    const auto before = holds_told_.find(hold.name);
+    // Said again when it has doubled.
+    if (before != holds_told_.end() && hold.bytes < 2 * before->second) {
+      told.insert(*before);
+      continue;
+    }
+    told[hold.name] = hold.bytes;
+    Log(options_.logger, LogSeverity::kWarning,
+        absl::StrCat(options_.directory, ": the reader ", hold.name, hold.owned ? "" : ", which nobody has,", " holds ",
+                     hold.bytes, " bytes of the journal",
+                     hold.since_ns == 0
+                         ? ""
+                         : absl::StrCat(", from ",
+                                        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixNanos(hold.since_ns),
+                                                         absl::UTCTimeZone()),
+                                        " on"),
+                     "; if it does not come back, `kekbit cursors ", options_.directory, " --remove ", hold.name,
+                     "` lets them go"));
+  }
+  holds_told_ = std::move(told);
+}
+
 void ReplicaCore::CutJournal(Seq synced) {
   SnapshotStore store(*options_.file_system, layout_.snapshots());
   const absl::StatusOr<SnapshotStore::Retained> retained = store.Retain();
@@ -170,7 +205,7 @@ void ReplicaCore::CutJournal(Seq synced) {
     const absl::StatusOr<RetentionReport> report = ApplyRetention(*options_.file_system, layout_,
                                                                   {.older_snapshot = retained->journal_may_go_up_to(),
                                                                    .synced = std::max(synced, mark_.synced()),
-                                                                   .cap_bytes = options_.retain_bytes_max});
+                                                                   .cap_bytes = RetainBytesMax()});
     status = report.status();
     if (status.ok() && report->segments_cut != 0) {
       Log(options_.logger, LogSeverity::kInfo,
@@ -182,6 +217,7 @@ void ReplicaCore::CutJournal(Seq synced) {
         Log(options_.logger, LogSeverity::kWarning,
             absl::StrCat(options_.directory, ": the reader ", name, " was too far behind, and lost its place"));
       }
+      SayOfHolds(report->holds);
     }
   }
   // Some of it may be done; the rest is the next snapshot's.

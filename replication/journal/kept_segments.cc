@@ -33,7 +33,7 @@ absl::StatusOr<KeptSegment> Look(FileSystem& fs, const JournalLayout& layout, Se
   std::array<uint8_t, kDataOffset> start;
   KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(start)));
   const absl::StatusOr<ChainLink> follows = FollowedBy(Bytes(start).first(size), number);
-  if (follows.ok()) return KeptSegment{.number = number, .follows = follows->position, .bytes = info.size};
+  if (follows.ok()) return KeptSegment{.number = number, .follows = follows->position, .bytes = info.allocated};
   return absl::Status(follows.status().code(), absl::StrCat(path, ": ", follows.status().message()));
 }
 

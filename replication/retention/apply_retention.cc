@@ -1,9 +1,11 @@
 #include "kekbit/replication/retention/apply_retention.h"
 
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/kept_segments.h"
 #include "kekbit/replication/retention/reader_cursor.h"
 
@@ -13,10 +15,7 @@ namespace {
 std::vector<ReaderPlace> PlacesOf(const std::vector<CursorView>& cursors) {
   std::vector<ReaderPlace> places;
   places.reserve(cursors.size());
-  for (const CursorView& cursor : cursors) {
-    places.push_back(
-        {.name = cursor.name, .done = cursor.done.seq, .lost = cursor.lost(), .unknown = !cursor.status.ok()});
-  }
+  for (const CursorView& cursor : cursors) places.push_back(PlaceOf(cursor));
   return places;
 }
 
@@ -56,6 +55,17 @@ absl::Status Unlink(FileSystem& fs, const JournalLayout& layout, const KeptSegme
 
 }  // namespace
 
+ReaderPlace PlaceOf(const CursorView& cursor) {
+  return {.name = cursor.name, .done = cursor.done.seq, .lost = cursor.lost(), .unknown = !cursor.status.ok()};
+}
+
+int64_t WaitingSince(FileSystem& fs, const JournalLayout& layout, Seq done) {
+  absl::StatusOr<JournalReader> reader = JournalReader::Open(fs, layout, std::nullopt, done + 1);
+  if (!reader.ok()) return 0;
+  const std::optional<Frame> frame = reader->Next();
+  return frame ? frame->header.time_ns : 0;
+}
+
 absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayout& layout,
                                                const RetentionLimits& limits) {
   KB_ASSIGN_OR_RETURN(const std::vector<KeptSegment> segments, ListKeptSegments(fs, layout));
@@ -65,6 +75,13 @@ absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayo
   const RetentionPlan plan = PlanRetention(segments, PlacesOf(cursors), limits);
   report.first_kept = plan.first_kept;
   report.bytes_kept = plan.bytes_kept;
+  for (size_t i = 0; i < cursors.size(); ++i) {
+    const CursorView& cursor = cursors[i];
+    const uint64_t held = plan.held_bytes[i];
+    if (!HoldIsWorrying(cursor.owned, held, plan.bytes_kept)) continue;
+    const int64_t since = cursor.status.ok() ? WaitingSince(fs, layout, cursor.done.seq) : 0;
+    report.holds.push_back({.name = cursor.name, .owned = cursor.owned, .bytes = held, .since_ns = since});
+  }
   for (const CursorView& cursor : cursors) {
     if (!cursor.status.ok()) report.unreadable.push_back(absl::StrCat(cursor.name, ": ", cursor.status.message()));
   }

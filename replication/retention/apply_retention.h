@@ -21,9 +21,24 @@
 #include "kekbit/base/file_system.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/position.h"
+#include "kekbit/replication/retention/reader_cursor.h"
 #include "kekbit/replication/retention/retention.h"
 
 namespace kekbit {
+
+// What retention needs to know of a cursor.
+ReaderPlace PlaceOf(const CursorView& cursor);
+
+// A registered reader that keeps segments from going.
+struct ReaderHold {
+  std::string name;
+  bool owned = false;    // somebody has it now
+  uint64_t bytes = 0;    // of these segments
+  int64_t since_ns = 0;  // the time of the frame that it wants next; 0: not known
+};
+
+// The time of the frame after `done`; 0 if that can't be read.
+int64_t WaitingSince(FileSystem& fs, const JournalLayout& layout, Seq done);
 
 struct RetentionReport {
   uint64_t segments_cut = 0;
@@ -35,6 +50,8 @@ struct RetentionReport {
   // Cursors that can't be read, each with its reason. They hold all that is kept, up to the cap, until they are
   // removed.
   std::vector<std::string> unreadable;
+  // Those that an operator should look after (see HoldIsWorrying).
+  std::vector<ReaderHold> holds;
 };
 
 // Does once what can be done. After an error some of it may be done; call again later. DataLoss if the journal is

@@ -13,6 +13,16 @@ bool IsWanted(const std::vector<ReaderPlace>& readers, Seq follows, Seq last) {
   });
 }
 
+// The bytes of the segments [cut, end) from the first one on that the reader wants something of.
+uint64_t HeldBytes(const std::vector<KeptSegment>& segments, size_t cut, size_t end, const ReaderPlace& reader) {
+  uint64_t bytes = 0;
+  for (size_t i = cut; i < end; ++i) {
+    const bool wanted = IsWanted({reader}, segments[i].follows.seq, segments[i + 1].follows.seq);
+    if (wanted || bytes != 0) bytes += segments[i].bytes;
+  }
+  return bytes;
+}
+
 }  // namespace
 
 RetentionPlan PlanRetention(const std::vector<KeptSegment>& segments, const std::vector<ReaderPlace>& readers,
@@ -34,6 +44,12 @@ RetentionPlan PlanRetention(const std::vector<KeptSegment>& segments, const std:
   for (size_t i = 0; i < readers.size(); ++i) {
     if (!readers[i].unknown && !readers[i].lost && readers[i].done < before) plan.losers.push_back(i);
   }
+  size_t end = plan.cut;  // of what snapshots and syncs don't need
+  while (end + 1 < segments.size() && segments[end + 1].follows.seq <= safe &&
+         segments[end].number != limits.written_segment) {
+    ++end;
+  }
+  for (const ReaderPlace& reader : readers) plan.held_bytes.push_back(HeldBytes(segments, plan.cut, end, reader));
   return plan;
 }
 

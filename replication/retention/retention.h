@@ -46,11 +46,18 @@ struct RetentionPlan {
   uint64_t bytes_kept = 0;
   // Indices of the readers that lose their place: by the cap, or because what they want next was gone before.
   std::vector<size_t> losers;
+  // By reader: the bytes of segments that would go, were it not for what that reader wants.
+  std::vector<uint64_t> held_bytes;
 };
 
 // REQUIRES: `segments` are in order, without a hole, each following no less than the one before.
 RetentionPlan PlanRetention(const std::vector<KeptSegment>& segments, const std::vector<ReaderPlace>& readers,
                             const RetentionLimits& limits);
+
+// Whether an operator should look after a reader that holds so much of `bytes_kept`: nobody has it, or it holds most.
+inline bool HoldIsWorrying(bool owned, uint64_t held_bytes, uint64_t bytes_kept) {
+  return held_bytes != 0 && (!owned || held_bytes > bytes_kept / 2);
+}
 
 }  // namespace kekbit
 

@@ -78,7 +78,7 @@ TEST_F(JournalViewTest, ShowsTheJournalAsItGrows) {
   EXPECT_EQ(facts.last_segment, 3u);
   EXPECT_EQ(facts.last, writer.last().position);
   EXPECT_EQ(facts.last_time_ns, 3000);
-  EXPECT_EQ(facts.bytes, 3 * std::filesystem::file_size(journal_.layout().segment(1)));
+  EXPECT_EQ(facts.bytes, 3 * ValueOrDie(FileSystem::Posix().Info(journal_.layout().segment(1))).allocated);
 }
 
 TEST_F(JournalViewTest, FindsTheLastFrameBeforeSegmentsThatHaveNone) {
@@ -243,6 +243,28 @@ TEST_F(JournalViewTest, ShowsRegisteredReaders) {
   EXPECT_EQ(facts.readers[0].name, "audit");
   EXPECT_EQ(facts.readers[0].done, (Position{.epoch = 1, .seq = 2}));
   EXPECT_TRUE(facts.readers[0].owned);
+}
+
+TEST_F(JournalViewTest, ShowsWhatADeadReaderHolds) {
+  JournalWriter writer = journal_.Begin(1000);
+  while (journal_.Segments().size() < 5) {
+    ASSERT_THAT(Append(writer, "12345678", static_cast<int64_t>(1000 + writer.last().position.seq)), IsOk());
+  }
+  { KB_ASSERT_OK_AND_ASSIGN(const auto dead, ReaderCursor::Register(FileSystem::Posix(), journal_.layout(), "dead")); }
+  EXPECT_THAT(Look().holds, IsEmpty());  // without snapshots nothing would be cut
+  const SnapshotStore store(FileSystem::Posix(), journal_.layout().snapshots());
+  ASSERT_THAT(FileSystem::Posix().CreateDirectories(store.directory()), IsOk());
+  for (const uint64_t less : {1, 0}) WriteFileBytes(store.PathOf(writer.last().position.seq - less), "a snapshot");
+  KB_ASSERT_OK_AND_ASSIGN(SyncMark mark, SyncMark::Open(FileSystem::Posix(), journal_.layout().synced()));
+  mark.Advance(writer.last().position.seq);
+  for (int looks = 0; looks < 2; ++looks) {
+    const JournalFacts facts = Look();
+    ASSERT_THAT(facts.holds, SizeIs(1));
+    EXPECT_EQ(facts.holds[0].name, "dead");
+    EXPECT_FALSE(facts.holds[0].owned);
+    EXPECT_EQ(facts.holds[0].bytes, facts.bytes / 5 * 4);
+    EXPECT_EQ(facts.holds[0].since_ns, 1000);
+  }
 }
 
 TEST_F(JournalViewTest, ListsSnapshots) {

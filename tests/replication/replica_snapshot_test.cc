@@ -14,6 +14,7 @@
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/replica.h"
+#include "kekbit/replication/retention/reader_cursor.h"
 #include "kekbit/replication/snapshot/snapshot_store.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
@@ -23,6 +24,9 @@
 namespace kekbit {
 namespace {
 
+using testing::AllOf;
+using testing::Contains;
+using testing::Each;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
@@ -101,6 +105,53 @@ TEST_F(ReplicaSnapshotTest, APrimaryAloneTakesThemByPolicyAndCutsTheJournal) {
   const auto next = Open(options);
   EXPECT_EQ(next->recovery().snapshot_seq, 3'001u);
   EXPECT_EQ(CommandsOf(*next), commands_);
+}
+
+// Registers a reader that nobody has, and writes until the journal is cut as far as that lets it.
+class DeadReaderTest : public ReplicaSnapshotTest {
+ protected:
+  void RunWithADeadReader(ReplicaOptions options) {
+    options.snapshots.frames = 500;
+    options.snapshots.on_primary = true;
+    options.logger = [this](LogSeverity severity, absl::string_view text) {
+      if (severity >= LogSeverity::kWarning) warnings_.emplace_back(text);
+    };
+    const auto primary = Open(options);
+    ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
+    ExecuteMany(*primary, 10);
+    ASSERT_THAT(ReaderCursor::Register(fs_, JournalLayout(dir_.path()), "audit"), IsOk());
+    for (int i = 0; i < 40; ++i) {
+      ExecuteMany(*primary, 100);
+      ASSERT_THAT(primary->Poll(), IsOk());
+    }
+  }
+
+  std::vector<std::string> warnings_;
+};
+
+TEST_F(DeadReaderTest, IsWarnedOfEachTimeThatWhatItHoldsHasDoubled) {
+  RunWithADeadReader(Polled());
+  EXPECT_EQ(Segments().front(), 1u);
+  EXPECT_GE(warnings_.size(), 2u);
+  EXPECT_LE(warnings_.size(), 4u);
+  EXPECT_THAT(warnings_,
+              Each(AllOf(HasSubstr("the reader audit, which nobody has, holds "), HasSubstr("--remove audit"))));
+}
+
+TEST_F(DeadReaderTest, HoldsAQuarterOfTheDiskUnlessToldOtherwise) {
+  fs_.SetTotalBytes(4 * (5 * (64 << 10)));
+  RunWithADeadReader(Polled());
+  EXPECT_GT(Segments().front(), 1u);
+  EXPECT_LE(Segments().size(), 6u);
+  EXPECT_THAT(warnings_, Contains(HasSubstr("the reader audit was too far behind, and lost its place")));
+}
+
+TEST_F(DeadReaderTest, HoldsTheJournalForEverIfToldSo) {
+  fs_.SetTotalBytes(4 * (5 * (64 << 10)));
+  ReplicaOptions options = Polled();
+  options.retain_bytes_max = 0;
+  RunWithADeadReader(options);
+  EXPECT_EQ(Segments().front(), 1u);
 }
 
 // Its state must not change while it is saved.

@@ -16,6 +16,7 @@ namespace {
 using testing::AllOf;
 using testing::Contains;
 using testing::HasSubstr;
+using testing::Not;
 using testing::StartsWith;
 
 TEST(KekbitOverviewTest, DurationsHaveThreeDigits) {
@@ -48,6 +49,25 @@ TEST(KekbitOverviewTest, SizesHaveThreeDigits) {
       {std::numeric_limits<uint64_t>::max(), "16 EiB"},
   };
   for (const auto& [bytes, text] : expected) EXPECT_EQ(BytesText(bytes), text);
+}
+
+TEST(KekbitOverviewTest, ReadersThatHoldTheJournalAreWarnedOf) {
+  JournalFacts facts;
+  facts.last = {.epoch = 2, .seq = 100};
+  facts.bytes = 10 << 20;
+  facts.readers.push_back({.name = "audit", .status = {}, .done = {.epoch = 1, .seq = 90}, .owned = true});
+  facts.readers.push_back({.name = "dead", .status = {}, .done = {.epoch = 1, .seq = 10}});
+  facts.holds.push_back({.name = "audit", .owned = true, .bytes = 1 << 20, .since_ns = 1'700'000'000'000'000'000});
+  facts.holds.push_back({.name = "dead", .owned = false, .bytes = 3 << 20, .since_ns = 1'700'000'000'000'000'000});
+  EXPECT_THAT(OverviewText(facts),
+              AllOf(Contains("warning          the reader \"dead\", which nobody has, holds 3 MiB of the journal, from "
+                             "2023-11-14T22:13:20Z on; if it does not come back: kekbit cursors DIR --remove NAME"),
+                    Not(Contains(HasSubstr("\"audit\" holds")))));
+  EXPECT_THAT(OverviewJson(facts),
+              AllOf(Contains(HasSubstr("\"lag_frames\":10,\"held_bytes\":1048576,\"held_since\":1700000000000000000,"
+                                       "\"warning\":false}")),
+                    Contains(HasSubstr("\"lag_frames\":90,\"held_bytes\":3145728,\"held_since\":1700000000000000000,"
+                                       "\"warning\":true}"))));
 }
 
 TEST(KekbitOverviewTest, ReadersAreShownWithTheirPlaces) {

@@ -177,6 +177,19 @@ TEST_F(ApplyRetentionTest, P11ADeadReaderHoldsTheJournalUpToTheCapThenLosesItsPl
   EXPECT_EQ(frame->header.seq, Before(5) + 1);
 }
 
+TEST_F(ApplyRetentionTest, ItIsReportedWhichReaderHoldsTheJournalHowMuchAndSinceWhen) {
+  { KB_ASSERT_OK_AND_ASSIGN(ReaderCursor dead, ReaderCursor::Register(fs_, layout(), "dead", PositionBefore(2))); }
+  KB_ASSERT_OK_AND_ASSIGN(ReaderCursor quick, ReaderCursor::Register(fs_, layout(), "quick", PositionBefore(5)));
+  KB_ASSERT_OK_AND_ASSIGN(const RetentionReport report, Apply(Before(5)));
+  ASSERT_EQ(report.holds.size(), 1u);
+  EXPECT_EQ(report.holds[0].name, "dead");
+  EXPECT_FALSE(report.holds[0].owned);
+  EXPECT_EQ(report.holds[0].bytes, 3 * segments_[2].bytes);
+  JournalReader reader = journal_.OpenReader(Before(2) + 1);
+  EXPECT_EQ(report.holds[0].since_ns, reader.Next()->header.time_ns);
+  EXPECT_EQ(WaitingSince(fs_, layout(), kLast + 7), 0);
+}
+
 TEST_F(ApplyRetentionTest, AReaderThatLostItsPlaceIsToldOnceAndHoldsNothing) {
   KB_ASSERT_OK_AND_ASSIGN(ReaderCursor cursor, ReaderCursor::Register(fs_, layout(), "r"));
   KB_ASSERT_OK_AND_ASSIGN(RetentionReport report, Apply(Before(2), 1));

@@ -67,6 +67,32 @@ TEST(RetentionTest, P11TheSlowestReaderHoldsWhatItWants) {
   EXPECT_EQ(CutWith(limits, {{.name = "a", .done = 35}, {.name = "b", .done = 9, .lost = true}}), 3u);
 }
 
+TEST(RetentionTest, ItIsKnownHowMuchEachReaderHolds) {
+  const auto held = [](const RetentionLimits& limits, const std::vector<ReaderPlace>& readers) {
+    return PlanRetention(Segments(5), readers, limits).held_bytes;
+  };
+  const RetentionLimits all = {.older_snapshot = kAll, .synced = kAll};
+  EXPECT_THAT(held(all, {}), IsEmpty());
+  // Each by itself, up to the last segment, which stays for nobody's sake.
+  EXPECT_THAT(held(all, {{.name = "a", .done = 9}, {.name = "b", .done = 35}}), ElementsAre(400, 100));
+  EXPECT_THAT(held(all, {{.name = "a", .done = 25}}), ElementsAre(200));
+  EXPECT_THAT(held(all, {{.name = "a", .done = 45}}), ElementsAre(0));
+  EXPECT_THAT(held(all, {{.name = "a", .done = 9, .lost = true}}), ElementsAre(0));
+  EXPECT_THAT(held(all, {{.name = "a", .unknown = true}}), ElementsAre(400));
+  // What the snapshots or the disk need is held by no reader.
+  EXPECT_THAT(held({.older_snapshot = 20, .synced = kAll}, {{.name = "a", .done = 9}}), ElementsAre(200));
+  EXPECT_THAT(held({.older_snapshot = kAll, .synced = 25}, {{.name = "a", .done = 25}}), ElementsAre(0));
+  EXPECT_THAT(held({.older_snapshot = kAll, .synced = kAll, .written_segment = 3}, {{.name = "a", .done = 9}}),
+              ElementsAre(200));
+}
+
+TEST(RetentionTest, OneThatNobodyHasOrThatHoldsMostIsWorrying) {
+  EXPECT_FALSE(HoldIsWorrying(false, 0, 100));
+  EXPECT_TRUE(HoldIsWorrying(false, 1, 100));
+  EXPECT_FALSE(HoldIsWorrying(true, 50, 100));
+  EXPECT_TRUE(HoldIsWorrying(true, 51, 100));
+}
+
 TEST(RetentionTest, P11BeyondTheCapTheSlowestReadersLoseTheirPlaceAndNoOthers) {
   RetentionLimits limits = {.older_snapshot = kAll, .synced = kAll, .cap_bytes = 500};
   const std::vector<ReaderPlace> readers = {
