@@ -39,12 +39,14 @@ bool ChannelFile::is_short_by_design() const {
   return !extension && mapping->size() == kHeaderBytes + header.capacity() + kFooterBytes;
 }
 
-absl::StatusOr<PreparedChannelFile> PrepareChannelFile(FileSystem& fs, const std::string& path, uint32_t capacity) {
+absl::StatusOr<PreparedChannelFile> PrepareChannelFile(FileSystem& fs, const std::string& path, uint32_t capacity,
+                                                       Pages pages) {
   KB_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.CreateUnnamed(DirectoryOf(path), path));
   KB_RETURN_IF_ERROR(file->CheckSupported());
   const uint64_t size = ChannelFileBytes(capacity);
   KB_RETURN_IF_ERROR(file->Allocate(size));
   KB_ASSIGN_OR_RETURN(std::shared_ptr<MappedFile> mapping, file->Map(Access::kReadWrite, size));
+  if (pages == Pages::kApart) mapping->KeepPagesApart();
   // Lock the file before naming it: no reader ever sees the channel without its writer.
   KB_ASSIGN_OR_RETURN(const bool locked, file->TryLock());
   if (!locked) {

@@ -52,11 +52,18 @@ struct PreparedChannelFile {
   uint64_t touched_bytes = 0;  // from the file's beginning: ready to be stored to (see MappedFile::Touch)
 };
 
+// How the page cache holds a channel's file (see MappedFile::KeepPagesApart).
+enum class Pages {
+  kJoined,  // page faults are cheap
+  kApart,   // syncs of little are cheap
+};
+
 // Does what takes long in making a channel, before its content is known. `path` is for messages;
 // its directory exists, in the file system where the file will be named. ResourceExhausted if the
 // disk is full. FailedPrecondition if the file system can't hold what a channel promises (see
 // File::CheckSupported and File::Allocate).
-absl::StatusOr<PreparedChannelFile> PrepareChannelFile(FileSystem& fs, const std::string& path, uint32_t capacity);
+absl::StatusOr<PreparedChannelFile> PrepareChannelFile(FileSystem& fs, const std::string& path, uint32_t capacity,
+                                                       Pages pages = Pages::kJoined);
 
 // Makes a prepared file the channel at `path`, whose directory exists. Its first length word is a
 // WATERMARK. The name appears with the whole file or not at all; a crash leaves nothing.

@@ -16,7 +16,8 @@ absl::StatusOr<ShmWriter> ShmWriter::Create(absl::string_view root, const Header
 absl::StatusOr<ShmWriter> ShmWriter::CreateAt(const std::string& path, const Header& header, WriterOptions options) {
   FileSystem& fs = *options.file_system;
   KB_RETURN_IF_ERROR(fs.CreateDirectories(DirectoryOf(path)));
-  KB_ASSIGN_OR_RETURN(PreparedChannelFile prepared, PrepareChannelFile(fs, path, header.capacity()));
+  const Pages pages = options.flushes_often ? Pages::kApart : Pages::kJoined;
+  KB_ASSIGN_OR_RETURN(PreparedChannelFile prepared, PrepareChannelFile(fs, path, header.capacity(), pages));
   return CreateFrom(std::move(prepared), path, header, std::move(options));
 }
 

@@ -63,6 +63,9 @@ struct WriterOptions {
   uint64_t touch_ahead_bytes = 32u << 20;
   // Whether closing waits until everything is on stable storage. Without, that comes when the kernel finds the time.
   bool flush_on_close = true;
+  // Whether Flush() will be called again and again, for a few records each. Then the disk writes no more than the pages
+  // that these take, but the page faults that the toucher takes are dearer.
+  bool flushes_often = false;
   PageToucher* page_toucher = nullptr;  // PageToucher::Shared() unless set; outlives the writer
 };
 

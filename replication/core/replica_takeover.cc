@@ -124,6 +124,7 @@ absl::Status ReplicaCore::BecomePrimary() {
                                   .layout = layout_,
                                   .data_format = data_format_,
                                   .segment_bytes = options_.segment_bytes,
+                                  .synced = options_.ack == Ack::kSynced,
                                   .preparer = preparer_.get(),
                                   .commit = commit.get()};
   KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, granted_, reader_.last(),

@@ -17,6 +17,7 @@ absl::StatusOr<ShmWriter> JournalWriter::CreateSegment(const JournalWriterOption
   writer.first_heartbeat = false;
   writer.wake_path = options.layout.wake();
   writer.flush_on_close = false;
+  writer.flushes_often = options.synced;
   writer.touch_ahead_bytes = kSegmentTouchBytes;
   if (options.preparer != nullptr) {
     std::optional<PreparedChannelFile> prepared = options.preparer->Take();

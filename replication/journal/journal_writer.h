@@ -45,6 +45,8 @@ struct JournalWriterOptions {
   uint64_t data_format = kRawDataFormat;
   // Capacity of each segment, in bytes, 16 KiB to just under 4 GiB. A frame takes at most 1/128 of it.
   uint32_t segment_bytes = 64u << 20;
+  // Whether frames will be synced a few at a time.
+  bool synced = false;
   // Has segments of that capacity ready; null: the writer makes each when it needs it. Outlives the writer.
   SegmentPreparer* preparer = nullptr;
   // Is told of segments and frames, and brings them to the disk; null: nobody does. Outlives the writer.

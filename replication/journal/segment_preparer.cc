@@ -50,7 +50,8 @@ void SegmentPreparer::Retire(ShmWriter closed) {
 
 absl::StatusOr<PreparedChannelFile> SegmentPreparer::Make() {
   KB_ASSIGN_OR_RETURN(PreparedChannelFile prepared,
-                      PrepareChannelFile(fs_, JoinPath(directory_, "the next segment"), capacity_));
+                      PrepareChannelFile(fs_, JoinPath(directory_, "the next segment"), capacity_,
+                                         synced_ ? Pages::kApart : Pages::kJoined));
   MappedFile& mapping = *prepared.mapping;
   const uint64_t end = synced_ ? mapping.size() : std::min(touch_bytes_, mapping.size());
   while (prepared.touched_bytes < end) {

@@ -29,7 +29,8 @@ class SegmentPreparer final {
  public:
   // Segments of this capacity, to be named somewhere below `directory`, which is there. The first `touch_bytes` of each
   // are touched. With `synced`, all of each is touched and synced, so that to sync a frame takes no more than writing
-  // its pages: the file system has noted already that they hold something. `fs` outlives the preparer.
+  // its pages: the file system has noted already that they hold something, and the page cache
+  // keeps them apart. `fs` outlives the preparer.
   SegmentPreparer(FileSystem& fs, const std::string& directory, uint32_t capacity, uint64_t touch_bytes,
                   bool synced = false);
   SegmentPreparer(const SegmentPreparer&) = delete;

@@ -3,7 +3,6 @@
 #include "kekbit/replication/journal_view.h"
 
 #include <cstdint>
-#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
