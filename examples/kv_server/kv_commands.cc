@@ -2,30 +2,85 @@
 
 #include <algorithm>
 #include <array>
-#include <type_traits>
+#include <memory>
 #include <variant>
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 
 namespace kekbit::examples {
 namespace {
 
-constexpr std::array<KvCommandSpec, 3> kServerSpecs = {{
-    {.name = "failover", .arity = 1, .server = KvServerCommand::kFailover},
-    {.name = "info", .arity = -1, .server = KvServerCommand::kInfo},
-    {.name = "quit", .arity = -1, .server = KvServerCommand::kQuit},
-}};
+constexpr size_t kShownBytes = 128;  // of a client's words, in an error
 
-using SpecTable = absl::flat_hash_map<absl::string_view, const KvCommandSpec*>;
+constexpr KvCommandSpec Server(absl::string_view name, int arity, KvServerCommand command) {
+  return {.name = name, .arity = arity, .server = command};
+}
+
+// One that is done at once, between MULTI and EXEC too.
+constexpr KvCommandSpec AtOnce(absl::string_view name, int arity, KvServerCommand command) {
+  return {.name = name, .arity = arity, .server = command, .queues = false};
+}
+
+constexpr KvCommandSpec ForStrangers(KvCommandSpec spec) {
+  spec.for_strangers = true;
+  return spec;
+}
+
+constexpr KvCommandSpec WithKeys(KvCommandSpec spec, int last_key) {
+  spec.first_key = spec.key_step = last_key == 0 ? 0 : 1;
+  spec.last_key = last_key;
+  return spec;
+}
+
+constexpr std::array kServerSpecs = {
+    ForStrangers(Server("auth", -2, KvServerCommand::kAuth)),
+    Server("client", -2, KvServerCommand::kClient),
+    Server("command", -1, KvServerCommand::kCommand),
+    Server("config", -2, KvServerCommand::kConfig),
+    AtOnce("discard", 1, KvServerCommand::kDiscard),
+    AtOnce("exec", 1, KvServerCommand::kExec),
+    Server("failover", 1, KvServerCommand::kFailover),
+    ForStrangers(Server("hello", -1, KvServerCommand::kHello)),
+    Server("info", -1, KvServerCommand::kInfo),
+    AtOnce("multi", 1, KvServerCommand::kMulti),
+    ForStrangers(AtOnce("quit", -1, KvServerCommand::kQuit)),
+    ForStrangers(AtOnce("reset", 1, KvServerCommand::kReset)),
+    Server("select", 2, KvServerCommand::kSelect),
+    Server("unwatch", 1, KvServerCommand::kUnwatch),
+    Server("wait", 3, KvServerCommand::kWait),
+    WithKeys(AtOnce("watch", -2, KvServerCommand::kWatch), -1),
+};
+
+// Of the commands that have them: the name, and how many arguments they take, both names included.
+struct Subcommand {
+  KvServerCommand command;
+  absl::string_view name;
+  int arity;
+};
+constexpr std::array kSubcommands = {
+    Subcommand{KvServerCommand::kClient, "getname", 2},   Subcommand{KvServerCommand::kClient, "id", 2},
+    Subcommand{KvServerCommand::kClient, "info", 2},      Subcommand{KvServerCommand::kClient, "list", -2},
+    Subcommand{KvServerCommand::kClient, "no-evict", 3},  Subcommand{KvServerCommand::kClient, "no-touch", 3},
+    Subcommand{KvServerCommand::kClient, "setinfo", 4},   Subcommand{KvServerCommand::kClient, "setname", 3},
+    Subcommand{KvServerCommand::kCommand, "count", 2},    Subcommand{KvServerCommand::kCommand, "docs", -2},
+    Subcommand{KvServerCommand::kCommand, "info", -2},    Subcommand{KvServerCommand::kCommand, "list", -2},
+    Subcommand{KvServerCommand::kConfig, "get", -3},      Subcommand{KvServerCommand::kConfig, "set", -4},
+    Subcommand{KvServerCommand::kConfig, "resetstat", 2},
+};
+
+using SpecTable = absl::flat_hash_map<absl::string_view, KvCommandSpec>;
 
 const SpecTable& Specs() {
   static const SpecTable table = [] {
     SpecTable specs;
-    for (const absl::Span<const KvCommandSpec> half :
-         {KvWriteSpecs(), KvQuerySpecs(), absl::Span<const KvCommandSpec>(kServerSpecs)}) {
-      for (const KvCommandSpec& spec : half) specs.emplace(spec.name, &spec);
+    for (const KvCommandSpec& spec : KvWriteSpecs()) specs.emplace(spec.name, spec);
+    for (const KvCommandSpec& spec : kServerSpecs) specs.emplace(spec.name, spec);
+    for (const KvQuerySpec& query : KvQuerySpecs()) {
+      const KvCommandSpec spec = {.name = query.name, .arity = query.arity, .query = query.query};
+      specs.emplace(spec.name, WithKeys(spec, query.last_key));
     }
     return specs;
   }();
@@ -33,13 +88,38 @@ const SpecTable& Specs() {
 }
 
 std::string UnknownCommand(const KvArguments& request) {
-  constexpr size_t kShown = 128;
   std::string arguments;
-  for (size_t i = 1; i < request.size() && arguments.size() < kShown; ++i) {
-    absl::StrAppend(&arguments, "'", absl::string_view(request[i]).substr(0, kShown - arguments.size()), "' ");
+  for (size_t i = 1; i < request.size() && arguments.size() < kShownBytes; ++i) {
+    absl::StrAppend(&arguments, "'", absl::string_view(request[i]).substr(0, kShownBytes - arguments.size()), "' ");
   }
-  return absl::StrCat("ERR unknown command '", absl::string_view(request[0]).substr(0, kShown),
+  return absl::StrCat("ERR unknown command '", absl::string_view(request[0]).substr(0, kShownBytes),
                       "', with args beginning with: ", arguments);
+}
+
+// What is wrong with the subcommand that a request asks for; empty: nothing.
+std::string SubcommandError(const KvCommandSpec& spec, const KvArguments& request) {
+  bool has_some = false;
+  for (const Subcommand& one : kSubcommands) {
+    if (one.command != spec.server) continue;
+    has_some = true;
+    if (!absl::EqualsIgnoreCase(one.name, request[1])) continue;
+    if (TakesKvArguments(one.arity, request.size())) return "";
+    return KvWrongArguments(absl::StrCat(spec.name, "|", one.name));
+  }
+  if (!has_some) return "";
+  return absl::StrCat("ERR unknown subcommand '", absl::string_view(request[1]).substr(0, kShownBytes), "'. Try ",
+                      absl::AsciiStrToUpper(spec.name), " HELP.");
+}
+
+void DescribeCommand(const KvCommandSpec& spec, KvReplyWriter& reply) {
+  reply.Array(6);
+  reply.Bulk(spec.name);
+  reply.Integer(spec.arity);
+  reply.Set(spec.server == KvServerCommand::kNone ? 1 : 0);
+  if (spec.server == KvServerCommand::kNone) reply.Simple(spec.write != nullptr ? "write" : "readonly");
+  reply.Integer(spec.first_key);
+  reply.Integer(spec.last_key);
+  reply.Integer(spec.key_step);
 }
 
 }  // namespace
@@ -51,17 +131,13 @@ std::vector<absl::string_view> KvCommandNames() {
   return names;
 }
 
-std::string KvWrongArguments(absl::string_view name) {
-  return absl::StrCat("ERR wrong number of arguments for '", name, "' command");
-}
-
 const KvCommandSpec* KvCommandNamed(absl::string_view name) {
   constexpr size_t kNameBytesMax = 16;
   char small[kNameBytesMax];
   if (name.size() > kNameBytesMax) return nullptr;
   for (size_t i = 0; i < name.size(); ++i) small[i] = absl::ascii_tolower(static_cast<unsigned char>(name[i]));
   const auto found = Specs().find(absl::string_view(small, name.size()));
-  return found == Specs().end() ? nullptr : found->second;
+  return found == Specs().end() ? nullptr : &found->second;
 }
 
 const KvCommandSpec* FindKvCommand(const KvArguments& request, std::string* error) {
@@ -70,91 +146,56 @@ const KvCommandSpec* FindKvCommand(const KvArguments& request, std::string* erro
     *error = UnknownCommand(request);
     return nullptr;
   }
-  const auto count = static_cast<int64_t>(request.size());
-  if (spec->arity >= 0 ? count != spec->arity : count < -spec->arity) {
-    *error = KvWrongArguments(spec->name);
-    return nullptr;
-  }
-  return spec;
+  *error = request.size() > 1 ? SubcommandError(*spec, request) : "";
+  if (error->empty() && !TakesKvArguments(spec->arity, request.size())) *error = KvWrongArguments(spec->name);
+  return error->empty() ? spec : nullptr;
 }
 
-void WriteKvResult(const KvState::Result& result, KvReplyWriter& reply) {
+void DescribeKvCommands(const KvArguments& request, KvReplyWriter& reply) {
+  const std::vector<absl::string_view> names = KvCommandNames();
+  const auto describe = [&reply](absl::string_view name) {
+    const KvCommandSpec* spec = KvCommandNamed(name);
+    spec == nullptr ? reply.NilArray() : DescribeCommand(*spec, reply);
+  };
+  const std::string subcommand = request.size() == 1 ? "info" : absl::AsciiStrToLower(request[1]);
+  if (subcommand == "info" && request.size() <= 2) {
+    reply.Array(names.size());
+    for (const absl::string_view name : names) describe(name);
+  } else if (subcommand == "info") {
+    reply.Array(request.size() - 2);
+    for (size_t i = 2; i < request.size(); ++i) describe(request[i]);
+  } else if (subcommand == "count") {
+    reply.Integer(static_cast<int64_t>(names.size()));
+  } else if (subcommand == "list") {
+    if (request.size() > 2) return reply.Error("ERR syntax error");  // no FILTERBY
+    reply.Array(names.size());
+    for (const absl::string_view name : names) reply.Bulk(name);
+  } else {
+    reply.Map(0);  // DOCS, which redis-cli asks for first; none is as good an answer
+  }
+}
+
+void WriteKvResult(const KvResult& result, KvAnswer answer, KvReplyWriter& reply) {
   struct Writer {
+    KvAnswer answer;
     KvReplyWriter& reply;
-    void operator()(const KvOk&) const { reply.Simple("OK"); }
-    void operator()(const KvNil&) const { reply.Nil(); }
+    void operator()(const KvOk&) const { answer == KvAnswer::kNumber ? reply.Integer(1) : reply.Simple("OK"); }
+    void operator()(const KvNil&) const { answer == KvAnswer::kNumber ? reply.Integer(0) : reply.Nil(); }
     void operator()(const KvNilArray&) const { reply.NilArray(); }
     void operator()(const KvError& error) const { reply.Error(error.text); }
-    void operator()(int64_t number) const { reply.Integer(number); }
+    void operator()(int64_t number) const { answer == KvAnswer::kOk ? reply.Simple("OK") : reply.Integer(number); }
     void operator()(const std::string& bytes) const { reply.Bulk(bytes); }
     void operator()(const std::vector<std::string>& strings) const {
       reply.Array(strings.size());
       for (const std::string& string : strings) reply.Bulk(string);
     }
+    void operator()(const KvReply& one) const { reply.Raw(one.text); }
+    void operator()(const std::shared_ptr<const KvResults>& all) const {
+      reply.Array(all->results.size());
+      for (const KvResult& one : all->results) WriteKvResult(one, KvAnswer::kAsItIs, reply);
+    }
   };
-  std::visit(Writer{reply}, result);
-}
-
-namespace {
-
-// Whether `c` is in the class that begins at `pattern[*at]`, behind its '['; moves *at behind its ']'.
-bool InClass(absl::string_view pattern, size_t* at, char c) {
-  const bool negated = *at < pattern.size() && pattern[*at] == '^';
-  if (negated) ++*at;
-  const auto byte = static_cast<unsigned char>(c);
-  bool found = false;
-  for (; *at < pattern.size() && pattern[*at] != ']'; ++*at) {
-    if (pattern[*at] == '\\' && *at + 1 < pattern.size()) {
-      ++*at;
-      found = found || pattern[*at] == c;
-    } else if (*at + 2 < pattern.size() && pattern[*at + 1] == '-') {
-      auto low = static_cast<unsigned char>(pattern[*at]);
-      auto high = static_cast<unsigned char>(pattern[*at + 2]);
-      if (low > high) std::swap(low, high);
-      found = found || (byte >= low && byte <= high);
-      *at += 2;
-    } else {
-      found = found || pattern[*at] == c;
-    }
-  }
-  if (*at < pattern.size()) ++*at;
-  return found != negated;
-}
-
-}  // namespace
-
-bool MatchesKvPattern(absl::string_view pattern, absl::string_view text) {
-  // After a '*' that matched too little, it takes one character more: only the last one seen has to be tried again.
-  size_t star = absl::string_view::npos;
-  size_t star_text = 0;
-  size_t at = 0;
-  size_t i = 0;
-  while (i < text.size() || at < pattern.size()) {
-    if (at < pattern.size() && pattern[at] == '*') {
-      star = ++at;
-      star_text = i;
-      continue;
-    }
-    if (at < pattern.size() && i < text.size()) {
-      size_t next = at + 1;
-      bool matches = true;
-      if (pattern[at] == '[') {
-        matches = InClass(pattern, &next, text[i]);
-      } else if (pattern[at] != '?') {
-        if (pattern[at] == '\\' && next < pattern.size()) ++next;
-        matches = pattern[next - 1] == text[i];
-      }
-      if (matches) {
-        at = next;
-        ++i;
-        continue;
-      }
-    }
-    if (star == absl::string_view::npos || star_text >= text.size()) return false;
-    at = star;
-    i = ++star_text;
-  }
-  return true;
+  std::visit(Writer{answer, reply}, result);
 }
 
 }  // namespace kekbit::examples

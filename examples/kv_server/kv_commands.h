@@ -11,19 +11,42 @@
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 #include "examples/kv_server/kv_protocol.h"
+#include "examples/kv_server/kv_queries.h"
 #include "examples/kv_server/kv_state.h"
 
 namespace kekbit::examples {
 
-enum class KvServerCommand : uint8_t { kNone, kInfo, kQuit, kFailover };
+enum class KvServerCommand : uint8_t {
+  kNone,
+  kAuth,
+  kClient,
+  kCommand,
+  kConfig,
+  kDiscard,
+  kExec,
+  kFailover,
+  kHello,
+  kInfo,
+  kMulti,
+  kQuit,
+  kReset,
+  kSelect,
+  kUnwatch,
+  kWait,
+  kWatch,
+};
 
 // Makes the state's command of a request. False if that makes no sense: *error is then what to answer.
 using KvParseWrite = bool (*)(KvArguments& request, KvState::Command* command, std::string* error);
 
-// Answers from the state. `now_ms` is no earlier than the state's own time; what has expired by then does not show.
-using KvQuery = void (*)(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply);
+// How the result of a command is answered where commands differ in nothing else.
+enum class KvAnswer : uint8_t {
+  kAsItIs,
+  kOk,      // HMSET, for HSET's number
+  kNumber,  // SETNX, for SET's OK or nil
+};
 
-// One of the three is there.
+// One of `write`, `query` and `server` is there.
 struct KvCommandSpec {
   absl::string_view name;
   int arity = 0;  // arguments, the name included; negative: at least so many
@@ -31,11 +54,13 @@ struct KvCommandSpec {
   KvQuery query = nullptr;
   KvServerCommand server = KvServerCommand::kNone;
   int first_key = 0, last_key = 0, key_step = 0;  // as COMMAND shows them
+  KvAnswer answer = KvAnswer::kAsItIs;
+  bool queues = true;          // between MULTI and EXEC
+  bool for_strangers = false;  // needs no password
 };
 
-// All of them; kv_writes.cc and kv_queries.cc have the halves.
+// Those that write; kv_writes.cc has them.
 absl::Span<const KvCommandSpec> KvWriteSpecs();
-absl::Span<const KvCommandSpec> KvQuerySpecs();
 
 // The command that a request asks for. Null if there is none, or the number of its arguments is wrong: *error is then
 // what to answer. REQUIRES: the request is not empty.
@@ -47,13 +72,10 @@ const KvCommandSpec* KvCommandNamed(absl::string_view name);
 // The names of all commands, in small letters, in order.
 std::vector<absl::string_view> KvCommandNames();
 
-// Redis' words for a wrong number of arguments.
-std::string KvWrongArguments(absl::string_view name);
+// Answers COMMAND and its subcommands.
+void DescribeKvCommands(const KvArguments& request, KvReplyWriter& reply);
 
-void WriteKvResult(const KvState::Result& result, KvReplyWriter& reply);
-
-// Whether a text matches a pattern of Redis': * ? [a-z] [^a-z] and \ before a character that means itself.
-bool MatchesKvPattern(absl::string_view pattern, absl::string_view text);
+void WriteKvResult(const KvResult& result, KvAnswer answer, KvReplyWriter& reply);
 
 }  // namespace kekbit::examples
 

@@ -65,12 +65,15 @@ Keyspace::Entry* Keyspace::Insert(std::string key) {
   const auto [slot, added] =
       slots_.insert({.hash = hash, .entry = std::make_unique<Entry>(Entry{.key = std::move(key), .value = {}})});
   KB_CHECK(added);
+  touched_.push_back(hash);
   return slot->entry.get();
 }
 
 void Keyspace::Erase(Entry* entry) {
   SetExpiry(entry, kNoExpiry);
-  slots_.erase(slots_.find(Wanted{hash_(entry->key), entry->key}));
+  const auto slot = slots_.find(Wanted{hash_(entry->key), entry->key});
+  touched_.push_back(slot->hash);
+  slots_.erase(slot);
 }
 
 void Keyspace::SetExpiry(Entry* entry, int64_t expire_ms) {
@@ -80,6 +83,7 @@ void Keyspace::SetExpiry(Entry* entry, int64_t expire_ms) {
 }
 
 void Keyspace::Clear() {
+  for (const Slot& slot : slots_) touched_.push_back(slot.hash);
   expiries_.clear();
   slots_.clear();
 }

@@ -23,6 +23,7 @@
 #include <string>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "absl/container/btree_set.h"
 #include "absl/strings/string_view.h"
@@ -35,7 +36,7 @@ using KvSet = std::set<std::string, std::less<>>;
 // The place of a type in it is in snapshots: add new ones at the end.
 using KvValue = std::variant<std::string, KvList, KvHash, KvSet>;
 
-// Its name in SCAN's TYPE.
+// Its name in TYPE.
 absl::string_view KvTypeName(const KvValue& value);
 
 class Keyspace final {
@@ -62,6 +63,13 @@ class Keyspace final {
   void Erase(Entry* entry);
   void SetExpiry(Entry* entry, int64_t expire_ms);  // kNoExpiry: none
   void Clear();
+
+  // Which keys have changed since ForgetTouched(), as their HashOf(); some of them more than once. Insert(), Erase(),
+  // Clear() and Purge() touch a key by themselves; whoever changes an entry says so.
+  void Touch(absl::string_view key) { touched_.push_back(hash_(key)); }
+  const std::vector<uint64_t>& touched() const { return touched_; }
+  void ForgetTouched() { touched_.clear(); }
+  uint64_t HashOf(absl::string_view key) const { return hash_(key); }
 
   // Erases all that expired before `now_ms`.
   void Purge(int64_t now_ms);
@@ -106,6 +114,7 @@ class Keyspace final {
       entry->value = std::move(read.value);
       SetExpiry(entry, read.expire_ms);
     }
+    ForgetTouched();
   }
 
  private:
@@ -133,6 +142,7 @@ class Keyspace final {
   Hash hash_;
   absl::btree_set<Slot, Before> slots_;
   absl::btree_set<std::pair<int64_t, Entry*>> expiries_;
+  std::vector<uint64_t> touched_;  // in no snapshot
 };
 
 }  // namespace kekbit::examples

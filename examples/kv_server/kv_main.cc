@@ -20,6 +20,7 @@
 #include "examples/argument_checks.h"
 #include "examples/kv_server/kv_commands.h"
 #include "examples/kv_server/kv_server.h"
+#include "examples/kv_server/kv_service.h"
 #include "examples/kv_server/kv_socket.h"
 #include "examples/kv_server/kv_state.h"
 #include "kekbit/base/callers_directory.h"
@@ -55,6 +56,7 @@ int PrintDigest(ReplicaOptions options) {
 int Serve(ReplicaOptions replica_options, KvServerOptions server_options) {
   server_options.ack = replica_options.ack;
   server_options.directory = replica_options.directory;
+  server_options.segment_bytes = replica_options.segment_bytes;
   auto server = KvServer::Create(std::move(server_options));
   if (!server.ok()) return Fail(server.status());
   const std::string directory = replica_options.directory;
@@ -90,9 +92,9 @@ int Main(int argc, char** argv) {
   double hung_s = 0;
   app.add_option("-d,--directory", replica.directory, "Directory of the journal; made if it is not there")->required();
   app.add_option("-p,--port", server.port, "Port to listen on")->check(CLI::Range(1, 65535))->capture_default_str();
-  app.add_option("--bind", server.bind,
-                 "Address to listen on, in numbers. There are no passwords: mind who can reach it")
+  app.add_option("--bind", server.bind, "Address to listen on, in numbers. Nothing is encrypted: mind who can reach it")
       ->capture_default_str();
+  app.add_option("--requirepass", server.password, "Password that clients have to say by AUTH or HELLO; empty: none");
   app.add_option_function<std::string>(
          "--ack",
          [&replica](const std::string& stage) { replica.ack = stage == "synced" ? Ack::kSynced : Ack::kPublished; },

@@ -1,20 +1,13 @@
 #include "examples/kv_server/kv_protocol.h"
 
-#include <hiredis/read.h>
-
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <utility>
 
 #include "absl/strings/ascii.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/strip.h"
-#include "kekbit/base/check.h"
 
 namespace kekbit::examples {
 namespace {
@@ -40,7 +33,9 @@ bool SplitWords(absl::string_view line, KvArguments* words) {
         quote = c;
       } else if (quote == '"' && c == '\\' && rest.size() >= 3 && rest[0] == 'x' && is_hex(rest[1]) &&
                  is_hex(rest[2])) {
-        word += absl::HexStringToBytes(rest.substr(1, 2));
+        uint8_t byte = 0;
+        std::from_chars(rest.data() + 1, rest.data() + 3, byte, 16);
+        word += static_cast<char>(byte);
         at += 3;
       } else if (quote == '"' && c == '\\' && !rest.empty()) {
         const size_t escape = kEscapes.find(rest[0]);
@@ -62,143 +57,104 @@ bool SplitWords(absl::string_view line, KvArguments* words) {
   return true;
 }
 
-// What hiredis says of a request that is none, in Redis' words.
-std::string InRedisWords(absl::string_view text) {
-  if (absl::StrContains(text, "ulti-bulk length")) return "invalid multibulk length";
-  if (absl::StrContains(text, "ulk string length")) return "invalid bulk length";
-  std::string byte;
-  if (absl::ConsumePrefix(&text, "Protocol error, got \"") && absl::ConsumeSuffix(&text, "\" as reply type byte") &&
-      absl::CUnescape(text, &byte)) {
-    return absl::StrCat("expected '$', got '", byte, "'");
-  }
-  return std::string(text);
-}
-
 }  // namespace
 
-// hiredis makes an object of each part through these; a null one means that it went wrong. Ours puts the strings into
-// the parser's arguments, and stands for the parser itself.
-struct KvRequestParser::Hooks {
-  static KvRequestParser* Parser(const redisReadTask* task) { return static_cast<KvRequestParser*>(task->privdata); }
-
-  static void* Array(const redisReadTask* task, int elements) {
-    KvRequestParser* parser = Parser(task);
-    if (task->parent != nullptr) return Unexpected(task, '*');
-    if (static_cast<size_t>(elements) > parser->limits_.arguments_max) {
-      parser->Fail("invalid multibulk length");
-      return nullptr;
-    }
-    return parser;
-  }
-  static void* String(const redisReadTask* task, char* text, size_t size) {
-    KvRequestParser* parser = Parser(task);
-    if (task->parent == nullptr || task->type != REDIS_REPLY_STRING) {
-      return Unexpected(task, task->type == REDIS_REPLY_STATUS ? '+' : task->type == REDIS_REPLY_ERROR ? '-' : '$');
-    }
-    parser->bytes_ += size;
-    if (size > parser->limits_.string_bytes_max || parser->bytes_ > parser->limits_.request_bytes_max) {
-      parser->Fail("invalid bulk length");
-      return nullptr;
-    }
-    parser->arguments_.emplace_back(text, size);
-    return parser;
-  }
-  static void* Integer(const redisReadTask* task, long long /*value*/) { return Unexpected(task, ':'); }
-  static void* Nil(const redisReadTask* task) {
-    if (task->parent == nullptr && task->type == REDIS_REPLY_ARRAY) return Parser(task);  // *-1: no request
-    Parser(task)->Fail(task->type == REDIS_REPLY_ARRAY ? "expected '$', got '*'" : "invalid bulk length");
-    return nullptr;
-  }
-  static void Free(void* /*object*/) {}
-
-  static void* Unexpected(const redisReadTask* task, char type) {
-    Parser(task)->Fail(absl::StrCat("expected '$', got '", absl::string_view(&type, 1), "'"));
-    return nullptr;
-  }
-
-  static redisReplyObjectFunctions* Table() {
-    static redisReplyObjectFunctions table = {String, Array, Integer, Nil, Free};
-    return &table;
-  }
-};
-
-KvRequestParser::KvRequestParser(const KvRequestLimits& limits) : limits_(limits), reader_(nullptr, redisReaderFree) {
-  Restart({});
+bool ParseKvInteger(absl::string_view text, int64_t* value) {
+  const absl::string_view digits = text.substr(!text.empty() && text[0] == '-' ? 1 : 0);
+  if (digits.empty() || (digits[0] == '0' && text.size() > 1)) return false;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
+  return error == std::errc() && end == text.data() + text.size();
 }
-
-void KvRequestParser::Restart(const std::string& bytes) {
-  reader_.reset(redisReaderCreateWithFunctions(Hooks::Table()));
-  KB_CHECK(reader_ != nullptr);
-  reader_->privdata = this;
-  Feed(bytes);
-}
-
-KvRequestParser::~KvRequestParser() = default;
 
 void KvRequestParser::Feed(absl::string_view bytes) {
-  if (error_.empty()) redisReaderFeed(reader_.get(), bytes.data(), bytes.size());
+  if (error_.empty()) buffer_.append(bytes.data(), bytes.size());
 }
 
-KvParse KvRequestParser::Next(KvArguments* arguments) {
-  for (;;) {
-    if (!error_.empty()) return KvParse::kError;
-    const bool between = reader_->ridx < 0;  // two requests
-    if (between && reader_->pos == reader_->len) return KvParse::kMore;
-    const KvParse parse = between && reader_->buf[reader_->pos] != '*' ? NextLine() : NextArray();
-    if (parse != KvParse::kRequest) return parse;
+KvParse KvRequestParser::Next(KvArguments* arguments, bool stranger) {
+  KvParse parse = error_.empty() ? KvParse::kRequest : KvParse::kError;
+  while (parse == KvParse::kRequest) {
+    parse = ReadPart(stranger);
+    if (parse != KvParse::kRequest || missing_ > 0 || arguments_.empty()) continue;
     bytes_ = 0;
     arguments->clear();
     arguments->swap(arguments_);
-    if (!arguments->empty()) return KvParse::kRequest;
+    return KvParse::kRequest;
   }
+  // Only what is unread stays; it is moved once, however often bytes are fed until a part is whole.
+  constexpr size_t kBytesKept = 64 << 10;
+  buffer_.erase(0, read_);
+  read_ = 0;
+  if (buffer_.empty() && buffer_.capacity() > kBytesKept) buffer_.shrink_to_fit();
+  return parse;
 }
 
-KvParse KvRequestParser::NextArray() {
-  void* request = nullptr;
-  if (redisReaderGetReply(reader_.get(), &request) != REDIS_OK) {
-    return error_.empty() ? Fail(InRedisWords(reader_->errstr)) : KvParse::kError;
-  }
-  if (request != nullptr) return KvParse::kRequest;
-  return CheckPending() ? KvParse::kMore : KvParse::kError;
+KvParse KvRequestParser::ReadPart(bool stranger) {
+  if (read_ == buffer_.size()) return KvParse::kMore;
+  if (missing_ > 0) return length_ == kNoLength ? ReadLength(stranger) : ReadString();
+  return buffer_[read_] == '*' ? ReadCount(stranger) : ReadWords();
 }
 
-bool KvRequestParser::CheckPending() {
-  // hiredis stands behind the byte that tells what begins here, which it has kept as the task's type.
-  const redisReadTask& task = reader_->rstack[std::max(reader_->ridx, 0)];
-  const absl::string_view pending(reader_->buf + reader_->pos, reader_->len - reader_->pos);
-  const size_t end = pending.substr(0, limits_.line_bytes_max).find("\r\n");
+KvParse KvRequestParser::ReadHead(absl::string_view too_long, absl::string_view* text) {
+  const size_t end = unread().substr(0, limits_.line_bytes_max).find('\r');
+  if (end == absl::string_view::npos) return unread().size() < limits_.line_bytes_max ? KvParse::kMore : Fail(too_long);
+  if (end + 2 > unread().size()) return KvParse::kMore;
+  *text = unread().substr(1, std::max<size_t>(end, 1) - 1);
+  return KvParse::kRequest;
+}
+
+KvParse KvRequestParser::ReadCount(bool stranger) {
+  absl::string_view text;
+  const KvParse parse = ReadHead("too big mbulk count string", &text);
+  if (parse != KvParse::kRequest) return parse;
+  int64_t count = 0;
+  if (!ParseKvInteger(text, &count) || count > static_cast<int64_t>(limits_.arguments_max)) {
+    return Fail("invalid multibulk length");
+  }
+  if (stranger && count > static_cast<int64_t>(limits_.stranger_arguments_max)) {
+    return Fail("unauthenticated multibulk length");
+  }
+  read_ += text.size() + 3;
+  missing_ = static_cast<size_t>(std::max<int64_t>(count, 0));  // fewer than none are none
+  return KvParse::kRequest;
+}
+
+KvParse KvRequestParser::ReadLength(bool stranger) {
+  absl::string_view text;
+  const KvParse parse = ReadHead("too big bulk count string", &text);
+  if (parse != KvParse::kRequest) return parse;
+  if (unread()[0] != '$') return Fail(absl::StrCat("expected '$', got '", unread().substr(0, 1), "'"));
+  int64_t length = 0;
+  if (!ParseKvInteger(text, &length) || length < 0 || length > static_cast<int64_t>(limits_.string_bytes_max) ||
+      bytes_ + static_cast<size_t>(length) > limits_.request_bytes_max) {
+    return Fail("invalid bulk length");
+  }
+  if (stranger && length > static_cast<int64_t>(limits_.stranger_string_bytes_max)) {
+    return Fail("unauthenticated bulk length");
+  }
+  read_ += text.size() + 3;
+  length_ = length;
+  bytes_ += static_cast<size_t>(length);
+  return KvParse::kRequest;
+}
+
+KvParse KvRequestParser::ReadString() {
+  const auto length = static_cast<size_t>(length_);
+  if (unread().size() < length + 2) return KvParse::kMore;  // its line feed
+  arguments_.emplace_back(unread().substr(0, length));
+  read_ += length + 2;
+  length_ = kNoLength;
+  --missing_;
+  return KvParse::kRequest;
+}
+
+KvParse KvRequestParser::ReadWords() {
+  const absl::string_view line = unread().substr(0, limits_.line_bytes_max);
+  const size_t end = line.find('\n');
   if (end == absl::string_view::npos) {
-    if (pending.size() + 1 < limits_.line_bytes_max) return true;
-    Fail(task.parent == nullptr ? "too big mbulk count string" : "too big bulk count string");
-    return false;
+    return line.size() < limits_.line_bytes_max ? KvParse::kMore : Fail("too big inline request");
   }
-  // A string that is announced and not all there. hiredis has checked that it is a number.
-  int64_t size = 0;
-  if (task.type != REDIS_REPLY_STRING || !absl::SimpleAtoi(pending.substr(0, end), &size)) return true;
-  if (size >= 0 && static_cast<uint64_t>(size) <= limits_.string_bytes_max &&
-      bytes_ + static_cast<uint64_t>(size) <= limits_.request_bytes_max) {
-    return true;
-  }
-  Fail("invalid bulk length");
-  return false;
-}
-
-KvParse KvRequestParser::NextLine() {
-  const char* begin = reader_->buf + reader_->pos;
-  const size_t size = std::min(reader_->len - reader_->pos, limits_.line_bytes_max);
-  const auto* end = static_cast<const char*>(std::memchr(begin, '\n', size));
-  if (end == nullptr) return size < limits_.line_bytes_max ? KvParse::kMore : Fail("too big inline request");
-  if (!SplitWords(absl::string_view(begin, static_cast<size_t>(end - begin)), &arguments_)) {
-    return Fail("unbalanced quotes in request");
-  }
-  // A browser that was lured here: what it was made to send is no request.
-  if (!arguments_.empty()) {
-    const std::string word = absl::AsciiStrToLower(arguments_[0]);
-    if (word == "post" || word == "host:") return Fail("this is no HTTP server");
-  }
-  reader_->pos += static_cast<size_t>(end - begin) + 1;
-  // hiredis forgets what it has read itself only.
-  if (reader_->pos >= 1024) Restart(std::string(reader_->buf + reader_->pos, reader_->len - reader_->pos));
+  if (!SplitWords(line.substr(0, end), &arguments_)) return Fail("unbalanced quotes in request");
+  read_ += end + 1;
   return KvParse::kRequest;
 }
 
@@ -230,8 +186,19 @@ void KvReplyWriter::Bulk(absl::string_view bytes) {
   to_.append("\r\n", 2);
 }
 
-void KvReplyWriter::Nil() { to_.append("$-1\r\n", 5); }
-void KvReplyWriter::NilArray() { to_.append("*-1\r\n", 5); }
+void KvReplyWriter::Verbatim(absl::string_view text) {
+  if (resp_ == 2) return Bulk(text);
+  Head('=', static_cast<int64_t>(text.size() + 4));
+  absl::StrAppend(&to_, "txt:", text, "\r\n");
+}
+
+void KvReplyWriter::Nil() { to_.append(resp_ == 2 ? "$-1\r\n" : "_\r\n"); }
+void KvReplyWriter::NilArray() { to_.append(resp_ == 2 ? "*-1\r\n" : "_\r\n"); }
 void KvReplyWriter::Array(size_t count) { Head('*', static_cast<int64_t>(count)); }
+void KvReplyWriter::Set(size_t count) { Head(resp_ == 2 ? '*' : '~', static_cast<int64_t>(count)); }
+
+void KvReplyWriter::Map(size_t count) {
+  resp_ == 2 ? Head('*', static_cast<int64_t>(2 * count)) : Head('%', static_cast<int64_t>(count));
+}
 
 }  // namespace kekbit::examples

@@ -1,5 +1,7 @@
 // The commands that only ask.
 
+#include "examples/kv_server/kv_queries.h"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -13,7 +15,6 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "examples/kv_server/kv_commands.h"
 
 namespace kekbit::examples {
 namespace {
@@ -24,69 +25,69 @@ bool Expired(const Keyspace::Entry& entry, int64_t now_ms) {
   return entry.expire_ms != Keyspace::kNoExpiry && entry.expire_ms < now_ms;
 }
 
-const Keyspace::Entry* Find(const KvState& state, int64_t now_ms, absl::string_view key) {
-  const Keyspace::Entry* entry = state.keys().Find(key);
+const Keyspace::Entry* Find(const Keyspace& keys, int64_t now_ms, absl::string_view key) {
+  const Keyspace::Entry* entry = keys.Find(key);
   return entry == nullptr || Expired(*entry, now_ms) ? nullptr : entry;
 }
 
 // The value of type T at a key. True if it is that, or there is no such key: then *value is null. Otherwise it has
 // answered.
 template <typename T>
-bool FindValue(const KvState& state, int64_t now_ms, absl::string_view key, KvReplyWriter& reply, const T** value) {
-  const Keyspace::Entry* entry = Find(state, now_ms, key);
+bool FindValue(const Keyspace& keys, int64_t now_ms, absl::string_view key, KvReplyWriter& reply, const T** value) {
+  const Keyspace::Entry* entry = Find(keys, now_ms, key);
   *value = entry == nullptr ? nullptr : std::get_if<T>(&entry->value);
   if (entry == nullptr || *value != nullptr) return true;
   reply.Error(kKvWrongType);
   return false;
 }
 
-void Get(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void Get(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   const std::string* value = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &value)) return;
+  if (!FindValue(keys, now_ms, request[1], reply, &value)) return;
   value == nullptr ? reply.Nil() : reply.Bulk(*value);
 }
 
-void MGet(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void MGet(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   reply.Array(request.size() - 1);
   for (size_t i = 1; i < request.size(); ++i) {
-    const Keyspace::Entry* entry = Find(state, now_ms, request[i]);
+    const Keyspace::Entry* entry = Find(keys, now_ms, request[i]);
     const auto* value = entry == nullptr ? nullptr : std::get_if<std::string>(&entry->value);
     value == nullptr ? reply.Nil() : reply.Bulk(*value);
   }
 }
 
-void StrLen(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void StrLen(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   const std::string* value = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &value)) return;
+  if (!FindValue(keys, now_ms, request[1], reply, &value)) return;
   reply.Integer(value == nullptr ? 0 : static_cast<int64_t>(value->size()));
 }
 
-void Exists(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void Exists(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   int64_t found = 0;
-  for (size_t i = 1; i < request.size(); ++i) found += Find(state, now_ms, request[i]) != nullptr ? 1 : 0;
+  for (size_t i = 1; i < request.size(); ++i) found += Find(keys, now_ms, request[i]) != nullptr ? 1 : 0;
   reply.Integer(found);
 }
 
 template <bool kSeconds>
-void Ttl(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
-  const Keyspace::Entry* entry = Find(state, now_ms, request[1]);
+void Ttl(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+  const Keyspace::Entry* entry = Find(keys, now_ms, request[1]);
   if (entry == nullptr || entry->expire_ms == Keyspace::kNoExpiry) return reply.Integer(entry == nullptr ? -2 : -1);
   const int64_t left = entry->expire_ms - now_ms;
   reply.Integer(kSeconds ? left / 1000 + (left % 1000 >= 500 ? 1 : 0) : left);
 }
 
-void HGet(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void HGet(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   const KvHash* hash = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &hash)) return;
+  if (!FindValue(keys, now_ms, request[1], reply, &hash)) return;
   if (hash == nullptr) return reply.Nil();
   const auto field = hash->find(request[2]);
   field == hash->end() ? reply.Nil() : reply.Bulk(field->second);
 }
 
-void HGetAll(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void HGetAll(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   const KvHash* hash = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &hash)) return;
-  reply.Array(hash == nullptr ? 0 : 2 * hash->size());
+  if (!FindValue(keys, now_ms, request[1], reply, &hash)) return;
+  reply.Map(hash == nullptr ? 0 : hash->size());
   if (hash == nullptr) return;
   for (const auto& [field, value] : *hash) {
     reply.Bulk(field);
@@ -94,18 +95,29 @@ void HGetAll(const KvState& state, int64_t now_ms, const KvArguments& request, K
   }
 }
 
-void LLen(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
-  const KvList* list = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &list)) return;
-  reply.Integer(list == nullptr ? 0 : static_cast<int64_t>(list->size()));
+template <bool kValues>
+void HPart(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+  const KvHash* hash = nullptr;
+  if (!FindValue(keys, now_ms, request[1], reply, &hash)) return;
+  reply.Array(hash == nullptr ? 0 : hash->size());
+  if (hash == nullptr) return;
+  for (const auto& [field, value] : *hash) reply.Bulk(kValues ? value : field);
 }
 
-void LRange(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+// HLEN, LLEN, SCARD.
+template <typename T>
+void Size(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+  const T* container = nullptr;
+  if (!FindValue(keys, now_ms, request[1], reply, &container)) return;
+  reply.Integer(container == nullptr ? 0 : static_cast<int64_t>(container->size()));
+}
+
+void LRange(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   int64_t first = 0;
   int64_t last = 0;
   if (!ParseKvInteger(request[2], &first) || !ParseKvInteger(request[3], &last)) return reply.Error(kKvNotInteger);
   const KvList* list = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &list)) return;
+  if (!FindValue(keys, now_ms, request[1], reply, &list)) return;
   const int64_t size = list == nullptr ? 0 : static_cast<int64_t>(list->size());
   if (first < 0) first = std::max<int64_t>(first + size, 0);
   if (last < 0) last += size;
@@ -115,18 +127,23 @@ void LRange(const KvState& state, int64_t now_ms, const KvArguments& request, Kv
   for (int64_t i = first; i <= last; ++i) reply.Bulk((*list)[static_cast<size_t>(i)]);
 }
 
-void SMembers(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void SMembers(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   const KvSet* set = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &set)) return;
-  reply.Array(set == nullptr ? 0 : set->size());
+  if (!FindValue(keys, now_ms, request[1], reply, &set)) return;
+  reply.Set(set == nullptr ? 0 : set->size());
   if (set == nullptr) return;
   for (const std::string& member : *set) reply.Bulk(member);
 }
 
-void SIsMember(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void SIsMember(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   const KvSet* set = nullptr;
-  if (!FindValue(state, now_ms, request[1], reply, &set)) return;
+  if (!FindValue(keys, now_ms, request[1], reply, &set)) return;
   reply.Integer(set != nullptr && set->contains(request[2]) ? 1 : 0);
+}
+
+void WriteAll(const std::vector<absl::string_view>& strings, KvReplyWriter& reply) {
+  reply.Array(strings.size());
+  for (const absl::string_view string : strings) reply.Bulk(string);
 }
 
 // As Redis does: nothing is 0, and a sign is taken.
@@ -138,7 +155,7 @@ bool ParseCursor(const std::string& text, uint64_t* cursor) {
   return *end == '\0' && errno != ERANGE;
 }
 
-void Scan(const KvState& state, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+void Scan(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
   uint64_t cursor = 0;
   if (!ParseCursor(request[1], &cursor)) return reply.Error("ERR invalid cursor");
   int64_t count = 10;
@@ -157,94 +174,92 @@ void Scan(const KvState& state, int64_t now_ms, const KvArguments& request, KvRe
       return reply.Error("ERR syntax error");
     }
   }
-  std::vector<absl::string_view> keys;
-  const uint64_t next = state.keys().Scan(cursor, static_cast<size_t>(count), [&](const Keyspace::Entry& entry) {
+  std::vector<absl::string_view> found;
+  const uint64_t next = keys.Scan(cursor, static_cast<size_t>(count), [&](const Keyspace::Entry& entry) {
     if (pattern != nullptr && !MatchesKvPattern(*pattern, entry.key)) return;
     if (type != nullptr && !Is(*type, KvTypeName(entry.value))) return;
-    if (!Expired(entry, now_ms)) keys.emplace_back(entry.key);
+    if (!Expired(entry, now_ms)) found.emplace_back(entry.key);
   });
   reply.Array(2);
   reply.Bulk(absl::StrCat(next));
-  reply.Array(keys.size());
-  for (const absl::string_view key : keys) reply.Bulk(key);
+  WriteAll(found, reply);
 }
 
-void DbSize(const KvState& state, int64_t /*now_ms*/, const KvArguments& /*request*/, KvReplyWriter& reply) {
-  reply.Integer(static_cast<int64_t>(state.keys().size()));
+void Keys(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+  std::vector<absl::string_view> found;
+  keys.Scan(0, keys.size(), [&](const Keyspace::Entry& entry) {
+    if (MatchesKvPattern(request[1], entry.key) && !Expired(entry, now_ms)) found.emplace_back(entry.key);
+  });
+  WriteAll(found, reply);
 }
 
-void Ping(const KvState& /*state*/, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
+void Type(const Keyspace& keys, int64_t now_ms, const KvArguments& request, KvReplyWriter& reply) {
+  const Keyspace::Entry* entry = Find(keys, now_ms, request[1]);
+  reply.Simple(entry == nullptr ? "none" : KvTypeName(entry->value));
+}
+
+void DbSize(const Keyspace& keys, int64_t /*now_ms*/, const KvArguments& /*request*/, KvReplyWriter& reply) {
+  reply.Integer(static_cast<int64_t>(keys.size()));
+}
+
+void Ping(const Keyspace& /*keys*/, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
   if (request.size() > 2) return reply.Error(KvWrongArguments("ping"));
   request.size() == 2 ? reply.Bulk(request[1]) : reply.Simple("PONG");
 }
 
-void Echo(const KvState& /*state*/, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
+void Echo(const Keyspace& /*keys*/, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
   reply.Bulk(request[1]);
 }
 
 // DEBUG DIGEST: for comparing replicas.
-void Debug(const KvState& state, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
+void Debug(const Keyspace& keys, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
   if (request.size() != 2 || !Is(request[1], "DIGEST")) return reply.Error("ERR DEBUG knows DIGEST only");
-  reply.Simple(absl::StrFormat("%016x", state.digest()));
-}
-
-void DescribeCommand(const KvCommandSpec& spec, KvReplyWriter& reply) {
-  reply.Array(6);
-  reply.Bulk(spec.name);
-  reply.Integer(spec.arity);
-  reply.Array(spec.server == KvServerCommand::kNone ? 1 : 0);
-  if (spec.server == KvServerCommand::kNone) reply.Simple(spec.write != nullptr ? "write" : "readonly");
-  reply.Integer(spec.first_key);
-  reply.Integer(spec.last_key);
-  reply.Integer(spec.key_step);
-}
-
-void Command(const KvState& /*state*/, int64_t /*now_ms*/, const KvArguments& request, KvReplyWriter& reply) {
-  const std::vector<absl::string_view> names = KvCommandNames();
-  const auto describe = [&reply](const std::string& name) {
-    const KvCommandSpec* spec = KvCommandNamed(name);
-    spec == nullptr ? reply.Nil() : DescribeCommand(*spec, reply);
-  };
-  if (request.size() == 1 || (request.size() == 2 && Is(request[1], "INFO"))) {
-    reply.Array(names.size());
-    for (const absl::string_view name : names) describe(std::string(name));
-  } else if (Is(request[1], "INFO")) {
-    reply.Array(request.size() - 2);
-    for (size_t i = 2; i < request.size(); ++i) describe(request[i]);
-  } else if (Is(request[1], "COUNT")) {
-    if (request.size() > 2) return reply.Error(KvWrongArguments("command|count"));
-    reply.Integer(static_cast<int64_t>(names.size()));
-  } else if (Is(request[1], "LIST")) {
-    if (request.size() > 2) return reply.Error("ERR syntax error");  // no FILTERBY
-    reply.Array(names.size());
-    for (const absl::string_view name : names) reply.Bulk(name);
-  } else if (Is(request[1], "DOCS")) {
-    reply.Array(0);  // what redis-cli asks for first; none is as good an answer
-  } else {
-    reply.Error(absl::StrCat("ERR unknown subcommand '", request[1].substr(0, 128), "'. Try COMMAND HELP."));
-  }
-}
-
-constexpr KvCommandSpec Query(absl::string_view name, int arity, KvQuery query, int last_key = 1) {
-  return {.name = name,
-          .arity = arity,
-          .query = query,
-          .first_key = last_key == 0 ? 0 : 1,
-          .last_key = last_key,
-          .key_step = last_key == 0 ? 0 : 1};
+  reply.Simple(absl::StrFormat("%016x", keys.digest()));
 }
 
 constexpr std::array kQueries = {
-    Query("command", -1, Command, 0), Query("dbsize", 1, DbSize, 0),   Query("debug", -2, Debug, 0),
-    Query("echo", 2, Echo, 0),        Query("exists", -2, Exists, -1), Query("get", 2, Get),
-    Query("hget", 3, HGet),           Query("hgetall", 2, HGetAll),    Query("llen", 2, LLen),
-    Query("lrange", 4, LRange),       Query("mget", -2, MGet, -1),     Query("ping", -1, Ping, 0),
-    Query("pttl", 2, Ttl<false>),     Query("scan", -2, Scan, 0),      Query("sismember", 3, SIsMember),
-    Query("smembers", 2, SMembers),   Query("strlen", 2, StrLen),      Query("ttl", 2, Ttl<true>),
+    KvQuerySpec{"dbsize", 1, DbSize},
+    KvQuerySpec{"debug", -2, Debug},
+    KvQuerySpec{"echo", 2, Echo},
+    KvQuerySpec{"exists", -2, Exists, -1},
+    KvQuerySpec{"get", 2, Get, 1},
+    KvQuerySpec{"hget", 3, HGet, 1},
+    KvQuerySpec{"hgetall", 2, HGetAll, 1},
+    KvQuerySpec{"hkeys", 2, HPart<false>, 1},
+    KvQuerySpec{"hlen", 2, Size<KvHash>, 1},
+    KvQuerySpec{"hvals", 2, HPart<true>, 1},
+    KvQuerySpec{"keys", 2, Keys},
+    KvQuerySpec{"llen", 2, Size<KvList>, 1},
+    KvQuerySpec{"lrange", 4, LRange, 1},
+    KvQuerySpec{"mget", -2, MGet, -1},
+    KvQuerySpec{"ping", -1, Ping},
+    KvQuerySpec{"pttl", 2, Ttl<false>, 1},
+    KvQuerySpec{"scan", -2, Scan},
+    KvQuerySpec{"scard", 2, Size<KvSet>, 1},
+    KvQuerySpec{"sismember", 3, SIsMember, 1},
+    KvQuerySpec{"smembers", 2, SMembers, 1},
+    KvQuerySpec{"strlen", 2, StrLen, 1},
+    KvQuerySpec{"ttl", 2, Ttl<true>, 1},
+    KvQuerySpec{"type", 2, Type, 1},
 };
 
 }  // namespace
 
-absl::Span<const KvCommandSpec> KvQuerySpecs() { return kQueries; }
+absl::Span<const KvQuerySpec> KvQuerySpecs() { return kQueries; }
+
+const KvQuerySpec* KvQueryNamed(absl::string_view name) {
+  for (const KvQuerySpec& spec : kQueries) {
+    if (absl::EqualsIgnoreCase(spec.name, name)) return &spec;
+  }
+  return nullptr;
+}
+
+bool TakesKvArguments(int arity, size_t count) {
+  return arity >= 0 ? count == static_cast<size_t>(arity) : count >= static_cast<size_t>(-arity);
+}
+
+std::string KvWrongArguments(absl::string_view name) {
+  return absl::StrCat("ERR wrong number of arguments for '", name, "' command");
+}
 
 }  // namespace kekbit::examples

@@ -22,26 +22,14 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "examples/kv_server/kv_commands.h"
 #include "examples/kv_server/kv_protocol.h"
+#include "examples/kv_server/kv_service.h"
+#include "examples/kv_server/kv_session.h"
 #include "examples/kv_server/kv_socket.h"
 #include "examples/kv_server/kv_state.h"
 #include "kekbit/replication/replica.h"
 
 namespace kekbit::examples {
-
-struct KvServerOptions {
-  std::string bind = "127.0.0.1";
-  uint16_t port = 6379;
-  size_t clients_max = 10'000;
-  // A client that has more to read than this, and does not, is dropped.
-  size_t output_bytes_max = 256u << 20;
-  KvRequestLimits requests;
-  // How long the port may stay in somebody else's hands.
-  absl::Duration port_timeout = absl::Seconds(10);
-  Ack ack = Ack::kPublished;
-  std::string directory;  // of the journal
-};
 
 class KvServer final {
  public:
@@ -61,18 +49,26 @@ class KvServer final {
 
  private:
   struct Client {
-    Client(FileDescriptor s, const KvRequestLimits& limits) : socket(std::move(s)), parser(limits) {}
+    Client(FileDescriptor s, const KvServerOptions& options, KvService* kv)
+        : socket(std::move(s)), service(kv), parser(options.requests) {
+      service->Open(session);
+    }
+    Client(const Client&) = delete;
+    Client& operator=(const Client&) = delete;
+    ~Client() { service->Close(session); }
 
     FileDescriptor socket;
+    KvService* service;
+    KvSession session;
     KvRequestParser parser;
-    std::string output;
-    size_t sent = 0;              // of it
+    size_t sent = 0;              // of the session's output
     bool waits_to_write = false;  // the socket is full
-    bool leaves = false;          // once the output is sent
     bool has_output = false;      // stands in answered_
+    // Everything is sent and the client told so: what it still sends is read until then, and forgotten.
+    int64_t lingers_until_ns = 0;
   };
 
-  explicit KvServer(KvServerOptions options) : options_(std::move(options)) {}
+  explicit KvServer(KvServerOptions options) : options_(std::move(options)), service_(options_) {}
 
   // What a turn does. Errors end the server.
   absl::Status Turn();
@@ -88,36 +84,27 @@ class KvServer final {
   void Send(Client& client);
   void Drop(Client& client);
 
-  void Execute(Client& client, KvArguments& request);
-  void Submit(const KvState::Command& command, KvReplyWriter& reply);
-  void Ask(const KvCommandSpec& spec, const KvArguments& request, KvReplyWriter& reply);
-  std::string Info(const KvArguments& request) const;
-  // Of the replicas that follow: how many frames they are behind.
-  void AppendLag(Seq published, std::string* info) const;
-  // Erases keys that are due, at most once a turn.
+  // Begins the end of a client that has all of its answers.
+  void Linger(Client& client);
+  // What is to be done now and then.
   void Tick();
-  int64_t NowMillis() const;
 
   const KvServerOptions options_;
+  KvService service_;
   FileDescriptor epoll_;
   WakeSocket wake_;
   FileDescriptor signals_;
   FileDescriptor listener_;
-  absl::Time port_deadline_ = absl::InfiniteFuture();
+  int64_t port_deadline_ns_ = 0;  // of the monotonic clock
 
   Replica<KvState>* replica_ = nullptr;
-  Epoch epoch_ = 0;              // of our reign; 0: not the primary
-  Position submitted_;           // last
-  bool unacknowledged_ = false;  // something is submitted that nobody has waited for
-  bool lost_ = false;            // a command failed so that we can't go on as primary
+  Epoch epoch_ = 0;  // of our reign; 0: not the primary
   bool stopping_ = false;
-  bool hands_over_ = false;  // after this turn
-  bool accepting_ = false;   // not while there is no descriptor left
+  bool accepting_ = false;  // not while there is no descriptor left
   absl::flat_hash_map<int, std::unique_ptr<Client>> clients_;
   std::vector<int> answered_;  // clients with output to send
   KvArguments request_;        // kept for its memory
-  uint64_t commands_ = 0;
-  uint64_t connections_ = 0;
+  size_t lingering_ = 0;       // clients
 };
 
 }  // namespace kekbit::examples

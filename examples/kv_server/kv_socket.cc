@@ -68,6 +68,19 @@ absl::StatusOr<FileDescriptor> AcceptConnection(int listener) {
   return socket;
 }
 
+std::string PeerAddress(int socket) {
+  sockaddr_storage address = {};
+  socklen_t size = sizeof address;
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  const auto* peer = reinterpret_cast<const sockaddr*>(&address);
+  if (::getpeername(socket, reinterpret_cast<sockaddr*>(&address), &size) != 0 ||
+      ::getnameinfo(peer, size, host, sizeof host, port, sizeof port, NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "";
+  }
+  return absl::StrCat(host, ":", port);
+}
+
 uint64_t RaiseDescriptorLimit(uint64_t count) {
   rlimit limit = {};
   ::getrlimit(RLIMIT_NOFILE, &limit);

@@ -1,8 +1,8 @@
 #include "examples/kv_server/kv_state.h"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 
@@ -30,16 +30,11 @@ bool MayExpire(uint8_t only_if, int64_t current, int64_t wanted) {
 
 }  // namespace
 
-bool ParseKvInteger(absl::string_view text, int64_t* value) {
-  const absl::string_view digits = text.substr(!text.empty() && text[0] == '-' ? 1 : 0);
-  if (digits.empty() || (digits[0] == '0' && text.size() > 1)) return false;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *value);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 KvState::Result KvState::Apply(const Command& command, const ApplyContext& context) {
   time_ms_ = context.time_ns() / 1'000'000;
+  keys_.ForgetTouched();
   keys_.Purge(time_ms_);
+  if (!parts_.empty() && !std::holds_alternative<KvTransaction>(command)) parts_.clear();
   return std::visit([this](const auto& c) { return Do(c); }, command);
 }
 
@@ -52,6 +47,7 @@ void KvState::SetString(const std::string& key, const std::string& value, int64_
     entry->value = value;
   }
   keys_.SetExpiry(entry, expire_ms);
+  keys_.Touch(key);
 }
 
 KvState::Result KvState::Do(const KvSetString& command) {
@@ -95,13 +91,19 @@ KvState::Result KvState::Do(const KvDelete& command) {
 
 KvState::Result KvState::Do(const KvExpire& command) {
   if (command.in_ms > kMax - time_ms_) return InvalidExpiry(command.seconds ? "expire" : "pexpire");
-  const int64_t expire_ms = time_ms_ + command.in_ms;
-  Keyspace::Entry* entry = keys_.Find(command.key);
-  if (entry == nullptr || !MayExpire(command.only_if, entry->expire_ms, expire_ms)) return int64_t{0};
+  return Expire(command.key, command.only_if, time_ms_ + command.in_ms);
+}
+
+KvState::Result KvState::Do(const KvExpireAt& command) { return Expire(command.key, command.only_if, command.at_ms); }
+
+KvState::Result KvState::Expire(const std::string& key, uint8_t only_if, int64_t expire_ms) {
+  Keyspace::Entry* entry = keys_.Find(key);
+  if (entry == nullptr || !MayExpire(only_if, entry->expire_ms, expire_ms)) return int64_t{0};
   if (expire_ms <= time_ms_) {
     keys_.Erase(entry);
   } else {
     keys_.SetExpiry(entry, expire_ms);
+    keys_.Touch(key);
   }
   return int64_t{1};
 }
@@ -110,6 +112,7 @@ KvState::Result KvState::Do(const KvPersist& command) {
   Keyspace::Entry* entry = keys_.Find(command.key);
   if (entry == nullptr || entry->expire_ms == Keyspace::kNoExpiry) return int64_t{0};
   keys_.SetExpiry(entry, Keyspace::kNoExpiry);
+  keys_.Touch(command.key);
   return int64_t{1};
 }
 
@@ -126,6 +129,7 @@ KvState::Result KvState::Do(const KvAdd& command) {
   }
   if (entry == nullptr) entry = keys_.Insert(command.key);
   std::get<std::string>(entry->value) = absl::StrCat(number);
+  keys_.Touch(command.key);
   return number;
 }
 
@@ -136,6 +140,7 @@ KvState::Result KvState::Do(const KvAppend& command) {
     return KvError{"ERR string exceeds maximum allowed size (proto-max-bulk-len)"};
   }
   value->append(command.value);
+  keys_.Touch(command.key);
   return static_cast<int64_t>(value->size());
 }
 
@@ -152,6 +157,7 @@ T* KvState::FindOrMake(const std::string& key) {
 KvState::Result KvState::Do(const KvSetFields& command) {
   auto* hash = FindOrMake<KvHash>(command.key);
   if (hash == nullptr) return WrongType();
+  keys_.Touch(command.key);
   int64_t added = 0;
   for (const auto& [field, value] : command.fields) added += hash->insert_or_assign(field, value).second ? 1 : 0;
   return added;
@@ -165,6 +171,7 @@ KvState::Result KvState::RemoveEach(const std::string& key, const std::vector<st
   if (container == nullptr) return WrongType();
   int64_t removed = 0;
   for (const std::string& name : names) removed += remove(*container, name) ? 1 : 0;
+  if (removed > 0) keys_.Touch(key);
   if (container->empty()) keys_.Erase(entry);
   return removed;
 }
@@ -177,6 +184,7 @@ KvState::Result KvState::Do(const KvDeleteFields& command) {
 KvState::Result KvState::Do(const KvPush& command) {
   auto* list = FindOrMake<KvList>(command.key);
   if (list == nullptr) return WrongType();
+  keys_.Touch(command.key);
   for (const std::string& value : command.values) {
     if (command.side == KvSide::kLeft) {
       list->push_front(value);
@@ -204,6 +212,7 @@ KvState::Result KvState::Do(const KvPop& command) {
       list->pop_back();
     }
   }
+  if (count > 0) keys_.Touch(command.key);
   if (list->empty()) keys_.Erase(entry);
   if (command.one) return std::move(popped.front());
   return popped;
@@ -214,6 +223,7 @@ KvState::Result KvState::Do(const KvAddMembers& command) {
   if (set == nullptr) return WrongType();
   int64_t added = 0;
   for (const std::string& member : command.members) added += set->insert(member).second ? 1 : 0;
+  if (added > 0) keys_.Touch(command.key);
   return added;
 }
 
@@ -228,5 +238,62 @@ KvState::Result KvState::Do(const KvFlush& /*command*/) {
 }
 
 KvState::Result KvState::Do(const KvTick& /*command*/) { return KvOk{}; }
+
+KvState::Result KvState::Do(const KvGetDelete& command) {
+  Keyspace::Entry* entry = keys_.Find(command.key);
+  if (entry == nullptr) return KvNil{};
+  auto* value = std::get_if<std::string>(&entry->value);
+  if (value == nullptr) return WrongType();
+  Result result = std::move(*value);
+  keys_.Erase(entry);
+  return result;
+}
+
+KvState::Result KvState::Do(const KvRename& command) {
+  Keyspace::Entry* from = keys_.Find(command.from);
+  if (from == nullptr) return KvError{"ERR no such key"};
+  Keyspace::Entry* to = keys_.Find(command.to);
+  if (command.if_missing && to != nullptr) return int64_t{0};
+  if (from != to) {
+    if (to == nullptr) to = keys_.Insert(command.to);
+    to->value = std::move(from->value);
+    keys_.SetExpiry(to, from->expire_ms);
+    keys_.Touch(command.to);
+    keys_.Erase(from);
+  }
+  return command.if_missing ? Result(int64_t{1}) : KvOk{};
+}
+
+KvState::Result KvState::Do(const KvAsk& command) {
+  KvReply answer;
+  KvReplyWriter reply(&answer.text, command.resp);
+  // One of a newer version may ask what this one does not know: nobody reads that answer.
+  const KvQuerySpec* spec = command.words.empty() ? nullptr : KvQueryNamed(command.words[0]);
+  const bool known = spec != nullptr && TakesKvArguments(spec->arity, command.words.size());
+  known ? spec->query(keys_, time_ms_, command.words, reply) : reply.Error("ERR unknown command");
+  return answer;
+}
+
+KvState::Result KvState::Do(const KvTransaction& command) {
+  // Parts of another transaction are what a power failure left of that.
+  if (command.part == 0) parts_.clear();
+  if (command.part != parts_.size()) {
+    parts_.clear();
+    return KvError{"ERR a part of the transaction is missing"};
+  }
+  if (!command.last) {
+    parts_.push_back(command);
+    return KvOk{};
+  }
+  auto results = std::make_shared<KvResults>();
+  const auto run = [&](const std::vector<KvStep>& steps) {
+    for (const KvStep& step : steps) {
+      results->results.push_back(std::visit([this](const auto& c) { return Do(c); }, step));
+    }
+  };
+  for (const KvTransaction& part : std::exchange(parts_, {})) run(part.steps);
+  run(command.steps);
+  return results;
+}
 
 }  // namespace kekbit::examples

@@ -16,24 +16,20 @@
 #include <cereal/types/variant.hpp>
 #include <cereal/types/vector.hpp>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <utility>
 #include <variant>
 #include <vector>
 
-#include "absl/strings/string_view.h"
 #include "examples/kv_server/kv_keyspace.h"
+#include "examples/kv_server/kv_queries.h"
 #include "kekbit/replication/apply_context.h"
 
 namespace kekbit::examples {
 
-inline constexpr char kKvWrongType[] = "WRONGTYPE Operation against a key holding the wrong kind of value";
-inline constexpr char kKvNotInteger[] = "ERR value is not an integer or out of range";
 // As long as a string may become, by APPEND.
 inline constexpr size_t kKvStringBytesMax = 512u << 20;
-
-// A decimal number as Redis takes it: no spaces, no plus sign, no leading zeros, in 64 bits.
-bool ParseKvInteger(absl::string_view text, int64_t* value);
 
 enum class KvWhen : uint8_t { kAlways, kIfMissing, kIfThere };  // NX, XX
 enum class KvExpiry : uint8_t { kNone, kKeep, kIn, kAt };       // none, KEEPTTL, EX and PX, EXAT, PXAT
@@ -122,6 +118,42 @@ struct KvFlush {
 struct KvTick {
   KV_FIELDS()
 };
+struct KvExpireAt {
+  std::string key;
+  int64_t at_ms = 0;    // since the Unix epoch
+  uint8_t only_if = 0;  // any KvExpireIf
+  KV_FIELDS(key, at_ms, only_if)
+};
+struct KvGetDelete {
+  std::string key;
+  KV_FIELDS(key)
+};
+struct KvRename {
+  std::string from, to;
+  bool if_missing = false;  // only if there is no key `to`
+  KV_FIELDS(from, to, if_missing)
+};
+// A question amid the commands of a transaction: its answer depends on those before it.
+struct KvAsk {
+  KvArguments words;
+  uint8_t resp = 2;  // the version of the protocol to answer in
+  KV_FIELDS(words, resp)
+};
+
+// A command of a transaction. The place of a type in it is in journals: add new ones at the end.
+using KvStep = std::variant<KvSetString, KvSetMany, KvDelete, KvExpire, KvPersist, KvAdd, KvAppend, KvSetFields,
+                            KvDeleteFields, KvPush, KvPop, KvAddMembers, KvRemoveMembers, KvFlush, KvTick, KvExpireAt,
+                            KvGetDelete, KvRename, KvAsk>;
+
+// The commands between MULTI and EXEC. If they don't fit into one frame, they are cut into several of these, which are
+// published together. The last one does what all of them say. So a power failure that leaves a part only of the frames
+// leaves nothing of the transaction.
+struct KvTransaction {
+  uint32_t part = 0;  // how many of them stand before this one
+  bool last = true;
+  std::vector<KvStep> steps;
+  KV_FIELDS(part, last, steps)
+};
 
 #undef KV_FIELDS
 
@@ -131,17 +163,31 @@ struct KvNilArray {};
 struct KvError {
   std::string text;
 };
+// The answer to a question, as the protocol has it.
+struct KvReply {
+  std::string text;
+};
+struct KvResults;
+
+// What Redis would answer.
+using KvResult = std::variant<KvOk, KvNil, KvNilArray, KvError, int64_t, std::string, std::vector<std::string>, KvReply,
+                              std::shared_ptr<const KvResults>>;
+
+// Of the steps of a transaction.
+struct KvResults {
+  std::vector<KvResult> results;
+};
 
 class KvState final {
  public:
   // The place of a command in it is in journals: add new ones at the end.
   using Command = std::variant<KvSetString, KvSetMany, KvDelete, KvExpire, KvPersist, KvAdd, KvAppend, KvSetFields,
-                               KvDeleteFields, KvPush, KvPop, KvAddMembers, KvRemoveMembers, KvFlush, KvTick>;
-  // Of its snapshots; the version grows when serialize() changes.
+                               KvDeleteFields, KvPush, KvPop, KvAddMembers, KvRemoveMembers, KvFlush, KvTick,
+                               KvExpireAt, KvGetDelete, KvRename, KvTransaction>;
+  // Of its snapshots; the version grows when save() changes. Version 1 knew no transactions.
   static constexpr uint32_t kSnapshotTypeId = 0x4B56;  // "KV"
-  static constexpr uint32_t kSnapshotVersion = 1;
-  // What Redis would answer.
-  using Result = std::variant<KvOk, KvNil, KvNilArray, KvError, int64_t, std::string, std::vector<std::string>>;
+  static constexpr uint32_t kSnapshotVersion = 2;
+  using Result = KvResult;
 
   Result Apply(const Command& command, const ApplyContext& context);
 
@@ -150,9 +196,19 @@ class KvState final {
   int64_t time_ms() const { return time_ms_; }
   uint64_t digest() const { return keys_.digest(); }
 
+  // A snapshot may stand amid the parts of a transaction. A time that is negative says that they follow; in snapshots
+  // of version 1 there is none.
   template <class Archive>
-  void serialize(Archive& archive) {
+  void save(Archive& archive) const {
+    parts_.empty() ? archive(time_ms_, keys_) : archive(-1 - time_ms_, keys_, parts_);
+  }
+  template <class Archive>
+  void load(Archive& archive) {
     archive(time_ms_, keys_);
+    parts_.clear();
+    if (time_ms_ >= 0) return;
+    time_ms_ = -1 - time_ms_;
+    archive(parts_);
   }
 
  private:
@@ -171,17 +227,25 @@ class KvState final {
   Result Do(const KvRemoveMembers& command);
   Result Do(const KvFlush& command);
   Result Do(const KvTick& command);
+  Result Do(const KvExpireAt& command);
+  Result Do(const KvGetDelete& command);
+  Result Do(const KvRename& command);
+  Result Do(const KvTransaction& command);
+  Result Do(const KvAsk& command);
 
   void SetString(const std::string& key, const std::string& value, int64_t expire_ms);
   // The value of type T at the key, made if it is not there; null if another type is.
   template <typename T>
   T* FindOrMake(const std::string& key);
+  Result Expire(const std::string& key, uint8_t only_if, int64_t expire_ms);
   // Calls remove(container, name) for each name while there is something left; answers with how often it was true.
   template <typename T, typename Remove>
   Result RemoveEach(const std::string& key, const std::vector<std::string>& names, Remove&& remove);
 
   Keyspace keys_;
   int64_t time_ms_ = 0;
+  // Of a transaction whose last part has not come. If another command comes, it never will.
+  std::vector<KvTransaction> parts_;
 };
 
 }  // namespace kekbit::examples

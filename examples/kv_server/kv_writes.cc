@@ -122,6 +122,59 @@ bool ParseExpireOptions(const KvArguments& request, uint8_t* only_if, std::strin
   return true;
 }
 
+// SETEX, PSETEX.
+template <bool kSeconds>
+bool ParseSetFor(KvArguments& request, KvState::Command* command, std::string* error) {
+  // Later than any time that the journal will see: the state would refuse it as SET's.
+  constexpr int64_t kLongest = kMax - 10'000'000'000'000;
+  int64_t in_ms = 0;
+  if (!ParseKvInteger(request[2], &in_ms)) return Refuse(error, kKvNotInteger);
+  if (in_ms <= 0 || in_ms > (kSeconds ? kLongest / 1000 : kLongest)) {
+    return Refuse(error, absl::StrCat("ERR invalid expire time in '", kSeconds ? "setex" : "psetex", "' command"));
+  }
+  *command = KvSetString{.key = std::move(request[1]),
+                         .value = std::move(request[3]),
+                         .expiry = KvExpiry::kIn,
+                         .expire_ms = kSeconds ? in_ms * 1000 : in_ms};
+  return true;
+}
+
+bool ParseSetNx(KvArguments& request, KvState::Command* command, std::string* /*error*/) {
+  *command = KvSetString{.key = std::move(request[1]), .value = std::move(request[2]), .when = KvWhen::kIfMissing};
+  return true;
+}
+
+bool ParseGetSet(KvArguments& request, KvState::Command* command, std::string* /*error*/) {
+  *command = KvSetString{.key = std::move(request[1]), .value = std::move(request[2]), .get = true};
+  return true;
+}
+
+bool ParseGetDel(KvArguments& request, KvState::Command* command, std::string* /*error*/) {
+  *command = KvGetDelete{.key = std::move(request[1])};
+  return true;
+}
+
+template <bool kIfMissing>
+bool ParseRename(KvArguments& request, KvState::Command* command, std::string* /*error*/) {
+  *command = KvRename{.from = std::move(request[1]), .to = std::move(request[2]), .if_missing = kIfMissing};
+  return true;
+}
+
+template <bool kSeconds>
+bool ParseExpireAt(KvArguments& request, KvState::Command* command, std::string* error) {
+  KvExpireAt expire{.key = std::move(request[1])};
+  if (!ParseExpireOptions(request, &expire.only_if, error)) return false;
+  if (!ParseKvInteger(request[2], &expire.at_ms)) return Refuse(error, kKvNotInteger);
+  if (kSeconds) {
+    if (expire.at_ms > kMax / 1000 || expire.at_ms < kMin / 1000) {
+      return Refuse(error, "ERR invalid expire time in 'expireat' command");
+    }
+    expire.at_ms *= 1000;
+  }
+  *command = std::move(expire);
+  return true;
+}
+
 template <bool kSeconds>
 bool ParseExpire(KvArguments& request, KvState::Command* command, std::string* error) {
   KvExpire expire{.key = std::move(request[1]), .seconds = kSeconds};
@@ -162,8 +215,9 @@ bool ParseAppend(KvArguments& request, KvState::Command* command, std::string* /
   return true;
 }
 
+template <bool kMany>
 bool ParseHSet(KvArguments& request, KvState::Command* command, std::string* error) {
-  if (request.size() % 2 != 0) return Refuse(error, KvWrongArguments("hset"));
+  if (request.size() % 2 != 0) return Refuse(error, KvWrongArguments(kMany ? "hmset" : "hset"));
   *command = KvSetFields{.key = std::move(request[1]), .fields = Pairs(request, 2)};
   return true;
 }
@@ -223,15 +277,25 @@ constexpr KvCommandSpec Write(absl::string_view name, int arity, KvParseWrite pa
           .key_step = last_key == 0 ? 0 : key_step};
 }
 
+constexpr KvCommandSpec Answering(KvAnswer answer, KvCommandSpec spec) {
+  spec.answer = answer;
+  return spec;
+}
+
 constexpr std::array kWrites = {
     Write("append", 3, ParseAppend),
     Write("decr", 2, ParseIncr<-1>),
     Write("decrby", 3, ParseIncrBy<true>),
     Write("del", -2, ParseDel, -1),
     Write("expire", -3, ParseExpire<true>),
+    Write("expireat", -3, ParseExpireAt<true>),
     Write("flushall", -1, ParseFlushAll, 0),
+    Write("flushdb", -1, ParseFlushAll, 0),
+    Write("getdel", 2, ParseGetDel),
+    Write("getset", 3, ParseGetSet),
     Write("hdel", -3, ParseHDel),
-    Write("hset", -4, ParseHSet),
+    Answering(KvAnswer::kOk, Write("hmset", -4, ParseHSet<true>)),
+    Write("hset", -4, ParseHSet<false>),
     Write("incr", 2, ParseIncr<1>),
     Write("incrby", 3, ParseIncrBy<false>),
     Write("lpop", -2, ParsePop<KvSide::kLeft>),
@@ -239,11 +303,18 @@ constexpr std::array kWrites = {
     Write("mset", -3, ParseMSet, -1, 2),
     Write("persist", 2, ParsePersist),
     Write("pexpire", -3, ParseExpire<false>),
+    Write("pexpireat", -3, ParseExpireAt<false>),
+    Write("psetex", 4, ParseSetFor<false>),
+    Write("rename", 3, ParseRename<false>, 2),
+    Write("renamenx", 3, ParseRename<true>, 2),
     Write("rpop", -2, ParsePop<KvSide::kRight>),
     Write("rpush", -3, ParsePush<KvSide::kRight>),
     Write("sadd", -3, ParseSAdd),
     Write("set", -3, ParseSet),
+    Write("setex", 4, ParseSetFor<true>),
+    Answering(KvAnswer::kNumber, Write("setnx", 3, ParseSetNx)),
     Write("srem", -3, ParseSRem),
+    Write("unlink", -2, ParseDel, -1),
 };
 
 }  // namespace

@@ -7,11 +7,13 @@ KV_SEED and KV_COMMANDS make the random ones others, or more.
 
 import os
 import random
+import re
 import socket
+import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from kv_redis import DEADLINE_S, KvTest, ReplyError, encode, main, needs
+from kv_redis import DEADLINE_S, KvTest, Members, Pairs, ReplyError, encode, main, needs, skip
 
 COMMANDS = int(os.environ.get("KV_COMMANDS", "20000"))
 SEED = int(os.environ.get("KV_SEED", "7"))
@@ -30,7 +32,7 @@ SET_OPTIONS = ["NX", "XX", "GET", "KEEPTTL", "EX", "PX", "EXAT", "PXAT", "nx", "
 PATTERNS = ["*", "a", "?", "[a-c]", "[^a-c]", "", "*b*", "\\a", "[c-a]", "[ab", "k*", "x"]
 
 # Replies whose order is Redis' own business.
-UNORDERED = {"SMEMBERS", "HGETALL", "SCAN"}
+UNORDERED = {"SMEMBERS", "HGETALL", "HKEYS", "HVALS", "KEYS", "SCAN"}
 # Replies that change while one compares: milliseconds may have passed.
 CLOSE = {"TTL", "PTTL"}
 
@@ -79,6 +81,26 @@ def random_command(rng):
         lambda: ["SCAN", "0", "TYPE", pick(["string", "hash", "list", "set", "zset"]), "COUNT", "1000"],
         lambda: ["SCAN", "0", "COUNT", pick(["1000", "0", "-1", "x"]), *some(pick, ["MATCH", "*", "FOO"], 0, 2)],
         lambda: ["DBSIZE"],
+        lambda: ["TYPE", key],
+        lambda: ["KEYS", pick(PATTERNS)],
+        lambda: [pick(["SCARD", "HLEN", "HKEYS", "HVALS"]), key],
+        lambda: ["HMSET", key, *some(pick, FIELDS, 1, 6)],
+        lambda: ["SETEX", key, pick(TIMES), pick(VALUES)],
+        lambda: ["PSETEX", key, pick(TIMES), pick(VALUES)],
+        lambda: ["SETNX", key, pick(VALUES)],
+        lambda: ["GETSET", key, pick(VALUES)],
+        lambda: ["GETDEL", key],
+        lambda: [pick(["RENAME", "RENAMENX"]), key, pick(KEYS)],
+        lambda: ["UNLINK", *some(pick, KEYS, 1, 3)],
+        lambda: [pick(["EXPIREAT", "PEXPIREAT"]), key, pick(["9999999999", "9999999999999", "1", "-1", "x", ""]),
+                 *some(pick, EXPIRE_OPTIONS, 0, 2)],
+        lambda: ["SELECT", pick(["0", "1", "-1", "x", "", "00"])],
+        lambda: ["AUTH", *some(pick, ["default", "x", ""], 0, 3)],
+        lambda: ["WAIT", pick(["0", "x", "-1"]), pick(["0", "x", "-1", "10"])],
+        lambda: ["CLIENT", pick(["SETNAME", "GETNAME", "NO-EVICT", "NOSUCH", "setname"]),
+                 *some(pick, ["on", "off", "", "a b", "name"], 0, 2)],
+        lambda: ["CONFIG", "GET", "nosuch*", *some(pick, ["nor*this"], 0, 1)],
+        lambda: ["UNWATCH"],
         lambda: ["PING", *some(pick, VALUES, 0, 2)],
         lambda: ["ECHO", *some(pick, VALUES, 0, 2)],
         lambda: [pick(["NOSUCH", "", "G\r\nET", "x" * 300]), *some(pick, VALUES, 0, 4)],
@@ -92,6 +114,26 @@ def random_command(rng):
         words[0] = rng.choice([str.lower, str.title])(words[0])
     return [word.encode("latin-1") for word in words]
 
+
+def random_transaction(rng):
+    """Between MULTI and EXEC, mostly; errors and nested ones among them."""
+    pick = rng.choice
+    commands = [["WATCH", *some(pick, KEYS, 1, 3)] for _ in range(pick([0, 0, 1, 2]))]
+    commands += [random_command(rng) for _ in range(pick([0, 0, 1]))]
+    commands += [["MULTI"]] * pick([0, 1, 1, 1, 1, 1, 1, 1, 1, 2])
+    inside = [random_command(rng) for _ in range(pick(range(8)))]
+    # One that spoils the transaction would leave few that are not.
+    if rng.random() < 0.8:
+        inside = [words for words in inside if words[0].upper().decode("latin-1") in KNOWN and len(words) > 2]
+    if rng.random() < 0.1:
+        inside.insert(0, [b"WATCH", b"a"])
+    commands += inside
+    commands += [pick([["EXEC"]] * 8 + [["DISCARD"], ["EXEC", "x"], ["RESET"]])]
+    return [[word if isinstance(word, bytes) else word.encode("latin-1") for word in words] for words in commands]
+
+
+KNOWN = {"SET", "INCRBY", "APPEND", "MGET", "HSET", "HDEL", "LPUSH", "RPUSH", "SADD", "SREM", "RENAME", "EXISTS", "HMSET",
+         "GETSET", "SETNX", "MSET", "LRANGE", "HGET", "SISMEMBER", "UNLINK"}
 
 LISTED = """
 SET n 10 | INCR n | DECR n | INCRBY n 9223372036854775807 | DECRBY n -9223372036854775808 | GET n
@@ -107,6 +149,25 @@ HSET h a 1 b 2 | HSET h a 3 | HSET h a | HGET h a | HGET h z | HDEL h a b | EXIS
 MSET x 1 y 2 x 3 | MGET x y none s | MSET x | APPEND x 5 | STRLEN x | APPEND l z | STRLEN none
 SMEMBERS none | SISMEMBER none a | SREM none a | SADD n a | INCR h2 | INCR s | GET | SCAN 0 COUNT 0 | SCAN x
 COMMAND COUNT x | COMMAND LIST x | COMMAND INFO nosuch other | INFO nosuch
+SET g v | GETDEL g | GETDEL g | GETDEL l2 | GETSET g a | GETSET g b | SET g x EX 100 | GETSET g y | TTL g | TYPE g | TYPE none
+SETEX g 100 v | TTL g | SETEX g 0 v | SETEX g -1 v | SETEX g x v | PSETEX g 0 v | SETEX g 9223372036854775807 v | SETNX g w
+RPUSH rl a | RENAME rl g | TYPE g | TTL g | RENAME none g | RENAME g g | RENAMENX g x | RENAMENX g y2 | RENAMENX y2 y2
+HMSET hm a 1 b 2 | HMSET hm a | HLEN hm | HKEYS hm | HVALS hm | HMSET g2 | SCARD s | SCARD hm | HLEN none | KEYS * | KEYS h*
+UNLINK hm none | EXPIREAT s 1 | EXISTS s | EXPIREAT s 9999999999 | PEXPIREAT x 99999999999999 NX | EXPIREAT x 9223372036854775807
+SELECT 0 | SELECT 1 | SELECT x | SELECT 99999999999 | WAIT 0 0 | WAIT x 0 | WAIT 0 x | WAIT 0 -1 | AUTH x | AUTH default x
+AUTH nobody x | AUTH a b c | HELLO x | HELLO 4 | HELLO 2 FOO | HELLO 2 SETNAME | HELLO 2 AUTH nobody x | HELLO 2 SETNAME a\tb
+CLIENT | CLIENT NOSUCH | CLIENT SETNAME | CLIENT SETNAME a\tb | CLIENT SETNAME name | CLIENT GETNAME | CLIENT SETNAME "" x
+CLIENT NO-EVICT on | CLIENT NO-EVICT maybe | CONFIG | CONFIG GET | CONFIG GET nosuch | CONFIG SET nosuch 1 | CONFIG NOSUCH
+CONFIG RESETSTAT | COMMAND NOSUCH | COMMAND COUNT x | RESET | CLIENT GETNAME | RESET x | QUIT2
+EXEC | DISCARD | MULTI | MULTI | SET a 1 | EXEC | MULTI | SET a | EXEC | MULTI | NOSUCH | EXEC | MULTI | DISCARD | EXEC
+MULTI | EXEC | MULTI | SET a x | INCR a | LPUSH a v | GET a | SET a x EX x | SET a y EX 0 | EXEC | GET a | EXEC x | MULTI
+GET a | EXEC x | EXEC | MULTI | WATCH a | GET a | EXEC | WATCH | WATCH a b | SET a 2 | MULTI | GET a | EXEC | GET a
+WATCH a | UNWATCH | SET a 3 | MULTI | GET a | EXEC | WATCH a | MULTI | SET a 4 | EXEC | MULTI | GET a | EXEC | WATCH new
+SET new 1 | DEL new | MULTI | GET a | EXEC | WATCH a | FLUSHALL | MULTI | GET a | EXEC | WATCH none | FLUSHALL | MULTI | PING
+EXEC | SADD ws a | WATCH ws | SADD ws a | SREM ws x | MULTI | EXEC | WATCH ws | EXPIRE ws 100 | MULTI | EXEC | WATCH a | DISCARD
+SET a 5 | MULTI | PING | ECHO x | DBSIZE | SELECT 0 | CLIENT GETNAME | UNWATCH | AUTH x | EXEC | MULTI | SET a 6 | RESET | EXEC
+MULTI | SET a 7 | DISCARD | GET a | MULTI | GETDEL a | RENAME a b | HMSET h a 1 | SETNX h 1 | SETNX n 1 | HGETALL h | LPOP none 1
+EXEC | MULTI | CLIENT NOSUCH | EXEC | MULTI | CONFIG GET | EXEC | WATCH k | SET k 1 PX 1000000 | MULTI | EXEC
 FLUSHALL | SCAN -1 | SCAN +1 | SCAN 00 | SCAN 18446744073709551615 | SCAN 18446744073709551616 | SCAN 0x10 | SCAN 1.0
 FLUSHALL SYNC | FLUSHALL NOW | DBSIZE | ECHO | ECHO a b | PING a b | PING a | nosuch a b
 """
@@ -118,16 +179,21 @@ NO_REQUESTS = [
     b"*1\r\n$" + b"1" * 40 + b"\r\n", b"*1\r\n$-1\r\n", b"*1\r\n$536870913\r\n", b"*1\r\n*1\r\n", b"*1\r\n+PING\r\n",
     b"*1\r\n\"PING\r\n", b"*1\r\n\\PING\r\n", b"*1\r\n\tPING\r\n", b"*1\r\n\xffPING\r\n",
     *[b"*1\r\n" + kind + b"1\r\n" for kind in (b"_", b"#", b"(", b",", b"%", b"~", b">", b"=", b"!", b"|", b":", b"-")],
+    b"*-2\r\n*-99\r\nQUIT\r\n", b"*-2147483649\r\nQUIT\r\n", b"*-x\r\n", b"*-0\r\n", b"*1\r\n$-2\r\n", b"*1\rX$4\r\nQUIT\r\n",
+    b"POST / HTTP/1.1\r\nHost: localhost\r\n\r\n", b"Host: localhost\r\n", b"*1\r\n$4\r\nPOST\r\n",
+    b"  QUIT\r\n", b"*1\n$4\nQUIT\n\r\n", b"SET a \"\\x41\\n\"\r\nGET a\nQUIT\n",
     b"PING \"a\r\n", b"PING 'a'b\r\n", b"*0\r\n*-1\r\nQUIT\r\n", b"\n \r\nPING 'a b' \r\nQUIT\r\n",
 ]
 
 
 class Differential(KvTest):
+    options = ()
+
     def setUp(self):
         super().setUp()
         self.redis_port = self.free_port()
-        server = self.redis_server(self.redis_port)
-        ours = self.kv_server()
+        server = self.redis_server(self.redis_port, "--databases", "1", *self.options)
+        ours = self.kv_server(*self.options)
         self.redis = self.connect(self.redis_port, server)
         self.kv = self.connect(process=ours)
 
@@ -136,10 +202,25 @@ class Differential(KvTest):
         batch = b"".join(encode(*command) for command in commands)
         self.redis.socket.sendall(batch)
         self.kv.socket.sendall(batch)
+        queued = []  # since MULTI
         for command in commands:
+            name = command[0].upper().decode("latin-1")
             expected, actual = self.redis.reply(), self.kv.reply()
-            self.assertTrue(self.same(command[0].upper().decode("latin-1"), expected, actual),
-                            f"{command} (seed {SEED}):\nredis-server: {expected!r}\nkv_server:    {actual!r}")
+            if name == "EXEC" and isinstance(expected, list) and isinstance(actual, list):
+                same = len(expected) == len(actual) == len(queued) and all(map(self.same, queued, expected, actual))
+            else:
+                same = self.same(name, expected, actual)
+            self.assertTrue(same, f"{command} (seed {SEED}, in {commands}):\nredis-server: {expected!r}\n"
+                                  f"kv_server:    {actual!r}")
+            queued = queued + [name] if expected == b"QUEUED" else [] if name in ("MULTI", "EXEC") else queued
+
+    @staticmethod
+    def all_of(port, data):
+        """What a server answers to these bytes until it closes the connection."""
+        with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
+            connection.sendall(data)
+            with connection.makefile("rb") as file:
+                return file.read()
 
     @staticmethod
     def same(name, expected, actual):
@@ -149,8 +230,10 @@ class Differential(KvTest):
             if name == "SCAN":
                 return len(actual) == 2 and expected[0] == actual[0] and sorted(expected[1]) == sorted(actual[1])
             if name == "HGETALL":
+                if isinstance(expected, Pairs) or isinstance(actual, Pairs):
+                    return type(expected) is type(actual) and sorted(expected) == sorted(actual)
                 return sorted(zip(expected[::2], expected[1::2])) == sorted(zip(actual[::2], actual[1::2]))
-            return sorted(expected) == sorted(actual)
+            return type(expected) is type(actual) and sorted(expected) == sorted(actual)
         return type(expected) is type(actual) and expected == actual
 
     def test_listed(self):
@@ -162,14 +245,54 @@ class Differential(KvTest):
         for _ in range(COMMANDS // BATCH):
             self.run_both([random_command(rng) for _ in range(BATCH)])
 
+    def test_random_transactions(self):
+        rng = random.Random(SEED)
+        for _ in range(COMMANDS // BATCH):
+            commands = []
+            while len(commands) < BATCH:
+                commands += random_transaction(rng)
+            self.run_both([*commands, [b"RESET"]])
+
+    def test_the_third_version_of_the_protocol(self):
+        rng = random.Random(SEED)
+        for client in self.redis, self.kv:
+            hello = dict(client.do("HELLO", 3))
+            self.assertEqual({**hello, b"id": 0, b"version": 0}, {
+                b"server": b"redis", b"version": 0, b"proto": 3, b"id": 0, b"mode": b"standalone", b"role": b"master",
+                b"modules": []})
+        self.run_both([[word.encode() for word in part.split()] for part in
+                       """SADD s a b|SMEMBERS s|SMEMBERS none|HSET h a 1|HGETALL h|HGETALL none|GET none|MGET none s|LPOP none
+                       |LPOP none 1|HGET h z|SET s x NX|CLIENT GETNAME|CONFIG GET nosuch|COMMAND INFO nosuch|MULTI|GET none
+                       |HGETALL h|SMEMBERS s|LPOP none 1|EXEC|WATCH s|SREM s a|MULTI|PING|EXEC|HKEYS h|KEYS *|SCAN 0""".split("|")])
+        self.assertIs(type(self.redis.do("INFO", "server")), type(self.kv.do("INFO", "server")))
+        self.assertIs(type(self.redis.do("CLIENT", "INFO")), type(self.kv.do("CLIENT", "INFO")))
+        for _ in range(COMMANDS // BATCH // 10):
+            self.run_both([words for words in (random_command(rng) for _ in range(BATCH)) if words[0].upper() != b"RESET"])
+            self.run_both([words for words in random_transaction(rng) + [[b"DISCARD"]] if words[0].upper() != b"RESET"])
+
+    def test_other_clients_change_what_is_watched(self):
+        rng = random.Random(SEED)
+        others = self.connect(self.redis_port), self.connect()
+        for _ in range(200):
+            watched = [rng.choice(KEYS).encode("latin-1") for _ in range(2)]
+            self.run_both([[b"WATCH", *watched]])
+            command = random_command(rng)
+            first, second = (other.do(*command) for other in others)
+            self.assertTrue(self.same(command[0].upper().decode("latin-1"), first, second), (command, first, second))
+            self.run_both([[b"MULTI"], [b"PING"], [b"APPEND", watched[0], b"x"], [b"EXEC"], [b"RESET"]])
+
+    def test_a_watched_key_that_expires(self):
+        for client in self.redis, self.kv:
+            self.assertEqual(client.do("SET", "a", "b", "PX", "30"), b"OK")
+            self.assertEqual(client.do("WATCH", "a"), b"OK")
+            self.until("the expiry", lambda client=client: client.do("EXISTS", "a") == 0)
+            self.assertEqual([client.do("MULTI"), client.do("PING"), client.do("EXEC")], [b"OK", b"QUEUED", None])
+
     def test_what_is_no_request(self):
         for data in NO_REQUESTS:
             answers = []
             for port in self.redis_port, self.port:
-                with socket.create_connection(("127.0.0.1", port), DEADLINE_S) as connection:
-                    connection.sendall(data)
-                    with connection.makefile("rb") as file:
-                        answers.append(file.read())
+                answers.append(self.all_of(port, data))
             self.assertEqual(answers[0], answers[1], f"{data}: redis-server, kv_server")
 
     def test_sections_of_info(self):
@@ -198,6 +321,50 @@ class Differential(KvTest):
         self.assertFalse(self.same("TTL", 100, -1))
 
 
+class WithPassword(Differential):
+    """The same, and what a client may do before it has said the password."""
+    options = "--requirepass", "secret"
+
+    def setUp(self):
+        super().setUp()
+        for client in self.redis, self.kv:
+            self.assertEqual(client.do("GET", "a"), ReplyError("NOAUTH Authentication required."))
+            self.assertEqual(client.do("AUTH", "secret"), b"OK")
+
+    def test_random(self):
+        """Without a password they are the same."""
+
+    test_random_transactions = test_the_third_version_of_the_protocol = test_listed = test_random
+    test_sections_of_info = test_what_commands_there_are = test_a_watched_key_that_expires = test_random
+    test_other_clients_change_what_is_watched = test_random
+
+    def test_strangers(self):
+        for lines in STRANGERS.strip().splitlines():
+            self.redis, self.kv = self.connect(self.redis_port), self.connect()
+            self.run_both([[word.encode() for word in part.split()] for part in lines.split("|")])
+
+    def test_what_strangers_may_send(self):
+        for data in [b"*11\r\n", b"*10\r\n$16385\r\n", b"*2\r\n$4\r\nAUTH\r\n$16385\r\n", b"*-2\r\nQUIT\r\n", b"QUIT\r\n",
+                     b"*2\r\n$4\r\nAUTH\r\n$6\r\nsecret\r\n*11\r\n" + b"$4\r\nMGET\r\n" * 11 + b"QUIT\r\n"]:
+            self.assertEqual(self.all_of(self.redis_port, data), self.all_of(self.port, data), data)
+
+
+STRANGERS = """
+GET a | SET a b | PING | ECHO x | MULTI | EXEC | DISCARD | WATCH a | CLIENT ID | COMMAND COUNT | SELECT 0 | NOSUCH | GET
+AUTH wrong | GET a | AUTH default wrong | AUTH nobody secret | AUTH default secret | GET a | AUTH wrong | GET a
+HELLO | HELLO 2 | HELLO 3 | HELLO 2 AUTH default wrong | GET a | RESET | GET a
+AUTH secret | RESET | GET a | AUTH secret | GET a | MULTI | AUTH wrong | GET a | EXEC
+MULTI | AUTH secret | EXEC | AUTH secret | EXEC
+"""
+
+
+def redis_version():
+    words = subprocess.run(["redis-server", "--version"], capture_output=True, check=True).stdout.decode()
+    return re.search(r"v=(\d+\.\d+)", words).group(1)
+
+
 if __name__ == "__main__":
     needs("redis-server")
+    if redis_version() != "7.0":
+        skip(f"this redis-server is {redis_version()}, and kv_server answers as 7.0 does")
     main()

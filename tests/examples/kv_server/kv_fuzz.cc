@@ -60,9 +60,10 @@ void Answer(KvState& state, KvArguments& request, Seq seq) {
     Require(size.ok());
     KvState::Command decoded;
     Require(CerealBinaryCodec::Decode(Bytes(bytes).first(*size), &decoded).ok());
-    WriteKvResult(state.Apply(decoded, ApplyContext({.epoch = 1, .seq = seq}, time_ms * 1'000'000)), reply);
+    WriteKvResult(state.Apply(decoded, ApplyContext({.epoch = 1, .seq = seq}, time_ms * 1'000'000)), spec->answer,
+                  reply);
   } else if (spec->query != nullptr) {
-    spec->query(state, time_ms, request, reply);
+    spec->query(state.keys(), time_ms, request, reply);
   } else {
     reply.Simple("OK");
   }

@@ -24,12 +24,28 @@ class ReplyError(Exception):
     __hash__ = None
 
 
+class Pairs(list):
+    """A map."""
+
+
+class Members(list):
+    """A set."""
+
+
+class Verbatim(bytes):
+    """Text for people."""
+
+
 def needs(*programs):
     """Ends the test as passed, and says so, if one of Redis' programs is not installed."""
     missing = [program for program in programs if shutil.which(program) is None]
     if missing:
-        print(f"SKIPPED: there is no {' and no '.join(missing)} here (redis-server, redis-tools)")
-        sys.exit(0)
+        skip(f"there is no {' and no '.join(missing)} here (redis-server, redis-tools)")
+
+
+def skip(why):
+    print(f"SKIPPED: {why}")
+    sys.exit(0)
 
 
 def encode(*words):
@@ -58,7 +74,8 @@ class Client:
         self.socket.sendall(encode(*words))
 
     def reply(self):
-        """The next reply: bytes, an int, None, a list, or a ReplyError. EOFError if there is none."""
+        """The next reply: bytes, an int, None, a list, or a ReplyError; in the protocol's version 3 also Pairs, Members,
+        or a Verbatim. EOFError if there is none."""
         line = self.input.readline()
         if not line.endswith(b"\r\n"):
             raise EOFError("the server closed the connection")
@@ -71,6 +88,14 @@ class Client:
             return int(rest)
         if kind == b"$":
             return None if rest == b"-1" else self.body(int(rest))
+        if kind == b"_":
+            return None
+        if kind == b"=":
+            return Verbatim(self.body(int(rest)))
+        if kind == b"%":
+            return Pairs((self.reply(), self.reply()) for _ in range(int(rest)))
+        if kind == b"~":
+            return Members(self.reply() for _ in range(int(rest)))
         assert kind == b"*", line
         return None if rest == b"-1" else [self.reply() for _ in range(int(rest))]
 

@@ -3,13 +3,17 @@
 
 #include "examples/kv_server/kv_state.h"
 
+#include <algorithm>
 #include <map>
+#include <memory>
 #include <random>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/bytes.h"
@@ -40,6 +44,12 @@ std::string Text(const KvState::Result& result) {
       std::string text = "[";
       for (const std::string& string : strings) absl::StrAppend(&text, text.size() > 1 ? " " : "", string);
       return text + "]";
+    }
+    std::string operator()(const KvReply& reply) const { return absl::StrReplaceAll(reply.text, {{"\r\n", " "}}); }
+    std::string operator()(const std::shared_ptr<const KvResults>& all) const {
+      std::string text = "(";
+      for (const KvResult& one : all->results) absl::StrAppend(&text, text.size() > 1 ? ", " : "", Text(one));
+      return text + ")";
     }
   };
   return std::visit(Words(), result);
@@ -192,6 +202,133 @@ TEST_F(KvStateTest, ASnapshotHasEverything) {
   loaded.Apply(KvTick(), At(2000));
   EXPECT_EQ(loaded.keys().Find("expiring"), nullptr);
   EXPECT_NE(loaded.digest(), state_.digest());
+}
+
+// A state in the bytes of a snapshot, and back.
+void SaveAndLoad(const KvState& state, KvState* loaded) {
+  std::vector<uint8_t> bytes(4096);
+  const auto size = CerealBinaryCodec::Encode(state, MutableBytes(bytes));
+  ASSERT_THAT(size, IsOk());
+  ASSERT_THAT(CerealBinaryCodec::Decode(Bytes(bytes).first(*size), loaded), IsOk());
+}
+
+TEST_F(KvStateTest, ASnapshotOfBeforeTransactionsIsTaken) {
+  // As version 1 saved a state: its time and its keys.
+  Keyspace keys;
+  keys.Insert("a")->value = "b";
+  std::vector<uint8_t> bytes(4096);
+  const auto size = CerealBinaryCodec::Encode(std::pair(kStartMs, std::move(keys)), MutableBytes(bytes));
+  ASSERT_THAT(size, IsOk());
+  ASSERT_THAT(CerealBinaryCodec::Decode(Bytes(bytes).first(*size), &state_), IsOk());
+  EXPECT_EQ(state_.time_ms(), kStartMs);
+  EXPECT_TRUE(Has("a"));
+}
+
+KvStep Append(std::string key, std::string value) { return KvAppend{.key = std::move(key), .value = std::move(value)}; }
+
+TEST_F(KvStateTest, ATransactionAnswersEachOfItsSteps) {
+  EXPECT_EQ(
+      Do(KvTransaction{.steps = {Append("a", "xy"), KvAsk{.words = {"GET", "a"}}, KvPush{.key = "a", .values = {"v"}},
+                                 KvAdd{.key = "n", .number = 3}, KvAsk{.words = {"get", "none"}, .resp = 3},
+                                 KvDelete{.keys = {"a"}}, KvAsk{.words = {"EXISTS", "a"}}}}),
+      absl::StrCat("(2, $2 xy , ", kKvWrongType, ", 3, _ , 1, :0 )"));
+  EXPECT_FALSE(Has("a"));
+  EXPECT_TRUE(Has("n"));
+}
+
+TEST_F(KvStateTest, AQuestionOfANewerVersionChangesNothing) {
+  for (const KvArguments& words :
+       {KvArguments{}, KvArguments{"NOSUCH"}, KvArguments{"GET"}, KvArguments{"GET", "a", "b"}}) {
+    EXPECT_EQ(Do(KvTransaction{.steps = {KvAsk{.words = words}, Append("a", "x")}}).substr(0, 21),
+              "(-ERR unknown command");
+  }
+  EXPECT_EQ(Do(KvTransaction{.steps = {KvAsk{.words = {"GET", "a"}}}}), "($4 xxxx )");
+}
+
+TEST_F(KvStateTest, APartOfATransactionDoesNothingByItself) {
+  Do(KvTransaction{.last = false, .steps = {Append("a", "1"), Append("a", "2")}});
+  Do(KvTransaction{.part = 1, .last = false, .steps = {Append("a", "3")}});
+  EXPECT_FALSE(Has("a"));
+  // A snapshot may be taken here.
+  KvState loaded;
+  SaveAndLoad(state_, &loaded);
+  EXPECT_EQ(loaded.time_ms(), kStartMs);
+  const KvTransaction last{.part = 2, .steps = {Append("a", "4"), KvAsk{.words = {"GET", "a"}}}};
+  for (KvState* state : {&loaded, &state_}) {
+    EXPECT_EQ(Text(state->Apply(last, At(0))), "(1, 2, 3, 4, $4 1234 )");
+  }
+  // Nothing of it is left.
+  SaveAndLoad(state_, &loaded);
+  EXPECT_EQ(Text(loaded.Apply(KvTransaction{.steps = {Append("b", "1")}}, At(0))), "(1)");
+}
+
+TEST_F(KvStateTest, ATransactionWithoutItsEndIsNone) {
+  // What a power failure may leave: parts, and then whatever the next primary does.
+  for (const KvState::Command& next :
+       std::vector<KvState::Command>{KvTick(), KvTransaction{.steps = {Append("b", "x")}},
+                                     KvTransaction{.part = 0, .last = false, .steps = {Append("b", "x")}}}) {
+    Do(KvTransaction{.last = false, .steps = {Append("a", "1")}});
+    Do(next);
+    const bool begun = std::holds_alternative<KvTransaction>(next) && !std::get<KvTransaction>(next).last;
+    EXPECT_EQ(Do(KvTransaction{.part = 1, .steps = {Append("b", "y")}}),
+              begun ? "(2, 3)" : "ERR a part of the transaction is missing");
+    EXPECT_FALSE(Has("a"));
+  }
+  EXPECT_EQ(Do(KvTransaction{.steps = {KvAsk{.words = {"GET", "b"}}}}), "($3 xxy )");
+}
+
+TEST_F(KvStateTest, EachCommandSaysWhichKeysItTouched) {
+  const auto touched = [this](const KvState::Command& command, int64_t at_ms = 0) {
+    Do(command, at_ms);
+    const std::vector<uint64_t>& hashes = state_.keys().touched();
+    std::set<std::string> keys;
+    for (const char* key : {"a", "b", "h", "l", "s", "t"}) {
+      if (std::count(hashes.begin(), hashes.end(), state_.keys().HashOf(key)) > 0) keys.insert(key);
+    }
+    return absl::StrJoin(keys, " ");
+  };
+  EXPECT_EQ(touched(KvSetString{.key = "a", .value = "1"}), "a");
+  EXPECT_EQ(touched(KvSetString{.key = "a", .value = "1", .when = KvWhen::kIfMissing}), "");
+  EXPECT_EQ(touched(KvSetMany{.values = {{"a", "1"}, {"b", "2"}}}), "a b");
+  EXPECT_EQ(touched(KvAdd{.key = "a", .number = 1}), "a");
+  EXPECT_EQ(touched(KvAppend{.key = "a", .value = ""}), "a");
+  EXPECT_EQ(touched(KvSetFields{.key = "h", .fields = {{"f", "v"}}}), "h");
+  EXPECT_EQ(touched(KvSetFields{.key = "h", .fields = {{"f", "v"}}}), "h");
+  EXPECT_EQ(touched(KvDeleteFields{.key = "h", .fields = {"g"}}), "");
+  EXPECT_EQ(touched(KvDeleteFields{.key = "h", .fields = {"f"}}), "h");
+  EXPECT_EQ(touched(KvPush{.key = "l", .values = {"v", "w"}}), "l");
+  EXPECT_EQ(touched(KvPop{.key = "l"}), "l");
+  EXPECT_EQ(touched(KvPop{.key = "l", .one = false, .count = 0}), "");
+  EXPECT_EQ(touched(KvAddMembers{.key = "s", .members = {"m", "n"}}), "s");
+  EXPECT_EQ(touched(KvAddMembers{.key = "s", .members = {"m"}}), "");
+  EXPECT_EQ(touched(KvRemoveMembers{.key = "s", .members = {"x"}}), "");
+  EXPECT_EQ(touched(KvRemoveMembers{.key = "s", .members = {"m"}}), "s");
+  EXPECT_EQ(touched(KvExpire{.key = "a", .in_ms = 1000}), "a");
+  EXPECT_EQ(touched(KvExpireAt{.key = "a", .at_ms = kStartMs + 500}), "a");
+  EXPECT_EQ(touched(KvExpireAt{.key = "none", .at_ms = kStartMs + 500}), "");
+  EXPECT_EQ(touched(KvPersist{.key = "a"}), "a");
+  EXPECT_EQ(touched(KvPersist{.key = "a"}), "");
+  EXPECT_EQ(touched(KvRename{.from = "a", .to = "t"}), "a t");
+  EXPECT_EQ(touched(KvRename{.from = "t", .to = "b", .if_missing = true}), "");
+  EXPECT_EQ(touched(KvGetDelete{.key = "t"}), "t");
+  EXPECT_EQ(touched(KvDelete{.keys = {"b", "none"}}), "b");
+  EXPECT_EQ(touched(SetFor("t", 100)), "t");
+  EXPECT_EQ(touched(KvTick(), 200), "t");
+  EXPECT_EQ(touched(KvTransaction{.steps = {Append("a", "1"), Append("b", "1")}}), "a b");
+  EXPECT_EQ(touched(KvFlush()), "a b l s");
+}
+
+TEST_F(KvStateTest, ARenamedKeyKeepsItsValueAndItsExpiry) {
+  Do(KvPush{.key = "l", .values = {"x"}});
+  Do(KvExpire{.key = "l", .in_ms = 100});
+  Do(SetFor("old", 50));
+  EXPECT_EQ(Do(KvRename{.from = "l", .to = "old"}), "OK");
+  EXPECT_EQ(Do(KvRename{.from = "old", .to = "old"}), "OK");
+  EXPECT_EQ(Do(KvRename{.from = "l", .to = "old"}), "ERR no such key");
+  EXPECT_EQ(Do(KvPop{.key = "old", .one = false, .count = 0}, 60), "[]");
+  EXPECT_EQ(state_.keys().next_expiry_ms(), kStartMs + 100);
+  Do(KvTick(), 101);
+  EXPECT_EQ(state_.keys().size(), 0u);
 }
 
 TEST_F(KvStateTest, TheDigestSeesEachPart) {
