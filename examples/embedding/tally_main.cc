@@ -6,21 +6,20 @@
 
 #include <iostream>
 #include <memory>
-#include <sstream>
+#include <optional>
 #include <string>
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
-#include "kekbit/replication/replica.h"
-#include "tally.h"
+#include "replication/frame.h"
+#include "replication/replica.h"
 
 int main(int argc, char** argv) {
-  using Replica = kekbit::Replica<tally::Tally>;
   if (argc != 2) {
     std::cerr << "usage: tally DIRECTORY\n";
     return 2;
   }
-  absl::StatusOr<std::unique_ptr<Replica>> replica = Replica::Open({.directory = argv[1]});
+  absl::StatusOr<std::unique_ptr<tally::Replica>> replica = tally::OpenReplica(argv[1]);
   if (!replica.ok()) {
     std::cerr << replica.status() << "\n";
     return 1;
@@ -33,18 +32,17 @@ int main(int argc, char** argv) {
   std::cerr << "primary\n";
   std::string line;
   for (int number = 1; std::getline(std::cin, line); ++number) {
-    tally::Add add;
-    std::istringstream words(line);
-    if (!(words >> add.name >> add.amount) || !(words >> std::ws).eof()) {
+    const std::optional<tally::Add> add = tally::Frame{line}.ToCommand();
+    if (!add.has_value()) {
       std::cerr << "line " << number << ": want NAME AMOUNT, got '" << line << "'\n";
       continue;
     }
-    absl::StatusOr<Replica::Executed> done = (*replica)->Execute(add);
+    absl::StatusOr<tally::Replica::Executed> done = (*replica)->Execute(*add);
     if (!done.ok()) {
       std::cerr << done.status() << "\n";
       return 1;
     }
-    std::cout << add.name << " = " << done->result << std::endl;
+    std::cout << add->name << " = " << done->result << std::endl;
   }
   return 0;
 }
