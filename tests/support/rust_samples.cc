@@ -4,12 +4,12 @@
 #include <cstdlib>
 #include <sstream>
 
-#include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "tests/support/file_bytes.h"
+#include "tests/support/from_hex.h"
 
 namespace kekbit {
 namespace {
@@ -58,7 +58,7 @@ void ParseRecord(absl::string_view line, RustSample* sample) {
   std::string rest;
   std::getline(words >> std::ws, rest);
   if (kind == "hex") {
-    record.payload = absl::HexStringToBytes(rest);
+    record.payload = FromHex(rest);
   } else if (kind == "text") {
     absl::string_view text = rest;
     if (!absl::ConsumePrefix(&text, "\"") || !absl::ConsumeSuffix(&text, "\"")) Fail(line);

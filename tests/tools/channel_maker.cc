@@ -17,7 +17,6 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
@@ -32,6 +31,7 @@
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
 #include "kekbit/shm_writer.h"
+#include "tests/support/from_hex.h"
 
 namespace kekbit {
 namespace {
@@ -45,7 +45,7 @@ class Maker final {
     if (command == "channel") return MakeChannel(argument);
     if (command == "journal") return MakeJournal(argument);
     if (command == "write") return Append(argument);
-    if (command == "hex") return Append(absl::HexStringToBytes(argument));
+    if (command == "hex") return Append(FromHex(argument));
     if (command == "fill") return Fill(argument);
     if (command == "heartbeat") return channel_->Heartbeat().status();
     if (command != "close") return absl::InvalidArgumentError(absl::StrCat("unknown command: ", line));
