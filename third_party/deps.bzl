@@ -60,9 +60,3 @@ def kekbit_dependencies():
         header = "CLI/CLI.hpp",
         targets = {"//:cli11": "CLI11"},
     )
-    _system_library(
-        name = "hiredis",
-        debian_package = "libhiredis-dev",
-        header = "hiredis/read.h",
-        targets = {"//:hiredis": "-lhiredis"},
-    )

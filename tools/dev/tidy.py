@@ -124,7 +124,6 @@ ONLY_IN = [
     (r"<cereal/", r"codecs/cereal/\w+\.h|(tests|examples|bench)/.*"),
     (r"<zstd", r"replication/snapshot/snapshot_compressor\.cc|tests/.*"),
     (r"<CLI/", r"(tools|examples|tests)/.*"),
-    (r"<hiredis/", r"examples/kv_server/.*"),
     (r"[<\"](gtest|gmock)/", r"tests/.*|examples/embedding/.*"),
     (r"[<\"]benchmark/", r"bench/.*"),
 ]
