@@ -93,6 +93,50 @@ class Writer(threading.Thread):
         test.assertLessEqual(len(pushed), self.acknowledged + self.unknown)
 
 
+class TransactionWriter(threading.Thread):
+    """Writes transactions, short ones and such that take several frames: each adds one to all of its keys."""
+
+    KEYS = 200
+
+    def __init__(self, port):
+        super().__init__()
+        self.port = port
+        self.acknowledged = 0
+        self.unknown = 0
+        self.stopping = False
+        self.failure = None
+
+    def run(self):
+        try:
+            while not self.stopping:
+                self.write()
+        except Exception as failure:  # pylint: disable=broad-except
+            self.failure = failure
+
+    def write(self):
+        sent = False
+        try:
+            with Client(self.port) as client:
+                while not self.stopping:
+                    padding = "x" * (100 if self.acknowledged % 2 else 1)
+                    commands = [("MULTI",), ("GET", "sum:0"), *[("INCR", f"sum:{i}") for i in range(self.KEYS)],
+                                ("SET", "padding", padding), ("RPUSH", "sums", "x"), ("LLEN", "sums"), ("EXEC",)]
+                    sent = True
+                    client.socket.sendall(b"".join(encode(*command) for command in commands))
+                    replies = [client.reply() for _ in commands]
+                    done = replies[-1]
+                    assert isinstance(done, list), replies
+                    count = done[1]
+                    # It saw all of the one before, and its own effect.
+                    assert done == [str(count - 1).encode() if count > 1 else None, *[count] * self.KEYS, b"OK", count,
+                                    count], done
+                    self.acknowledged += 1
+                    sent = False
+        except (EOFError, ConnectionError):
+            self.unknown += sent
+            time.sleep(0.001)
+
+
 class Failover(KvTest):
     def start_pair(self, *options):
         primary = self.kv_server(*options)
@@ -162,6 +206,37 @@ class Failover(KvTest):
         print(f"{KILLS} failovers {options}, {sum(writer.acknowledged for writer in writers)} batches acknowledged, "
               f"from the last answer to the next: {outages[len(outages) // 2]:.1f} ms, at most {outages[-1]:.1f} ms")
         self.assertEqual([self.stop(process, signal.SIGTERM) for process in (standby, primary)], [0, 0])
+
+    def test_transactions_are_whole_or_not_there(self):
+        """Whenever the primary is killed: the next one has all of a transaction, or nothing."""
+        options = "--segment-bytes", str(1 << 18)  # a frame takes 2 KiB: a transaction is cut into some ten
+        primary, standby = self.start_pair(*options)
+        writer = TransactionWriter(self.port)
+        self.addCleanup(setattr, writer, "stopping", True)
+        writer.start()
+        for kill in range(KILLS + 1):
+            enough = writer.acknowledged + 10
+            self.until("the writer", lambda enough=enough: writer.failure or writer.acknowledged >= enough)
+            self.assertIsNone(writer.failure)
+            self.stop(primary)
+            self.until("the other primary", lambda kill=kill: self.epoch() == kill + 2)
+            with self.connect() as client:
+                self.assertEqual([client.do("MULTI"), client.do("LLEN", "sums"),
+                                  client.do("MGET", *[f"sum:{i}" for i in range(writer.KEYS)])],
+                                 [b"OK", b"QUEUED", b"QUEUED"])
+                count, sums = client.do("EXEC")
+                self.assertEqual(sums, [str(count).encode()] * writer.KEYS)
+                self.assertGreaterEqual(count, writer.acknowledged)
+            primary, standby = standby, self.start_standby(*options)
+        writer.stopping = True
+        writer.join()
+        self.assertIsNone(writer.failure)
+        with self.connect() as client:
+            self.assertLessEqual(client.do("LLEN", "sums"), writer.acknowledged + writer.unknown)
+            self.expect_state_of_journal(client)
+            self.assertEqual(client.do("WAIT", 1, 0), 1)
+            self.stop(standby)
+            self.until("the end of the standby", lambda: client.do("WAIT", 1, 0) == 0)
 
     def epoch(self):
         try:

@@ -51,6 +51,51 @@ class Limits(KvTest):
         self.assertEqual(self.raw(b"*2\r\n$3\r\nGET\r\n$1"), b"")
         self.assertEqual(client.do("PING"), b"PONG")
 
+    def test_a_client_reads_why_its_connection_ends(self):
+        """Unread bytes in the socket when it is closed would reset the connection, and the error would be lost."""
+        client = self.serve("--max-clients", "2")
+        rest = b"x" * (1 << 20)
+        for data, answer in [(b"*1\r\n:1\r\n" + rest, b"-ERR Protocol error: expected '$', got ':'\r\n"),
+                             (b"PING\r\nQUIT\r\n" + rest, b"+PONG\r\n+OK\r\n")]:
+            self.assertEqual(self.sent_before_reading(data), answer)
+            self.until("room", lambda: client.info()["connected_clients"] == "1")
+        self.assertEqual(self.connect().do("PING"), b"PONG")  # and now it is full
+        self.assertEqual(self.sent_before_reading(encode("SET", "a", "x" * 100)),
+                         b"-ERR max number of clients reached\r\n")
+
+    def sent_before_reading(self, data):
+        with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
+            try:
+                connection.sendall(data)
+                time.sleep(0.05)
+                connection.sendall(data[-1:])
+            except BrokenPipeError:
+                pass  # ECONNRESET would have come first
+            answer = b""
+            while more := connection.recv(65536):
+                answer += more
+            return answer
+
+    def test_a_client_that_does_not_leave(self):
+        client = self.serve()
+        with socket.create_connection(("127.0.0.1", self.port), 30) as connection:
+            connection.sendall(b"QUIT\r\n")
+            self.assertEqual(connection.recv(100), b"+OK\r\n")
+            self.assertEqual(connection.recv(100), b"")
+            # It keeps its end open; the server does not wait for long.
+            self.until("its end", lambda: client.info()["connected_clients"] == "1")
+
+    def test_a_transaction_that_is_too_long(self):
+        client = self.serve()
+        self.assertEqual(client.do("MULTI"), b"OK")
+        value = b"x" * (1 << 20)
+        replies = [client.do("SET", "a", value) for _ in range(65)]
+        self.assertEqual(replies[0], b"QUEUED")
+        self.assertIsInstance(replies[-1], ReplyError)
+        self.assertRegex(replies[-1].args[0], "^ERR the transaction takes more than [0-9]+ bytes$")
+        self.assertEqual(client.do("EXEC"), ReplyError("EXECABORT Transaction discarded because of previous errors."))
+        self.assertEqual(client.do("EXISTS", "a"), 0)
+
     def test_random_bytes(self):
         client = self.serve()
         rng = random.Random(1)
