@@ -1,6 +1,6 @@
 #include "examples/kv_server/kv_service.h"
 
-#include <algorithm>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
@@ -126,23 +126,25 @@ void KvService::Write(const KvCommandSpec& spec, KvArguments& request, KvReplyWr
 }
 
 void KvService::Ask(const KvCommandSpec& spec, const KvArguments& request, KvReplyWriter& reply) {
-  const int64_t now_ms = NowMillis();
-  const auto ask = [&](const KvState& state, bool even_if_due) {
-    if (!even_if_due && state.keys().next_expiry_ms() < now_ms) return false;
-    spec.query(state.keys(), std::max(now_ms, state.time_ms()), request, reply);
-    return true;
+  const auto ask = [&](bool even_if_due) {
+    return replica_->Read([&](const KvState& state, Position /*applied*/, absl::Time now) {
+      const int64_t now_ms = absl::ToUnixMillis(now);
+      if (!even_if_due && state.keys().next_expiry_ms() < now_ms) return false;
+      spec.query(state.keys(), now_ms, request, reply);
+      return true;
+    });
   };
-  if (replica_->Read([&](const KvState& state) { return ask(state, false); })) return;
+  if (ask(false)) return;
   // That a key has expired is for the journal to say; if that can't be, the answer leaves it out.
   EraseDue();
-  replica_->Read([&](const KvState& state) { return ask(state, true); });
+  ask(true);
 }
 
 void KvService::EraseDue() {
-  const int64_t now_ms = NowMillis();
-  if (replica_->Read([&](const KvState& state) { return state.keys().next_expiry_ms() < now_ms; })) {
-    Submit(KvTick{}).IgnoreError();
-  }
+  const bool due = replica_->Read([](const KvState& state, Position /*applied*/, absl::Time now) {
+    return state.keys().next_expiry_ms() < absl::ToUnixMillis(now);
+  });
+  if (due) Submit(KvTick{}).IgnoreError();
 }
 
 absl::StatusOr<KvResult> KvService::Submit(const KvState::Command& command) {
@@ -172,7 +174,5 @@ absl::Status KvService::Acknowledge() {
   if (!status.ok()) lost_ = true;
   return status;
 }
-
-int64_t KvService::NowMillis() const { return Clock::System().RealtimeNanos() / 1'000'000; }
 
 }  // namespace kekbit::examples

@@ -7,6 +7,8 @@
 // all or nothing of them. One that only asks is answered from one state, and journals nothing. WATCH notes hashes of
 // keys; each command that is applied says which keys it touched.
 //
+// Time is the journal's wherever keys are concerned: Replica::Now(). The machine's clock may be set at any time.
+//
 // Thread safety: one thread.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_SERVICE_H_
@@ -116,8 +118,6 @@ class KvService final {
   absl::StatusOr<KvResult> Submit(const KvState::Command& command);
   void NoteSubmitted(Position position);
   void NoteFailed(const absl::Status& status);
-  // The journal's time.
-  int64_t NowMillis() const;
 
   const KvServerOptions& options_;
   Replica<KvState>* replica_ = nullptr;

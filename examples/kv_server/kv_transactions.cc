@@ -111,12 +111,11 @@ void KvService::Exec(KvSession& session) {
 
 std::vector<std::string> KvService::AskAll(const std::vector<KvQueued>& queue, int resp) {
   std::vector<std::string> answers(queue.size());
-  const int64_t now_ms = NowMillis();
-  replica_->Read([&](const KvState& state) {
+  replica_->Read([&](const KvState& state, Position /*applied*/, absl::Time now) {
     for (size_t i = 0; i < queue.size(); ++i) {
       KvReplyWriter reply(&answers[i], resp);
       const auto& [spec, request] = queue[i];
-      if (spec->query != nullptr) spec->query(state.keys(), std::max(now_ms, state.time_ms()), request, reply);
+      if (spec->query != nullptr) spec->query(state.keys(), absl::ToUnixMillis(now), request, reply);
     }
     return true;
   });

@@ -129,10 +129,11 @@ class KvTest(unittest.TestCase):
             probe.bind(("127.0.0.1", 0))
             return probe.getsockname()[1]
 
-    def start(self, *command):
+    def start(self, *command, **environment):
         """A process that does not outlive the test; its words go to a file."""
         words = open(os.path.join(self.directory, f"words_{time.monotonic_ns()}"), "w+b")
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words)
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=words, stderr=words,
+                                   env={**os.environ, **environment})
         process.words = words
         self.addCleanup(self.stop, process, signal.SIGKILL)
         return process
@@ -150,10 +151,11 @@ class KvTest(unittest.TestCase):
         with open(process.words.name, encoding="utf-8") as file:
             return file.read()
 
-    def kv_server(self, *options):
+    def kv_server(self, *options, **environment):
         if "--segment-bytes" not in options:
             options += ("--segment-bytes", str(8 << 20))
-        return self.start(KV_SERVER, "--directory", self.journal, "--port", str(self.port), *options)
+        return self.start(KV_SERVER, "--directory", self.journal, "--port", str(self.port), *options,
+                          **environment)
 
     def redis_server(self, port, *options):
         return self.start("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
