@@ -18,7 +18,7 @@
 namespace kekbit {
 namespace {
 
-// Lost also without a mark: what it wants next is gone, whoever took it.
+// A cursor is lost also without a mark: what it wants next is gone, whoever took that.
 bool IsLost(const CursorView& cursor, const JournalFacts& facts) {
   return cursor.lost() || cursor.done.seq + 1 < facts.first_seq;
 }
@@ -73,7 +73,7 @@ absl::StatusOr<bool> Cursors(const CommandOptions& options, Output& output) {
   }
   KB_ASSIGN_OR_RETURN(const JournalFacts facts, JournalView(fs, options.path).Look());
   KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs, layout));
-  // As JSON, one object a line, none is no line.
+  // JSON has one object a line: no reader is no line.
   if (!options.json && cursors.empty()) output.Line("no registered readers");
   size_t name_width = 4;
   for (const CursorView& cursor : cursors) name_width = std::max(name_width, cursor.name.size());

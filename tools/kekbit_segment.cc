@@ -10,7 +10,7 @@
 namespace kekbit {
 namespace {
 
-// Of the first frame of an epoch, whose header fits: does it name what it follows?
+// Checks that the first frame of an epoch, whose header fits, names its predecessor.
 absl::Status CheckEpochStart(Bytes payload, const ChainLink& before) {
   if (payload.size() != sizeof(EpochStart)) {
     return absl::DataLossError(
@@ -24,13 +24,15 @@ absl::Status CheckEpochStart(Bytes payload, const ChainLink& before) {
                                           " with ", before.crc32c));
 }
 
-// What the frame behind `record`, which does not fit, is expected to follow, as far as can be told.
+// Returns what the frame after `record`, which does not fit, is expected to follow, as far as can
+// be told.
 ChainLink LinkBehind(const FrameHeader& header, Bytes record, const ChainLink& before) {
   const uint32_t crc = Crc32c(before.crc32c, record.subspan(sizeof header.crc32c));
   ChainLink link{.position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = 0};
   // The bytes are what was written: the header says where the journal goes on.
   if (crc == header.crc32c) return link;
-  // They are not: any of them may be wrong. Most likely it is not this very word.
+  // The bytes are not what was written: any of them may be wrong. Most likely it is not this very
+  // word.
   link.position.seq = before.position.seq + 1;
   if (header.kind != static_cast<uint8_t>(FrameKind::kEpochStart)) link.position.epoch = before.position.epoch;
   return link;
@@ -40,7 +42,8 @@ ChainLink LinkBehind(const FrameHeader& header, Bytes record, const ChainLink& b
 
 bool IsDirectory(FileSystem& fs, const std::string& path) {
   const absl::StatusOr<std::vector<std::string>> names = fs.List(path);
-  // One that must not be looked into is one, too: its own error says more than that of opening it as a file.
+  // A directory that this process may not look into counts, too: its own error says more than that
+  // of opening a file.
   return names.ok() || absl::IsPermissionDenied(names.status());
 }
 

@@ -10,10 +10,11 @@
 namespace kekbit {
 namespace {
 
-// How often it is looked anew at a journal that is being cut.
+// Tries to look anew at a journal that is being trimmed.
 constexpr int kLooks = 10;
 
-// Of the first segment; 0 if that can't be read. 1 if there is none: the journal is still to come.
+// Returns the first seq of the first segment; 0 if that can't be read. 1 if there is none: the
+// journal is still to come.
 absl::StatusOr<Seq> FirstKept(FileSystem& fs, const JournalLayout& layout) {
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout.ListSegments(fs));
   if (segments.empty()) return 1;
@@ -25,10 +26,11 @@ absl::StatusOr<Seq> FirstKept(FileSystem& fs, const JournalLayout& layout) {
 
 bool IsOfTheJournal(const absl::Status& status) { return absl::IsDataLoss(status) || absl::IsOutOfRange(status); }
 
-// The same, or it holds what this version can't read.
+// Returns true if the error is about the journal, or the journal holds what this version can't
+// read.
 bool IsOfAnyJournal(const absl::Status& status) { return IsOfTheJournal(status) || absl::IsFailedPrecondition(status); }
 
-// What changes when a journal is cut.
+// Listing is what changes when a journal is trimmed.
 struct Listing {
   std::vector<Seq> snapshots;
   SegmentNumber first_segment = 0;
@@ -44,7 +46,7 @@ absl::StatusOr<Listing> List(FileSystem& fs, const JournalLayout& layout, const 
   return listing;
 }
 
-// NotFound if something vanished meanwhile.
+// Returns NotFound if something vanished meanwhile.
 absl::StatusOr<JournalStart> Look(FileSystem& fs, const JournalLayout& layout, SnapshotStore& store) {
   JournalStart start;
   KB_ASSIGN_OR_RETURN(const std::vector<Seq> seqs, store.List());
@@ -76,7 +78,7 @@ absl::StatusOr<JournalStart> Look(FileSystem& fs, const JournalLayout& layout, S
   return start;
 }
 
-// The last seq that is read from there.
+// Returns the last seq that is read from there.
 absl::StatusOr<Seq> ReachOf(FileSystem& fs, const JournalLayout& layout, const JournalBase& base) {
   KB_ASSIGN_OR_RETURN(JournalReader reader, base.Open(fs, layout));
   while (reader.Next()) {
@@ -122,7 +124,7 @@ absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layo
   const absl::Status from_start = JournalReader::Open(fs, layout).status();
   if (!from_start.ok() && !IsOfTheJournal(from_start)) return from_start;
   if (from_start.ok() || bases.empty()) bases.push_back({.snapshot = std::nullopt, .joins = from_start.ok()});
-  // One that joins reads all that an older one reads.
+  // A base that joins reads all that an older base reads.
   if (bases.front().joins) return bases.front();
   JournalBase best = bases.front();
   KB_ASSIGN_OR_RETURN(Seq best_reach, ReachOf(fs, layout, best));

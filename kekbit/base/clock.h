@@ -1,4 +1,4 @@
-// Clock is where kekbit reads the time from, so that tests and simulations can hold it in their hands.
+// Clock is where kekbit reads the time from, so that tests and simulations can control time.
 //
 // Thread safety: every method may be called by any thread at any time.
 
@@ -14,16 +14,17 @@ class Clock {
  public:
   virtual ~Clock() = default;
 
-  // Nanoseconds since the Unix epoch; it jumps when the machine's clock is set.
+  // Returns nanoseconds since the Unix epoch, which jump when the machine's clock is set.
   virtual int64_t RealtimeNanos() const { return Read(CLOCK_REALTIME); }
 
-  // Nanoseconds since some moment in the past; it never goes back. For timeouts and durations.
+  // Returns nanoseconds since some moment in the past, which never go back. For timeouts and
+  // durations.
   virtual int64_t MonotonicNanos() const { return Read(CLOCK_MONOTONIC); }
 
   // As MonotonicNanos(), but it goes on while the machine sleeps. For durations that outlast that.
   virtual int64_t BootNanos() const { return MonotonicNanos(); }
 
-  // The machine's own clock. Lives as long as the process.
+  // Returns the machine's own clock, which lives as long as the process.
   static const Clock& System();
 
  protected:

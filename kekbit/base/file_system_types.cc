@@ -9,8 +9,9 @@
 namespace kekbit {
 namespace {
 
-// File systems on which a mapping is not shared by all who open the file, a lock not known to all, or a stop of some
-// server a fault of ours. From linux/magic.h and the sources of the kernel.
+// File systems that break kekbit's assumptions. A mapping is not shared by all who open the file, a
+// lock is not known to all, or a stop of some server is a fault of ours. From linux/magic.h and the
+// sources of the kernel.
 struct Unsupported {
   uint32_t magic;
   const char* name;

@@ -1,12 +1,13 @@
-// EpochStore keeps the newest epoch that was granted, on disk and in memory shared by all replicas of a journal.
+// EpochStore keeps the newest epoch that was granted, on disk and in memory shared by all replicas
+// of a journal.
 //
-// It is what fences: a primary looks at the word, at the cost of one load, before and after it publishes a frame, and
-// acknowledges nothing once the word is not its own epoch. A successor grants itself the next epoch before it looks
-// where the journal ends. So either the successor sees the frame, or its writer sees the new epoch (see
-// asymmetric_fence.h).
+// The epoch fences. A primary looks at the word, at the cost of one load, before and after it
+// publishes a frame, and acknowledges nothing once the word is not its own epoch. A successor
+// grants itself the next epoch before it looks where the journal ends. So either the successor sees
+// the frame, or its writer sees the new epoch (see asymmetric_fence.h).
 //
-// File: magic u64, epoch u64, zeros; mapped. One aligned word is written by the disk whole or not at all. At 32 stands
-// a robust word, which the holder of the lease holds.
+// File: magic u64, epoch u64, zeros; mapped. The disk writes an aligned word whole or not at all.
+// At 32 stands a robust word, which the holder of the lease holds.
 //
 // Thread safety: current() any thread; Grant() the holder of the lease alone.
 // Durability: Grant() returns once the epoch is on stable storage.
@@ -28,27 +29,29 @@ namespace kekbit {
 
 class EpochStore final {
  public:
-  // Opens the file, or makes it with epoch 0. DataLoss if it is something else.
+  // Opens the file, or makes it with epoch 0. DataLoss if the file is something else.
   static absl::StatusOr<EpochStore> Open(FileSystem& fs, const std::string& path);
 
-  // The newest epoch granted, for who only looks. NotFound if there is no file; DataLoss if it is something else, or
-  // there can be no epoch after that.
+  // Returns the newest epoch granted, for callers that only look. NotFound if there is no file.
+  // DataLoss if the file is something else, or if there can be no epoch after that.
   static absl::StatusOr<Epoch> Read(FileSystem& fs, const std::string& path);
 
   EpochStore(EpochStore&&) = default;
   EpochStore& operator=(EpochStore&&) = default;
 
-  // The newest epoch granted; 0: none yet.
+  // Returns the newest epoch granted; 0: none yet.
   Epoch current() const { return PeekWord(word()); }
 
-  // Whether the file's name still leads to it: not if somebody moved, replaced or deleted the journal's directory.
+  // Returns true if the file's name still leads to this file: false if somebody moved, replaced or
+  // deleted the journal's directory.
   absl::StatusOr<bool> IsNamed(FileSystem& fs) const;
 
-  // All replicas of a journal share it.
+  // Returns the robust word, which all replicas of a journal share.
   RobustWord robust_word() const { return {.mapping = mapping_, .offset = 32}; }
 
-  // Grants the next epoch: above current() and above `seen`, the newest epoch in the journal's frames. From when it
-  // returns on, whoever had an older one is fenced. REQUIRES: the caller holds the lease.
+  // Grants the next epoch: above current() and above `seen`, the newest epoch in the journal's
+  // frames. As soon as this returns, holders of older epochs are fenced. REQUIRES: the caller holds
+  // the lease.
   absl::StatusOr<Epoch> Grant(Epoch seen);
 
  private:

@@ -1,16 +1,18 @@
-// JournalClock gives a journal's frames their times (see journal_time.h), and others the time that a frame would get.
+// JournalClock gives a journal's frames their times (see journal_time.h), and others the time that
+// a frame would get.
 //
 //   JournalClock clock({.clock = ..., .say = ...});
 //   clock.Follow(frame.time_ns, live);           // a follower: after each batch of frames
 //   int64_t first = clock.Begin(last_ns, line);  // a reign begins; the first frame's time
-//   int64_t stamp = clock.Stamp();               // the primary: a command's time; one reading of the wall clock
-//   clock.Look();                                // the primary, now and then; it also looks by itself
+//   int64_t stamp = clock.Stamp();               // the primary: a command's time; one clock reading
+//   clock.Look();                                // the primary, now and then; Stamp() looks, too
 //
-// A set clock is noticed at the first command after it, unless the wall clock still shows a time of the next 10 ms:
-// then within these 10 ms.
+// A set clock is noticed at the next command, unless the wall clock still shows a time of the next
+// 10 ms: then within these 10 ms.
 //
-// Across processes: Line() is the journal's time less the boot clock, a number that stays as long as no clock is set.
-// A successor on the same machine and boot computes from that what its predecessor would stamp now (see SyncMark).
+// Across processes: Line() is the journal's time less the boot clock, a number that stays as long
+// as no clock is set. From that a successor on the same machine and boot computes what its
+// predecessor would stamp now (see SyncMark).
 //
 // Thread safety: Now() any thread while no other method runs; everything else one thread at a time.
 
@@ -43,15 +45,17 @@ class JournalClock final {
   JournalClock(const JournalClock&) = delete;
   JournalClock& operator=(const JournalClock&) = delete;
 
-  // Takes the time of the journal's last frame, as a follower that has just applied it. `live`: the frame was
-  // published just now, as far as anybody can tell, and is none of a journal that is replayed.
+  // Takes the time of the journal's last frame, as a follower that has just applied the frame.
+  // `live`: as far as anybody can tell, the frame was published just now, and is not replayed.
   void Follow(int64_t time_ns, bool live);
 
-  // Begins a reign after a frame of `last_ns`, 0 if there is none. Returns the journal's time now, for the reign's
-  // first frame. `line` is Line() of the reign before; nullopt if that is not known: then what Follow() saw live tells.
+  // Begins a reign after a frame of `last_ns`, 0 if there is none. Returns the journal's time now,
+  // for the reign's first frame. `line` is Line() of the reign before; nullopt if that is not
+  // known: then what Follow() saw live tells.
   int64_t Begin(int64_t last_ns, std::optional<int64_t> line);
 
-  // The time of a command that is appended now. REQUIRES: Begin() was called after the last Follow().
+  // Returns the time of a command that is appended now. REQUIRES: Begin() was called after the last
+  // Follow().
   int64_t Stamp() {
     const int64_t wall = options_.clock->RealtimeNanos();
     if (ABSL_PREDICT_FALSE(wall < shown() || wall >= looks_at_)) return Look();
@@ -62,11 +66,12 @@ class JournalClock final {
   // Compares the clocks; returns what Stamp() would.
   int64_t Look();
 
-  // The time that Stamp() would return; without a reign the time of the last frame, and what has gone by since it was
-  // applied, or by `line`, if that is known. Never before a time that was returned earlier.
+  // Returns the time that Stamp() would return. Without a reign returns the time of the last frame,
+  // and what has gone by since then, or by `line`, if known. Never before a time that was returned
+  // earlier.
   int64_t Now(std::optional<int64_t> line = std::nullopt) const;
 
-  // The journal's time less the boot clock's.
+  // Returns the journal's time less the boot clock's.
   int64_t Line() const;
 
  private:

@@ -16,15 +16,15 @@ constexpr int64_t kPart = 10;
 // Two clocks can't be read at the very same moment.
 constexpr int64_t kNoiseNs = 100'000;
 
-// What the log is spared: synchronized clocks are set by less than that.
+// The log leaves out smaller steps: synchronized clocks are set by less.
 constexpr int64_t kWorthTellingNs = 10'000'000;
 
 std::string Text(int64_t ns) { return DurationText(absl::Nanoseconds(std::abs(ns))); }
 
-// How long it takes until the wall clock and the journal's time have met.
+// Returns how long it takes until the wall clock and the journal's time have met.
 std::string CatchUpText(int64_t ns) { return DurationText(absl::Nanoseconds(std::abs(ns)) * kPart); }
 
-// What to say when the journal's time has got another pace, or the clock was set.
+// Returns what to say when the journal's time has got another pace, or the clock was set.
 std::optional<ClockNote> NoteOf(JournalPace before, bool told, JournalPace after, int64_t set_by, int64_t gap) {
   const auto note = [&](ClockNote::What what) {
     return ClockNote{.what = what, .set_by_ns = set_by, .journal_less_wall_ns = -gap};
@@ -80,7 +80,8 @@ JournalTimeStep AdvanceJournalTime(const JournalTime& time, const ClockReading& 
   } else if (step.note) {
     step.next.told = true;
   }
-  // While the pace stays slower or faster its beginning stays, too, so that nothing is lost by rounding.
+  // While the pace stays slower or faster its beginning stays, too, so that nothing is lost by
+  // rounding.
   if (pace == JournalPace::kClock || pace != time.pace) {
     step.next.from_ns = step.stamp_ns;
     step.next.from_boot_ns = now.boot_ns;

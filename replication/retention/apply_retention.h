@@ -1,10 +1,13 @@
-// ApplyRetention cuts the beginning of a journal, as PlanRetention decides.
+// ApplyRetention trims the beginning of a journal, as PlanRetention decides.
 //
-//   absl::StatusOr<RetentionReport> report = ApplyRetention(fs, layout, {.older_snapshot = snapshots[0].seq, ...});
+//   absl::StatusOr<RetentionReport> report =
+//       ApplyRetention(fs, layout, {.older_snapshot = snapshots[0].seq, ...});
 //
-// Order: what readers are done with is synced, then those that lose their place are told, then segments are unlinked,
-//   oldest first, each one's name gone from stable storage before the next one's is taken. So wherever it is stopped,
-//   by an error, a kill or a power loss, the journal begins a little later than before and has no hole.
+// Order: what readers are done with is synced. Then readers that lose their place are told. Then
+// segments are unlinked, oldest first; each name is gone from stable storage before the next is
+// taken. So whatever stops this, an error, a kill or a power loss, the journal begins a little
+// later than before and has no hole.
+//
 // Readers without a cursor that stand before what is kept get OutOfRange from their JournalReader.
 //
 // Thread safety: any thread; several processes may do it at once.
@@ -47,16 +50,16 @@ struct RetentionReport {
   Seq first_kept = 1;
   // Names of the readers that lost their place now.
   std::vector<std::string> lost;
-  // Cursors that can't be read, each with its reason. They hold all that is kept, up to the cap, until they are
-  // removed.
+  // Cursors that can't be read, each with its reason. They hold all that is kept, up to the cap,
+  // until they are removed.
   std::vector<std::string> unreadable;
   // Those that an operator should look after (see HoldIsWorrying).
   std::vector<ReaderHold> holds;
 };
 
-// Does once what can be done. After an error some of it may be done; call again later. DataLoss if the journal is
-// damaged: then nothing is cut. REQUIRES: limits.older_snapshot was read back and verified by somebody, and another one
-// behind it; limits.synced is true.
+// Does once what can be done. After an error some of it may be done; call again later. DataLoss if
+// the journal is damaged: then nothing is trimmed. REQUIRES: limits.older_snapshot was read back
+// and verified by somebody, and so was a newer one; limits.synced is true.
 absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayout& layout,
                                                const RetentionLimits& limits);
 

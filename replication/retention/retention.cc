@@ -6,7 +6,8 @@ namespace kekbit {
 
 namespace {
 
-// Whether a reader that still has its place wants something of a segment with the frames (follows, last].
+// Returns true if a reader that still has its place wants something of a segment with the frames
+// (follows, last].
 bool IsWanted(const std::vector<ReaderPlace>& readers, Seq follows, Seq last) {
   return std::any_of(readers.begin(), readers.end(), [&](const ReaderPlace& reader) {
     return reader.unknown || (!reader.lost && reader.done >= follows && reader.done < last);
@@ -30,7 +31,8 @@ RetentionPlan PlanRetention(const std::vector<KeptSegment>& segments, const std:
   RetentionPlan plan;
   for (const KeptSegment& segment : segments) plan.bytes_kept += segment.bytes;
   const Seq safe = std::min(limits.older_snapshot, limits.synced);
-  // What a reader wants behind a segment that goes though it wants that, too, it no longer holds.
+  // A reader that wants a segment which goes has lost its place, and no longer holds later
+  // segments.
   for (; plan.cut + 1 < segments.size(); ++plan.cut) {
     const KeptSegment& segment = segments[plan.cut];
     const Seq last = segments[plan.cut + 1].follows.seq;

@@ -8,9 +8,9 @@
 namespace kekbit {
 namespace {
 
-// How far behind what is synced a chunk has to end to be read back before the file is whole: a
-// page, or a larger piece of the page cache, that is still being written to stays in memory, and
-// reading that would prove nothing.
+// Distance to the end of what is synced within which a chunk is not read back before the file is
+// whole. A page, or a larger piece of the page cache, that is still being written to stays in
+// memory, and reading that would prove nothing.
 constexpr uint64_t kTailBytes = uint64_t{4} << 20;
 
 absl::Status Cancelled(absl::string_view path) {
@@ -33,7 +33,7 @@ void SnapshotFlusher::StartThreads() {
     syncing_ = std::thread([this] { RunSync(); });
     checking_ = std::thread([this] { RunCheck(); });
   } catch (const std::system_error&) {
-    // No thread to be had: what there are not, the writer's does.
+    // Without a thread the writer does the work.
   }
 }
 

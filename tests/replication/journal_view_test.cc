@@ -84,7 +84,7 @@ TEST_F(JournalViewTest, FindsTheLastFrameBeforeSegmentsThatHaveNone) {
   std::optional<JournalWriter> writer = journal_.Begin(1000);
   ASSERT_THAT(Append(*writer, "one", 2000), IsOk());
   writer.reset();
-  // As a primary leaves it that dies before its first frame.
+  // Leave the journal as a primary does that dies before its first frame.
   const ChainLink last = [&] {
     JournalReader reader = journal_.OpenReader();
     ReadTexts(reader);
@@ -137,7 +137,7 @@ TEST_F(JournalViewTest, ShowsAPrimaryThatHangs) {
   EXPECT_EQ(facts.silent, kHangsAfter);
   EXPECT_TRUE(facts.primary_hangs());
   EXPECT_FALSE(facts.holder_stopped);
-  // It goes on.
+  // The primary goes on.
   lease->Beat(clock_.MonotonicNanos());
   EXPECT_FALSE(ValueOrDie(view.Look()).primary_hangs());
   // Nobody's sign of life means anything.

@@ -1,5 +1,6 @@
-// Retention on a disk. P9: the journal is cut only behind the older of two verified snapshots. P11: a dead registered
-// reader blocks no writer; it holds the journal up to the cap, then it loses its place and, P7, is told.
+// Retention on a disk. P9: the journal is trimmed only up to the older of two verified snapshots.
+// P11: a dead registered reader blocks no writer. It holds the journal up to the cap, then it loses
+// its place and, P7, is told.
 
 #include "kekbit/replication/retention/apply_retention.h"
 
@@ -44,7 +45,7 @@ class ApplyRetentionTest : public testing::Test {
     for (const KeptSegment& segment : segments_) files_.push_back(ReadFileBytes(layout().segment(segment.number)));
   }
 
-  // Has the journal as it was before anything was cut.
+  // Restores the journal as it was before anything was trimmed.
   void Restore() {
     for (size_t i = 0; i < files_.size(); ++i) WriteFileBytes(layout().segment(segments_[i].number), files_[i]);
   }
@@ -57,7 +58,7 @@ class ApplyRetentionTest : public testing::Test {
     }
   }
 
-  // Begins the next epoch behind kLast, whatever was cut.
+  // Begins the next epoch after kLast, whatever was trimmed.
   JournalWriter BeginBehindLast() {
     JournalReader reader = journal_.OpenReader(kLast);
     while (reader.Next()) {
@@ -71,7 +72,8 @@ class ApplyRetentionTest : public testing::Test {
     return ApplyRetention(fs_, layout(), {.older_snapshot = older_snapshot, .synced = kLast, .cap_bytes = cap_bytes});
   }
 
-  // The journal reads from the first frame that it keeps to the end, and that is at most `most`.
+  // Checks that the journal reads from the first frame kept to the end, and that the first frame is
+  // at most `most`.
   void ExpectSound(Seq most, Seq last = kLast) {
     const std::vector<KeptSegment> kept = ValueOrDie(ListKeptSegments(FileSystem::Posix(), layout()));
     ASSERT_FALSE(kept.empty());
@@ -144,7 +146,7 @@ TEST_F(ApplyRetentionTest, P11ADeadReaderHoldsTheJournalUpToTheCapThenLosesItsPl
   });
   words.AwaitAtLeast(0, 1);
   owner.Kill();
-  // It keeps nobody from writing, and what it has not read is there.
+  // The reader keeps nobody from writing, and what it has not read is there.
   const uint64_t all = segments_.size() * segments_[0].bytes;
   KB_ASSERT_OK_AND_ASSIGN(RetentionReport report, Apply(kLast));
   EXPECT_EQ(report.segments_cut, 1u);
@@ -155,7 +157,7 @@ TEST_F(ApplyRetentionTest, P11ADeadReaderHoldsTheJournalUpToTheCapThenLosesItsPl
   KB_ASSERT_OK_AND_ASSIGN(report, Apply(kLast, 10 * all));
   EXPECT_EQ(report.segments_cut, 0u);
   EXPECT_THAT(report.lost, IsEmpty());
-  // Another one, which keeps up, and one behind what the cap takes.
+  // Register a reader that keeps up, and one whose lag exceeds the cap.
   KB_ASSERT_OK_AND_ASSIGN(ReaderCursor quick, ReaderCursor::Register(fs_, layout(), "quick", Position{2, kLast + 9}));
   KB_ASSERT_OK_AND_ASSIGN(ReaderCursor slow, ReaderCursor::Register(fs_, layout(), "slow", PositionBefore(3)));
   const uint64_t kept = ValueOrDie(ListKeptSegments(fs_, layout())).size() * segments_[0].bytes;
@@ -166,7 +168,7 @@ TEST_F(ApplyRetentionTest, P11ADeadReaderHoldsTheJournalUpToTheCapThenLosesItsPl
   EXPECT_THAT(quick.status(), IsOk());
   EXPECT_THAT(slow.status(), IsOk());
   ExpectSound(Before(3) + 1, 2 * kLast);
-  // Told when it comes back, it starts over from a snapshot.
+  // The reader, told when it comes back, starts over from a snapshot.
   KB_ASSERT_OK_AND_ASSIGN(RegisteredReader again, RegisteredReader::Open(fs_, layout(), "dead", kTestDataFormat));
   EXPECT_FALSE(again.Next().has_value());
   EXPECT_THAT(again.status(),
@@ -206,7 +208,7 @@ TEST_F(ApplyRetentionTest, P7ReadersAreToldBeforeAnythingOfTheirsGoes) {
   EXPECT_THAT(Apply(Before(2), 1), StatusIs(absl::StatusCode::kUnknown));
   EXPECT_THAT(cursor.status(), StatusIs(absl::StatusCode::kOutOfRange));
   ExpectSound(1);
-  // And if it can't be told, nothing goes.
+  // If the reader can't be told, nothing goes.
   KB_ASSERT_OK_AND_ASSIGN(ReaderCursor other, ReaderCursor::Register(FileSystem::Posix(), layout(), "other"));
   fs_.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
   EXPECT_THAT(Apply(Before(2), 1), StatusIs(absl::StatusCode::kDataLoss));
@@ -231,7 +233,7 @@ TEST_F(ApplyRetentionTest, ASegmentThatAnotherProcessCutMeanwhileIsFine) {
   KB_ASSERT_OK_AND_ASSIGN(RetentionReport report, Apply(Before(2)));
   EXPECT_EQ(report.segments_cut, 1u);
   ExpectSound(Before(2) + 1);
-  // The same, between the look at its name and the one at the file.
+  // The segment goes between the look at its name and the look at the file.
   fs_.BeforeCall("ReadAt", [&] {
     fs_.BeforeCall("Open", [&] { ASSERT_THAT(fs_.Unlink(layout().segment(4)), IsOk()); });
     ASSERT_THAT(fs_.Unlink(layout().segment(3)), IsOk());
@@ -287,7 +289,7 @@ TEST_F(ApplyRetentionTest, WhicheverCallFailsTheJournalHasNoHoleAndTheNextTryDoe
   const Seq snapshot = Before(3);
   uint64_t n = 1;
   for (bool failed = true; failed; ++n) {
-    // A dead reader that is in the way, and one that is not.
+    // One dead reader is in the way, another is not.
     Restore();
     ASSERT_THAT(ReaderCursor::Register(FileSystem::Posix(), layout(), "dead"), IsOk());
     ASSERT_THAT(ReaderCursor::Register(FileSystem::Posix(), layout(), "quick", Position{1, kLast}), IsOk());
@@ -343,7 +345,7 @@ TEST_F(ApplyRetentionTest, ADamagedJournalIsNotCut) {
   EXPECT_THAT(Apply(kLast), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("this is segment 2, not 3")));
   WriteFileBytes(path, "x");
   EXPECT_THAT(Apply(kLast), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
-  // A segment that says that it follows frames before those of the one before.
+  // This segment says that it follows earlier frames than its predecessor does.
   std::string wrong = bytes;
   Extension extension = **Extension::Decode(AsBytes(wrong));
   extension.hints[2] = 1;

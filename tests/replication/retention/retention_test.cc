@@ -1,5 +1,6 @@
-// The decision alone. P9: the journal is cut only behind the older of two verified snapshots. P11: a reader holds it up
-// to the cap, then it loses its place. What comes of it on a disk is in apply_retention_test.cc.
+// The decision alone. P9: the journal is trimmed only up to the older of two verified snapshots.
+// P11: a reader holds it up to the cap, then loses its place. The effect on a disk is in
+// apply_retention_test.cc.
 
 #include "kekbit/replication/retention/retention.h"
 
@@ -182,7 +183,7 @@ TEST(RetentionTest, WhateverThereIsWhatIsWantedStays) {
       const bool loses = std::count(plan.losers.begin(), plan.losers.end(), i) == 1;
       ASSERT_EQ(loses, done + 1 < plan.first_kept && !readers[i].lost);
       if (!loses || done < segments[0].follows.seq) continue;
-      // Without need nobody loses what it had: when the segment went that it wanted next, there was too much.
+      // Nobody loses a place without need: when the wanted segment went, there was too much.
       ++losses;
       size_t wanted = 0;
       while (segments[wanted + 1].follows.seq <= done) ++wanted;
