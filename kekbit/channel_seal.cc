@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kekbit/base/file_lock.h"
+#include "kekbit/base/lock_holder.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
@@ -16,9 +17,10 @@ namespace {
 
 absl::Status Seal(FileSystem& fs, const std::string& path, uint64_t position, WriterIs writer, bool cut) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
-  KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
-  if (!locked && writer != WriterIs::kDead) {
-    return absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock"));
+  if (writer == WriterIs::kDead) {
+    KB_RETURN_IF_ERROR(LockNamedFile(fs, *file, path).status());
+  } else {
+    KB_RETURN_IF_ERROR(LockFromWriters(fs, *file, path));
   }
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
   const uint64_t offset = kDataOffset + position;

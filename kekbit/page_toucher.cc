@@ -26,6 +26,11 @@ PageToucher::PageToucher() {
 }
 
 PageToucher::~PageToucher() {
+  if (mark_.in_child()) {
+    // Its thread is the parent's, and can't be waited for.
+    static_cast<void>(new std::thread(std::move(thread_)));
+    return;
+  }
   {
     absl::MutexLock lock(&mutex_);
     stopping_ = true;

@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/synchronization/mutex.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/base/fork_mark.h"
 
 namespace kekbit {
 
@@ -49,6 +50,7 @@ class PageToucher final {
   void Run();
   bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || !ranges_.empty(); }
 
+  const ForkMark mark_;
   absl::Mutex mutex_;
   std::deque<Range> ranges_ ABSL_GUARDED_BY(mutex_);
   const MappedFile* busy_ ABSL_GUARDED_BY(mutex_) = nullptr;  // what is being touched now

@@ -17,6 +17,7 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "kekbit/base/backoff.h"
+#include "kekbit/base/fork_mark.h"
 #include "kekbit/shm_writer.h"
 
 namespace kekbit {
@@ -27,12 +28,15 @@ class SharedWriter final {
 
   // As ShmWriter::Write(), waiting for the other threads.
   absl::StatusOr<uint64_t> Write(Bytes payload) {
+    // Asked before the lock is taken, which a thread of the parent may hold for ever.
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) return ForkMark::Error("a shared writer");
     absl::MutexLock lock(&mutex_);
     return writer_.Write(payload);
   }
 
   // The same, but Unavailable if other threads kept the writer busy for all of some 20 us of tries.
   absl::StatusOr<uint64_t> TryWrite(Bytes payload) {
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) return ForkMark::Error("a shared writer");
     for (Backoff backoff;; backoff.Pause()) {
       if (mutex_.TryLock()) {
         absl::StatusOr<uint64_t> written = writer_.Write(payload);
@@ -46,11 +50,13 @@ class SharedWriter final {
   // Calls `use(ShmWriter&)` while no other thread writes; returns what it returns. For claims and everything else.
   template <typename Use>
   auto With(Use&& use) {
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) ForkMark::Die("a shared writer");
     absl::MutexLock lock(&mutex_);
     return std::forward<Use>(use)(writer_);
   }
 
  private:
+  const ForkMark mark_;
   absl::Mutex mutex_;
   ShmWriter writer_ ABSL_GUARDED_BY(mutex_);
 };

@@ -77,7 +77,7 @@ ShmWriter& ShmWriter::operator=(ShmWriter&& other) noexcept {
 }
 
 ShmWriter::~ShmWriter() {
-  if (file_ == nullptr) return;
+  if (file_ == nullptr || mark_.in_child()) return;
   Close();
   if (options_.page_toucher != nullptr) options_.page_toucher->Forget(mapping_);
   // Nobody is left to take the error; who needs to know calls Flush() before.
@@ -93,6 +93,7 @@ absl::StatusOr<MutableBytes> ShmWriter::ClaimMost() {
 }
 
 absl::StatusOr<uint64_t> ShmWriter::Heartbeat() {
+  if (ABSL_PREDICT_FALSE(mark_.in_child())) return ForkMark::Error(path());
   KB_CHECK(claimed_ == 0 && !closed_);
   if (available() < kLengthBytes) {
     return absl::ResourceExhaustedError(
@@ -102,6 +103,7 @@ absl::StatusOr<uint64_t> ShmWriter::Heartbeat() {
 }
 
 absl::Status ShmWriter::Flush() {
+  if (mark_.in_child()) return ForkMark::Error(path());
   KB_RETURN_IF_ERROR(mapping_->Sync(0, kDataOffset + write_offset() + kLengthBytes));
   if (!name_synced_) {
     KB_RETURN_IF_ERROR(options_.file_system->SyncDirectory(DirectoryOf(path())));
@@ -110,9 +112,13 @@ absl::Status ShmWriter::Flush() {
   return absl::OkStatus();
 }
 
-absl::StatusOr<bool> ShmWriter::IsNamed() const { return LeadsTo(*options_.file_system, path(), *file_); }
+absl::StatusOr<bool> ShmWriter::IsNamed() const {
+  if (mark_.in_child()) return ForkMark::Error(path());
+  return LeadsTo(*options_.file_system, path(), *file_);
+}
 
 absl::Status ShmWriter::ReserveSlowly(uint64_t size) {
+  if (mark_.in_child()) return ForkMark::Error(path());
   KB_CHECK(!closed_);
   if (size == 0) {
     return absl::InvalidArgumentError(absl::StrCat(path(), ": an empty payload can't be told from a heartbeat"));
@@ -152,7 +158,7 @@ void ShmWriter::SetEasyEnd() {
 }
 
 void ShmWriter::Close() {
-  if (std::exchange(closed_, true)) return;
+  if (mark_.in_child() || std::exchange(closed_, true)) return;
   claimed_ = 0;
   DropHeld();
   max_payload_ = 0;  // from now on everything ends in ReserveSlowly

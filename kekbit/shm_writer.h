@@ -10,6 +10,8 @@
 // Thread safety: one thread at a time (SharedWriter lets several share a writer). Any number of
 // ShmReaders, in any process, read meanwhile. Readers never wait for the writer, nor the writer for
 // them.
+//   In a forked child every call is FailedPrecondition, or ends the process with a message where
+//   the call returns no status. The destructor then does nothing.
 // Publication: a record is a length word and a payload. The writer stores the payload, a WATERMARK
 // where the next length will stand, and last the length. So a reader that sees the length sees all
 // of the record. Published bytes never change.
@@ -37,6 +39,7 @@
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/check.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/base/fork_mark.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
@@ -48,7 +51,10 @@
 namespace kekbit {
 
 struct WriterOptions {
-  FileSystem* file_system = &FileSystem::Posix();  // outlives the writer
+  // Outlives the writer. The channel is for this user alone. FileSystem::Posix(GroupAccess::kRead)
+  // lets the group of the directory read it; readers that sleep, and those of the Rust library,
+  // which open a channel for writing, need GroupAccess::kReadWrite.
+  FileSystem* file_system = &FileSystem::Posix();
   // The format of the payloads, and what else the channel says of itself; it can be read back by ShmReader::extension.
   Extension extension = {};
   // Whether a heartbeat stands first, as the Rust library 0.2.x does it. A journal has none: to it, a zero is the end.
@@ -115,7 +121,7 @@ class ShmWriter final {
   // Appends a record whose payload is the first `used` bytes of the open claim; returns how many bytes of the channel
   // it took. REQUIRES: a claim is open; 1 <= used <= its size.
   uint64_t Publish(uint64_t used) {
-    KB_CHECK(used - 1 < claimed_);
+    KB_CHECK(used - 1 < (claimed_ & mark_.mask()));
     claimed_ = 0;
     return Append(used);
   }
@@ -123,7 +129,7 @@ class ShmWriter final {
   // The same, but readers see the record only with Release(): several records, held one after the other, are published
   // as one. Meanwhile nothing else may be published.
   void Hold(uint64_t used) {
-    KB_CHECK(used - 1 < claimed_);
+    KB_CHECK(used - 1 < (claimed_ & mark_.mask()));
     claimed_ = 0;
     const uint64_t size = RecordBytes(used);
     PrepareWord(head_ + size, kWatermark);
@@ -137,7 +143,7 @@ class ShmWriter final {
   }
   // Publishes the records that are held. REQUIRES: at least one is; no claim is open.
   void Release() {
-    KB_CHECK(held_ != nullptr && claimed_ == 0);
+    KB_CHECK(held_ != nullptr && claimed_ == 0 && !mark_.in_child());
     PublishWord(std::exchange(held_, nullptr), held_length_);
     wake_.Notify();
   }
@@ -182,12 +188,13 @@ class ShmWriter final {
   ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, uint64_t touched_bytes,
             WriterOptions options);
 
-  // Whether a payload of `size` bytes may be written now. One comparison tells in most cases: up to easy_end_ there is
-  // neither the end of the channel nor a page that no one touched.
+  // Whether a payload of `size` bytes may be written now. Two comparisons tell in most cases: up to easy_end_ there is
+  // neither the end of the channel nor a page that no one touched; and in a forked child no payload is short enough.
   absl::Status Reserve(uint64_t size) {
     KB_CHECK(claimed_ == 0);
     // Signed: a heartbeat may have gone beyond easy_end_.
-    const bool fits = size - 1 < max_payload_ && static_cast<int64_t>(RecordBytes(size)) <= easy_end_ - head_;
+    const bool fits =
+        size - 1 < (max_payload_ & mark_.mask()) && static_cast<int64_t>(RecordBytes(size)) <= easy_end_ - head_;
     if (ABSL_PREDICT_TRUE(fits)) return absl::OkStatus();
     return ReserveSlowly(size);
   }
@@ -213,6 +220,7 @@ class ShmWriter final {
   uint64_t claimed_ = 0;  // size of the open claim; 0: none
   WakeEvent wake_;
 
+  ForkMark mark_;
   uint8_t* held_ = nullptr;  // the first record that is held; null: none
   uint64_t held_length_ = 0;
   uint8_t* data_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 #include "kekbit/base/asymmetric_fence.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/futex.h"
@@ -77,12 +78,17 @@ WakeEvent::WakeEvent(std::unique_ptr<MappedFile> mapping, std::unique_ptr<uint32
       can_fence_(can_fence) {}
 
 uint32_t WakeEvent::Prepare() {
+  if (mark_.in_child()) return 0;
   const uint32_t ticket = FetchOrWord32(word_, kSleepers) | kSleepers;
   HeavyFence();
   return ticket;
 }
 
 void WakeEvent::Wait(uint32_t ticket, absl::Duration timeout) {
+  if (mark_.in_child()) {
+    absl::SleepFor(std::min(timeout, kUnfencedSleep));
+    return;
+  }
   if (!can_fence_) timeout = std::min(timeout, kUnfencedSleep);
   if (timeout <= absl::ZeroDuration()) return;
   FutexWait(word_, ticket, std::min(timeout, absl::Hours(1)));

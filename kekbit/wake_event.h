@@ -12,6 +12,8 @@
 // load of a word that nobody changes while all readers are awake: no fence and no system call; a sleeper pays for both
 // (see asymmetric_fence.h). A sleeper that died costs one needless waking, once.
 //
+// In a forked child it wakes nobody, and a wait is a short sleep.
+//
 // Thread safety: any thread of any process. Publication: what was stored before Notify() is seen by a reader that looks
 // after Wait() returned; a reader that looks after Prepare() and finds nothing is woken by the next Notify().
 // Durability: none, and none needed; the file may be deleted when nobody uses it.
@@ -28,6 +30,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/base/fork_mark.h"
 #include "kekbit/base/shared_word.h"
 
 namespace kekbit {
@@ -67,6 +70,7 @@ class WakeEvent final {
   std::unique_ptr<MappedFile> mapping_;
   std::unique_ptr<uint32_t> own_;
   uint32_t* word_;  // in mapping_, or own_
+  ForkMark mark_;
   bool can_fence_;  // else a sleep is kept short, since a waking may be missed
 };
 

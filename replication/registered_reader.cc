@@ -40,9 +40,18 @@ void RegisteredReader::OpenJournal() {
 }
 
 std::optional<Frame> RegisteredReader::Next() {
+  if (mark_.in_child()) return std::nullopt;
   if (!reader_ && MayPass(status_)) OpenJournal();
   if (!reader_) return std::nullopt;
   return reader_->Next();
+}
+
+const absl::Status& RegisteredReader::status() const {
+  if (mark_.in_child()) {
+    static const absl::Status& in_child = *new absl::Status(ForkMark::Error("a registered reader"));
+    return in_child;
+  }
+  return reader_ ? reader_->status() : status_;
 }
 
 absl::Status RegisteredReader::Reset(Position position) {

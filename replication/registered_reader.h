@@ -15,6 +15,8 @@
 // none is skipped: if the cursor's frame is no part of the journal (a power loss took it after it was read, before it
 // was synced), that is OutOfRange, too.
 //
+// In a forked child it gives no frames, and every call is FailedPrecondition: the place is the parent's.
+//
 // Thread safety: one thread at a time. A frame's payload is valid until the next Next(), Reset(), or destruction.
 
 #ifndef KEKBIT_REPLICATION_REGISTERED_READER_H_
@@ -28,6 +30,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/base/fork_mark.h"
 #include "kekbit/replication/journal/frame.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
@@ -50,7 +53,7 @@ class RegisteredReader final {
   std::optional<Frame> Next();
 
   // Why Next() returned nothing; as of JournalReader.
-  const absl::Status& status() const { return reader_ ? reader_->status() : status_; }
+  const absl::Status& status() const;
 
   // The reader is done with everything up to `position`, a frame that Next() gave. OutOfRange if its place is taken;
   // the frames that Next() still gives are good, see ReaderCursor.
@@ -74,6 +77,7 @@ class RegisteredReader final {
   ReaderCursor cursor_;
   std::optional<JournalReader> reader_;
   absl::Status status_;  // while there is no reader_
+  ForkMark mark_;
 };
 
 }  // namespace kekbit

@@ -14,8 +14,10 @@
 // keeps the lease, unless ReplicaOptions::kill_hung_primary_after says otherwise. One that finds a newer epoch than its
 // own follows again. A replica that starts applies the whole journal first.
 //
-// Thread safety: any thread, any method. Commands are applied one at a time, in the order of their seq. Not in a child
-//   that the process forks: the mappings are not there (a child that calls exec has nothing of it).
+// Thread safety: any thread, any method. Commands are applied one at a time, in the order of their seq.
+//   In a child that the process forks a replica is nobody's: every call is FailedPrecondition, role() is kStopped,
+//   applied() and recovery() are empty, Now() is the infinite past, WaitForRole() is false, and the destructor does nothing, not even to the state.
+//   A Read() whose function returns no Status ends the child, with a word on standard error.
 // Publication: when Execute() returns a result, every follower can see the command, and none that takes over
 //   goes without. A follower's state is that of the primary some moments ago, at applied().
 // Durability: what Ack says.
@@ -43,6 +45,7 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/fork_mark.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"
 #include "kekbit/replication/apply_context.h"
@@ -56,6 +59,12 @@
 #include "kekbit/replication/state_machine.h"
 
 namespace kekbit {
+
+template <typename T>
+concept IsStatusOr = requires {
+  typename T::value_type;
+}
+&&std::is_same_v<T, absl::StatusOr<typename T::value_type>>;
 
 template <StateMachine State, typename Codec = CerealBinaryCodec>
 class Replica final {
@@ -87,7 +96,15 @@ class Replica final {
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
   // Gives up the lease, if it is primary: a follower takes over.
-  ~Replica() = default;
+  ~Replica() {
+    if (mark_.in_child()) {
+      // Its threads are not here, and the state may be half of what a thread of the parent was making of it.
+      static_cast<void>(core_.release());
+      return;
+    }
+    core_.reset();
+    state_.~State();
+  }
 
   // Journals the command and applies it; returns once it is acknowledged at the stage asked for, or that of the
   // options. What the state returns is the result, errors included. Errors of Execute() itself:
@@ -108,6 +125,7 @@ class Replica final {
   // The first half of Execute(): journals and applies the command, but does not wait until it is acknowledged. To send
   // many and wait for the last. The result is not to leave the process before WaitFor() its position has returned OK.
   absl::StatusOr<Executed> Submit(const Command& command) {
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) return InChild();
     absl::Status aborted;
     {
       absl::MutexLock lock(&core_->mutex());
@@ -125,6 +143,7 @@ class Replica final {
   // after the death of this process. Everything else as for Submit(); ResourceExhausted also if they don't fit into one
   // segment together.
   absl::StatusOr<std::vector<Executed>> SubmitBatch(absl::Span<const Command> commands) {
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) return InChild();
     if (commands.empty()) return absl::InvalidArgumentError("a batch of no commands");
     absl::Status aborted;
     {
@@ -154,6 +173,7 @@ class Replica final {
   // whether the command lasts is unknown, and this replica stops. FailedPrecondition if the position is of another
   // replica, or of a reign of this one before its last.
   absl::Status WaitFor(Position position, Ack ack, absl::Duration timeout) {
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) return InChild();
     return core_->WaitFor(position, ack, absl::Now() + timeout);
   }
 
@@ -161,21 +181,18 @@ class Replica final {
   // or until one of them had it. A standby is primary within milliseconds. Everything acknowledged stays so; what was
   // submitted can still be awaited. FailedPrecondition if it is not primary, or, unless told otherwise, sees no
   // standby: then nothing is done. One is seen by its statistics (DIR/replicas).
-  absl::Status StepDown(Successor successor = Successor::kStandby) { return core_->StepDown(successor); }
+  absl::Status StepDown(Successor successor = Successor::kStandby) {
+    return mark_.in_child() ? InChild() : core_->StepDown(successor);
+  }
 
   // Calls `use(const State&)`, `use(const State&, Position applied)`, or with Now() as a third, while no command is
-  // applied; returns what it returns. It must not call this replica.
+  // applied; returns what it returns. It must not call this replica. In a forked child it is not called: a function
+  // that returns a Status or a StatusOr returns FailedPrecondition, and any other ends the process.
   template <typename Use>
   auto Read(Use&& use) const {
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) return NoRead<decltype(UseState(std::forward<Use>(use)))>();
     absl::ReaderMutexLock lock(&core_->mutex());
-    if constexpr (std::is_invocable_v<Use, const State&, Position, absl::Time>) {
-      return std::forward<Use>(use)(static_cast<const State&>(state_), core_->state_position(),
-                                    absl::FromUnixNanos(core_->JournalNow()));
-    } else if constexpr (std::is_invocable_v<Use, const State&, Position>) {
-      return std::forward<Use>(use)(static_cast<const State&>(state_), core_->state_position());
-    } else {
-      return std::forward<Use>(use)(static_cast<const State&>(state_));
-    }
+    return UseState(std::forward<Use>(use));
   }
 
   // The same once the command at `position` is applied, so that a client finds on a follower what it did on the
@@ -183,6 +200,7 @@ class Replica final {
   template <typename Use>
   auto ReadAt(Position position, absl::Duration timeout, Use&& use) const
       -> absl::StatusOr<std::invoke_result_t<Use, const State&>> {
+    if (ABSL_PREDICT_FALSE(mark_.in_child())) return InChild();
     absl::MutexLock lock(&core_->mutex());
     KB_RETURN_IF_ERROR(core_->WaitForApplied(position, timeout));
     return std::forward<Use>(use)(static_cast<const State&>(state_));
@@ -193,39 +211,68 @@ class Replica final {
   // follower the same as far as it knows: the last primary's time, or the last frame's and what has gone by since.
   // Never before a time that it returned earlier. Not inside Read(), which can pass it on.
   absl::Time Now() const {
+    if (mark_.in_child()) return absl::InfinitePast();
     absl::ReaderMutexLock lock(&core_->mutex());
     return absl::FromUnixNanos(core_->JournalNow());
   }
 
   // Waits until the replica has this role, and the callbacks of the options that tell of it have returned; in a
   // callback it does not wait for that. False if it was not so in time, or the replica has stopped.
-  bool WaitForRole(Role role, absl::Duration timeout) { return core_->WaitForRole(role, timeout); }
+  bool WaitForRole(Role role, absl::Duration timeout) { return !mark_.in_child() && core_->WaitForRole(role, timeout); }
 
   // Takes a snapshot of the state as it is now, and keeps it and the one before; the journal is cut behind that one.
   // Returns up to where it goes, once it was read back and is on stable storage. The state must be one of which
   // snapshots can be taken (see state_archive.h). FailedPrecondition for a primary, unless
   // ReplicaOptions::snapshots.on_primary; Cancelled if the replica became primary meanwhile; Unavailable while another
   // one is taken.
-  absl::StatusOr<Position> TakeSnapshot() { return core_->TakeSnapshot(); }
+  absl::StatusOr<Position> TakeSnapshot() {
+    if (mark_.in_child()) return InChild();
+    return core_->TakeSnapshot();
+  }
 
   // What opening the journal took, and what recovery did since.
-  RecoveryReport recovery() const { return core_->recovery(); }
+  RecoveryReport recovery() const { return mark_.in_child() ? RecoveryReport() : core_->recovery(); }
 
   // Does what there is to do now, without waiting: applies frames, takes over. For a replica without threads of its
   // own; FailedPrecondition otherwise. Returns status().
-  absl::Status Poll() { return core_->Poll(); }
+  absl::Status Poll() { return mark_.in_child() ? InChild() : core_->Poll(); }
 
-  Role role() const { return core_->role(); }
+  Role role() const { return mark_.in_child() ? Role::kStopped : core_->role(); }
   // The last frame applied. Its epoch is this replica's reign if it is primary.
-  Position applied() const { return core_->applied(); }
+  Position applied() const { return mark_.in_child() ? Position() : core_->applied(); }
   // OK, or why the replica stopped, or what keeps it from becoming primary just now.
-  absl::Status status() const { return core_->status(); }
+  absl::Status status() const { return mark_.in_child() ? InChild() : core_->status(); }
 
  private:
   // How many commands are decoded before the first of them is applied, for a state that has a use for that.
   static constexpr size_t kPrefetched = 16;
 
   explicit Replica(State initial) : state_(std::move(initial)) {}
+
+  absl::Status InChild() const { return ForkMark::Error(core_->options().directory); }
+
+  // With the lock held.
+  template <typename Use>
+  auto UseState(Use&& use) const ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    const State& state = state_;
+    if constexpr (std::is_invocable_v<Use, const State&, Position, absl::Time>) {
+      return std::forward<Use>(use)(state, core_->state_position(), absl::FromUnixNanos(core_->JournalNow()));
+    } else if constexpr (std::is_invocable_v<Use, const State&, Position>) {
+      return std::forward<Use>(use)(state, core_->state_position());
+    } else {
+      return std::forward<Use>(use)(state);
+    }
+  }
+
+  // What a Read() that would return a `Returned` does in a child.
+  template <typename Returned>
+  std::decay_t<Returned> NoRead() const {
+    if constexpr (std::is_same_v<std::decay_t<Returned>, absl::Status> || IsStatusOr<std::decay_t<Returned>>) {
+      return InChild();
+    } else {
+      ForkMark::Die(core_->options().directory);
+    }
+  }
 
   ReplicaCore::StateHooks MakeHooks() ABSL_NO_THREAD_SAFETY_ANALYSIS {
     ReplicaCore::StateHooks hooks;
@@ -285,7 +332,10 @@ class Replica final {
                                      ", of another service or version? ", status.message()));
   }
 
-  State state_;                        // guarded by core_->mutex()
+  const ForkMark mark_;
+  union {          // without a destructor of its own: see ~Replica()
+    State state_;  // guarded by core_->mutex()
+  };
   std::unique_ptr<ReplicaCore> core_;  // its threads use state_: destroyed first
 };
 

@@ -87,7 +87,10 @@ struct ReplicaOptions {
   // Where the replica says what happens to it; none: errors go to standard error.
   Logger logger = {};
 
-  FileSystem* file_system = &FileSystem::Posix();  // outlives the replica
+  // Outlives the replica. What is made is for this user alone. FileSystem::Posix(GroupAccess::kRead)
+  // lets the group of the directory look into the journal; with GroupAccess::kReadWrite, which all
+  // replicas of the journal must then have, replicas of several users can share it.
+  FileSystem* file_system = &FileSystem::Posix();
   const Clock* clock = &Clock::System();           // outlives the replica
 };
 

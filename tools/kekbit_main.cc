@@ -130,6 +130,10 @@ int Main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : kUnusable;
   }
   options.interval = absl::Seconds(seconds);
+  // What it makes is for those whom the journal's directory is for.
+  if (const absl::StatusOr<FileInfo> info = options.file_system->Info(options.path); info.ok()) {
+    options.file_system = &FileSystem::Posix(GroupAccessOf(*info));
+  }
   if (dump->parsed()) return Run(Dump, options);
   if (tail->parsed()) return Run(Tail, options);
   if (stat->parsed()) return Run(Stat, options);

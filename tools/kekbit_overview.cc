@@ -60,9 +60,22 @@ absl::string_view StateText(const ReplicaFacts& facts, const JournalFacts& journ
 }
 
 // Who holds the lease, if somebody does and says who.
-std::optional<uint64_t> PrimaryPid(const JournalFacts& facts) {
-  if (!facts.lease_held || !facts.holder) return std::nullopt;
-  return facts.holder->pid;
+std::optional<ProcessId> PrimaryOf(const JournalFacts& facts) { return facts.lease_held ? facts.holder : std::nullopt; }
+
+// Whether the pid alone does not tell the process from another one that is shown: in different pid namespaces many are
+// process 1, and a pid is used again.
+bool IsAmbiguous(const JournalFacts& facts, const ProcessId& process) {
+  const auto is_other = [&process](const ProcessId& other) { return other.pid == process.pid && other != process; };
+  const std::optional<ProcessId> primary = PrimaryOf(facts);
+  return (primary && is_other(*primary)) ||
+         std::any_of(facts.replicas.begin(), facts.replicas.end(),
+                     [&](const ReplicaView& replica) { return is_other(replica.facts.process); });
+}
+
+std::string ProcessText(const JournalFacts& facts, const ProcessId& process) {
+  if (!IsAmbiguous(facts, process)) return absl::StrCat("pid ", process.pid);
+  return absl::StrCat("pid ", process.pid, " of pid namespace ", process.pid_namespace, ", start time ",
+                      process.start_time);
 }
 
 struct Rates {
@@ -118,6 +131,12 @@ std::string ReplicaJson(const ReplicaView& replica, const EarlierLook& earlier) 
   AddHistogram("group", "", facts.group, line);
   AddHistogram("apply", "_ns", facts.apply_ns, line);
   AddHistogram("execute", "_ns", facts.execute_ns, line);
+  if (facts.unkillable) {
+    line.Number("unkillable_pid", facts.unkillable->process.pid);
+    line.Number("unkillable_start_time", facts.unkillable->process.start_time);
+    line.Number("unkillable_pid_namespace", facts.unkillable->process.pid_namespace);
+    line.Signed("unkillable_since", facts.unkillable->at_ns);
+  }
   line.Number("takeovers", facts.takeovers.count);
   if (facts.takeovers.count != 0) {
     const TakeoverReport& last = facts.takeovers.report;
@@ -167,6 +186,13 @@ void AddReplicaText(const JournalFacts& journal, const ReplicaView& replica, con
   const auto add = [&lines](absl::string_view name, absl::string_view text) {
     lines.push_back(absl::StrFormat("            %-9s %s", name, text));
   };
+  if (IsAmbiguous(journal, facts.process)) add("process", ProcessText(journal, facts.process));
+  if (facts.unkillable) {
+    add("hangs",
+        absl::StrCat("pid ", facts.unkillable->process.pid, " of pid namespace ",
+                     facts.unkillable->process.pid_namespace, ", which keeps the lease, and this replica can't ",
+                     "kill it: seen at ", TimeText(facts.unkillable->at_ns)));
+  }
   if (facts.apply_ns.count() != 0) add("apply", PercentilesText(facts.apply_ns));
   if (facts.execute_ns.count() != 0) add("execute", PercentilesText(facts.execute_ns));
   if (facts.sync_ns.count() != 0) {
@@ -246,8 +272,8 @@ std::optional<std::string> HoldWarning(const ReaderHold& hold, const JournalFact
 
 std::string PrimaryText(const JournalFacts& facts) {
   if (!facts.lease_held) return "none: the lease is free";
-  const std::optional<uint64_t> pid = PrimaryPid(facts);
-  return absl::StrCat(pid ? absl::StrCat("pid ", *pid) : "somebody holds the lease and does not say who",
+  const std::optional<ProcessId> primary = PrimaryOf(facts);
+  return absl::StrCat(primary ? ProcessText(facts, *primary) : "somebody holds the lease and does not say who",
                       facts.holder_stopped ? ", stopped by a signal or a debugger" : "",
                       facts.primary_hangs() ? absl::StrCat(", no sign of life for ", DurationText(*facts.silent)) : "");
 }
@@ -273,7 +299,10 @@ std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLo
   if (facts.synced) line.Number("synced", *facts.synced);
   if (facts.poisoned != 0) line.Number("poisoned", facts.poisoned);
   line.String("lease", facts.lease_held ? "held" : "free");
-  if (const std::optional<uint64_t> pid = PrimaryPid(facts)) line.Number("primary_pid", *pid);
+  if (const std::optional<ProcessId> primary = PrimaryOf(facts)) {
+    line.Number("primary_start_time", primary->start_time).Number("primary_pid_namespace", primary->pid_namespace);
+    line.Number("primary_pid", primary->pid);
+  }
   if (facts.silent) {
     line.Signed("primary_silent_ns", absl::ToInt64Nanoseconds(*facts.silent));
     line.Bool("primary_hangs", facts.primary_hangs());

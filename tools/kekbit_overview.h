@@ -22,11 +22,11 @@ struct EarlierLook {
 
 // One JSON object a line. First of the kind "journal": `directory`, `epoch`, `first_seq`, `last_epoch`, `last_seq`,
 // `last_time`, `segments`, `first_segment`, `last_segment`, `bytes`, `synced`, `poisoned`, `lease` ("held" or "free"),
-// `primary_pid`, `primary_silent_ns` (since its last sign of life), `primary_hangs`, `primary_stopped`, `snapshots`,
-// `newest_snapshot_seq`, `newest_snapshot_bytes`, `replicas_alive`, `replicas_dead`, `reason` (why frames behind the
-// last can't be read). Then one of the kind "replica" for each, one of the kind "reader" for each registered reader,
-// and one of the kind "unreadable" for what else there is and can't be read, with `reason`. What is not known is left
-// out. Times are in nanoseconds, points in time since the Unix epoch.
+// `primary_start_time`, `primary_pid_namespace`, `primary_pid`, `primary_silent_ns` (since its last sign of life),
+// `primary_hangs`, `primary_stopped`, `snapshots`, `newest_snapshot_seq`, `newest_snapshot_bytes`, `replicas_alive`,
+// `replicas_dead`, `reason` (why frames behind the last can't be read). Then one of the kind "replica" for each, one of
+// the kind "reader" for each registered reader, and one of the kind "unreadable" for what else there is and can't be
+// read, with `reason`. What is not known is left out. Times are in nanoseconds, points in time since the Unix epoch.
 std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLook& earlier = {});
 
 // The same for people.

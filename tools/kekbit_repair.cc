@@ -83,6 +83,7 @@ class Repairer final {
 
  private:
   absl::Status Led() const {
+    KB_RETURN_IF_ERROR(Lease::CheckLocks(fs_, layout_.lease(), LockSearch::kProcesses));
     return absl::FailedPreconditionError(absl::StrCat(
         layout_.lease(), ": a primary lives, or is about to be one; only a journal that nobody leads is repaired"));
   }

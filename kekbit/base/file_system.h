@@ -13,6 +13,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -26,15 +27,36 @@ namespace kekbit {
 
 enum class Access { kRead, kReadWrite };
 
+// Which other users may use what a FileSystem makes. Others than its owner and its group never may.
+enum class GroupAccess {
+  kNone,       // files 0600, directories 0700
+  kRead,       // files 0640, directories 0750: the group can read all, and hold a read lock
+  kReadWrite,  // files 0660, directories 0770: the group can do what the owner can
+};
+
 struct FileInfo {
   uint64_t device = 0;
   uint64_t inode = 0;
   uint64_t size = 0;  // bytes
   // Bytes that it takes on the device: fewer than `size` where it has holes.
   uint64_t allocated = 0;
+  uint32_t mode = 0;  // permission bits; 0: not known
 
   // Whether both describe one and the same file, whatever its name.
   bool SameFile(const FileInfo& other) const { return device == other.device && inode == other.inode; }
+};
+
+// What the mode of a directory lets its group do.
+inline GroupAccess GroupAccessOf(const FileInfo& directory) {
+  if ((directory.mode & 020) != 0) return GroupAccess::kReadWrite;
+  return (directory.mode & 040) != 0 ? GroupAccess::kRead : GroupAccess::kNone;
+}
+
+// A lock on a file, as the system describes it.
+struct FileLock {
+  bool exclusive = false;     // else a read lock
+  bool of_open_file = false;  // as File::TryLock takes it; else of a process as a whole
+  uint64_t pid = 0;           // of the process; 0: not told, as of each lock of an open file
 };
 
 // Part of a file as memory, shared with every other process that maps it. Unmapped by the destructor.
@@ -113,6 +135,14 @@ class File {
   // Whether some other open file has the lock now.
   virtual absl::StatusOr<bool> LockedByOther() = 0;
 
+  // A lock that keeps TryLock() from succeeding now; nullopt if there is none. Of several it is any.
+  virtual absl::StatusOr<std::optional<FileLock>> Blocker() {
+    const absl::StatusOr<bool> locked = LockedByOther();
+    if (!locked.ok()) return locked.status();
+    if (!*locked) return std::nullopt;
+    return FileLock{.exclusive = true, .of_open_file = true};
+  }
+
   // Gives a file that was made by CreateUnnamed its name. AlreadyExists if something has it.
   virtual absl::Status LinkTo(const std::string& path) = 0;
 
@@ -130,8 +160,9 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // The file system of the machine. Lives as long as the process.
-  static FileSystem& Posix();
+  // The file system of the machine. Lives as long as the process. What it makes is for its user alone, unless told
+  // otherwise, and whatever the umask says. What is there already keeps its mode.
+  static FileSystem& Posix(GroupAccess group = GroupAccess::kNone);
 
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) = 0;
   // Opens for Access::kReadWrite; makes an empty file if there is none.

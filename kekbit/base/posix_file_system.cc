@@ -11,71 +11,23 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
+#include "kekbit/base/errno_code.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/base/file_system_types.h"
 #include "kekbit/base/fork_guard.h"
+#include "kekbit/base/fork_mark.h"
+#include "kekbit/base/posix_mapped_file.h"
+#include "kekbit/base/posix_mode.h"
 #include "kekbit/base/status_macros.h"
-
-#ifndef MADV_POPULATE_WRITE
-#define MADV_POPULATE_WRITE 23  // Linux 5.14
-#endif
+#include "kekbit/base/uninterrupted.h"
 
 namespace kekbit {
 namespace {
-
-absl::StatusCode CodeOf(int error) {
-  switch (error) {
-    case ENOENT:
-    case ENOTDIR:
-      return absl::StatusCode::kNotFound;
-    case EEXIST:
-      return absl::StatusCode::kAlreadyExists;
-    case ENOSPC:
-    case EDQUOT:
-    case EFBIG:
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-      return absl::StatusCode::kResourceExhausted;
-    case EACCES:
-    case EPERM:
-    case EROFS:
-      return absl::StatusCode::kPermissionDenied;
-    case EINVAL:
-    case EOPNOTSUPP:
-    case ENOSYS:
-    case ENODEV:
-    case EISDIR:
-      return absl::StatusCode::kFailedPrecondition;
-    case EINTR:
-    case EAGAIN:
-      return absl::StatusCode::kUnavailable;
-    case EIO:
-      return absl::StatusCode::kDataLoss;
-    default:
-      return absl::StatusCode::kUnknown;
-  }
-}
-
-absl::Status ErrorOf(int error, absl::string_view operation, absl::string_view path) {
-  return absl::Status(CodeOf(error), absl::StrCat(path, ": ", operation, ": ", std::strerror(error)));
-}
-
-// Runs a system call until no signal interrupts it.
-template <typename Call>
-auto Uninterrupted(Call call) {
-  decltype(call()) result;
-  do {
-    result = call();
-  } while (result == -1 && errno == EINTR);
-  return result;
-}
 
 // The unit of st_blocks, whatever the file system's own is.
 constexpr uint64_t kStatBlockBytes = 512;
@@ -84,48 +36,17 @@ FileInfo InfoOf(const struct stat& stat) {
   return {.device = stat.st_dev,
           .inode = stat.st_ino,
           .size = static_cast<uint64_t>(stat.st_size),
-          .allocated = static_cast<uint64_t>(stat.st_blocks) * kStatBlockBytes};
+          .allocated = static_cast<uint64_t>(stat.st_blocks) * kStatBlockBytes,
+          .mode = static_cast<uint32_t>(stat.st_mode & 07777)};
 }
-
-class PosixMappedFile final : public MappedFile {
- public:
-  PosixMappedFile(void* data, uint64_t size, Access access, std::string path)
-      : MappedFile(static_cast<uint8_t*>(data), size), access_(access), path_(std::move(path)) {}
-  ~PosixMappedFile() override { ::munmap(data(), size()); }
-
-  absl::Status Sync(uint64_t offset, uint64_t size) override {
-    if (access_ == Access::kRead) {
-      return absl::FailedPreconditionError(absl::StrCat(path_, ": is mapped for reading, and can't be synced by that"));
-    }
-    const uint64_t begin = offset & ~(page_bytes_ - 1);
-    if (::msync(data() + begin, offset + size - begin, MS_SYNC) != 0) return ErrorOf(errno, "msync", path_);
-    return absl::OkStatus();
-  }
-
-  absl::Status Touch(uint64_t offset, uint64_t size) override {
-    const uint64_t begin = offset & ~(page_bytes_ - 1);
-    const uint64_t length = std::min(offset + size, this->size()) - begin;
-    if (Uninterrupted([&] { return ::madvise(data() + begin, length, MADV_POPULATE_WRITE); }) != 0) {
-      return ErrorOf(errno, "madvise(MADV_POPULATE_WRITE)", path_);
-    }
-    return absl::OkStatus();
-  }
-
-  void KeepPagesApart() override { ::madvise(data(), size(), MADV_RANDOM); }
-
- private:
-  // Of the alignment that msync and madvise want; larger where the machine's pages are.
-  const uint64_t page_bytes_ = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
-  const Access access_;
-  const std::string path_;
-};
 
 class PosixFile final : public File {
  public:
-  PosixFile(int fd, std::string path) : File(std::move(path)), fd_(fd) {}
+  PosixFile(int fd, Access access, std::string path) : File(std::move(path)), fd_(fd), access_(access) {}
   ~PosixFile() override {
-    if (locked_) {
-      UnguardFromFork(fd_);
+    if (locked_) UnguardFromFork(fd_);
+    // In a child the lock is the parent's, and the descriptor may lead elsewhere.
+    if (locked_ && !mark_.in_child()) {
       // Not left to close(): a mapping that outlives this object keeps the open file, and its lock with it.
       struct flock lock = WholeFile(F_UNLCK);
       ::fcntl(fd_, F_OFD_SETLK, &lock);
@@ -220,6 +141,16 @@ class PosixFile final : public File {
     return lock.l_type != F_UNLCK;
   }
 
+  absl::StatusOr<std::optional<FileLock>> Blocker() override {
+    struct flock lock = WholeFile(F_WRLCK);
+    if (::fcntl(fd_, F_OFD_GETLK, &lock) != 0) return ErrorOf(errno, "fcntl(F_OFD_GETLK)", path());
+    if (lock.l_type == F_UNLCK) return std::nullopt;
+    // 0 of a process in another pid namespace.
+    return FileLock{.exclusive = lock.l_type == F_WRLCK,
+                    .of_open_file = lock.l_pid < 0,
+                    .pid = static_cast<uint64_t>(std::max(lock.l_pid, 0))};
+  }
+
   absl::Status LinkTo(const std::string& path) override {
     const std::string self = absl::StrCat("/proc/self/fd/", fd_);
     if (::linkat(AT_FDCWD, self.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) != 0) {
@@ -237,9 +168,11 @@ class PosixFile final : public File {
     const int protection = access == Access::kRead ? PROT_READ : PROT_READ | PROT_WRITE;
     void* const data = ::mmap(nullptr, size, protection, MAP_SHARED, fd_, 0);
     if (data == MAP_FAILED) return ErrorOf(errno, absl::StrCat("mmap of ", size, " bytes"), path());
-    // A forked child that lives on must not keep a mapping, into which it could write.
-    ::madvise(data, size, MADV_DONTFORK);
-    return std::make_unique<PosixMappedFile>(data, size, access, path());
+    // A forked child that lives on must not keep a mapping into which it could write, nor one that keeps a lock alive.
+    // What can do neither, it may go on reading.
+    const bool in_children = access == Access::kRead && access_ == Access::kRead;
+    if (!in_children) ::madvise(data, size, MADV_DONTFORK);
+    return std::make_unique<PosixMappedFile>(data, size, access, in_children, path());
   }
 
  private:
@@ -258,16 +191,26 @@ class PosixFile final : public File {
   }
 
   const int fd_;
+  const Access access_;  // that the descriptor allows
+  const ForkMark mark_;
   bool locked_ = false;
 };
 
 class PosixFileSystem final : public FileSystem {
  public:
+  explicit PosixFileSystem(GroupAccess group) : group_(group) {}
+
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) override {
     return OpenFd(path, path, access == Access::kRead ? O_RDONLY : O_RDWR);
   }
 
   absl::StatusOr<std::unique_ptr<File>> OpenOrCreate(const std::string& path) override {
+    if (group_ == GroupAccess::kNone) return OpenFd(path, path, O_RDWR | O_CREAT);
+    // Named with the mode that it keeps: the next one who opens it may be another user of the group.
+    absl::StatusOr<std::unique_ptr<File>> file = Open(path, Access::kReadWrite);
+    if (!absl::IsNotFound(file.status())) return file;
+    file = CreateUnnamed(DirectoryOf(path), path);
+    if (file.ok() && (*file)->LinkTo(path).ok()) return file;
     return OpenFd(path, path, O_RDWR | O_CREAT);
   }
 
@@ -286,15 +229,15 @@ class PosixFileSystem final : public FileSystem {
   }
 
   absl::Status CreateDirectories(const std::string& path) override {
-    if (::mkdir(path.c_str(), 0777) == 0) return absl::OkStatus();
+    if (::mkdir(path.c_str(), DirectoryMode(group_)) == 0) return AddDirectoryMode(path);
     const int error = errno;
     struct stat stat;
     if (error == EEXIST && ::stat(path.c_str(), &stat) == 0 && S_ISDIR(stat.st_mode)) return absl::OkStatus();
     if (error == EEXIST) return ErrorOf(error, "mkdir: it is no directory", path);
     if (error != ENOENT) return ErrorOf(error, "mkdir", path);
     KB_RETURN_IF_ERROR(CreateDirectories(DirectoryOf(path)));
-    if (::mkdir(path.c_str(), 0777) != 0 && errno != EEXIST) return ErrorOf(errno, "mkdir", path);
-    return absl::OkStatus();
+    if (::mkdir(path.c_str(), DirectoryMode(group_)) == 0) return AddDirectoryMode(path);
+    return errno == EEXIST ? absl::OkStatus() : ErrorOf(errno, "mkdir", path);
   }
 
   absl::StatusOr<std::vector<std::string>> List(const std::string& directory) override {
@@ -345,9 +288,19 @@ class PosixFileSystem final : public FileSystem {
   }
 
  private:
-  static absl::StatusOr<std::unique_ptr<File>> OpenFd(const std::string& opened, const std::string& path, int flags) {
+  // Of a directory that was just made.
+  absl::Status AddDirectoryMode(const std::string& path) const {
+    if (group_ == GroupAccess::kNone) return absl::OkStatus();
+    const int fd = Uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); });
+    if (fd < 0) return ErrorOf(errno, "open", path);
+    const absl::Status added = AddMode(fd, DirectoryMode(group_), path);
+    ::close(fd);
+    return added;
+  }
+
+  absl::StatusOr<std::unique_ptr<File>> OpenFd(const std::string& opened, const std::string& path, int flags) const {
     // O_NONBLOCK: opening a pipe must not wait for its other end before it is refused.
-    int fd = Uninterrupted([&] { return ::open(opened.c_str(), flags | O_CLOEXEC | O_NONBLOCK, 0666); });
+    int fd = Uninterrupted([&] { return ::open(opened.c_str(), flags | O_CLOEXEC | O_NONBLOCK, FileMode(group_)); });
     if (fd < 0) return ErrorOf(errno, "open", opened);
     // A process that was started with its standard output closed must not print into a journal.
     if (fd <= STDERR_FILENO) {
@@ -357,20 +310,27 @@ class PosixFileSystem final : public FileSystem {
       if (higher < 0) return ErrorOf(error, "fcntl(F_DUPFD_CLOEXEC)", opened);
       fd = higher;
     }
-    auto file = std::make_unique<PosixFile>(fd, path);
+    const Access access = (flags & O_ACCMODE) == O_RDONLY ? Access::kRead : Access::kReadWrite;
+    auto file = std::make_unique<PosixFile>(fd, access, path);
     struct stat stat;
     if (::fstat(fd, &stat) != 0) return ErrorOf(errno, "fstat", path);
     if (S_ISDIR(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": is a directory, not a file"));
     if (!S_ISREG(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": not a regular file"));
+    if ((flags & O_TMPFILE) == O_TMPFILE && group_ != GroupAccess::kNone) {
+      KB_RETURN_IF_ERROR(AddMode(fd, FileMode(group_), path));
+    }
     return file;
   }
+
+  const GroupAccess group_;
 };
 
 }  // namespace
 
-FileSystem& FileSystem::Posix() {
-  static PosixFileSystem file_system;
-  return file_system;
+FileSystem& FileSystem::Posix(GroupAccess group) {
+  static PosixFileSystem file_systems[] = {PosixFileSystem(GroupAccess::kNone), PosixFileSystem(GroupAccess::kRead),
+                                           PosixFileSystem(GroupAccess::kReadWrite)};
+  return file_systems[static_cast<size_t>(group)];
 }
 
 absl::Status File::PunchHole(uint64_t /*offset*/, uint64_t /*size*/) {

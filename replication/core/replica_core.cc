@@ -181,7 +181,10 @@ absl::Status ReplicaCore::MendAtStart() {
     while (Follow()) {
     }
   }
-  return MayPass(reader_.status()) ? absl::OkStatus() : reader_.status();
+  if (MayPass(reader_.status())) return absl::OkStatus();
+  // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is wrong.
+  if (absl::IsDataLoss(reader_.status())) KB_RETURN_IF_ERROR(status());
+  return reader_.status();
 }
 
 absl::Status ReplicaCore::StartThreads() {

@@ -47,7 +47,9 @@
 #include "kekbit/replication/journal/journal_writer.h"
 #include "kekbit/replication/journal/segment_preparer.h"
 #include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/lease/holder_silence.h"
 #include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/lease/lease_obstacle.h"
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/replica_options.h"
@@ -242,8 +244,12 @@ class ReplicaCore final {
   void SayOfHolds(const std::vector<ReaderHold>& holds);
   void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Takes the lease if it is free, or that of `dead`; returns whether it is held.
+  // Takes the lease if it is free, or that of `dead`; returns whether it is held. If not, looks for what is in the way.
   bool AcquireLease(const std::optional<ProcessId>& dead = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  enum class Asked { kTaken, kHeld, kFailed };
+  Asked AskForLease(const std::optional<ProcessId>& dead) ABSL_LOCKS_EXCLUDED(mutex_);
+  void LookForObstacle() ABSL_LOCKS_EXCLUDED(mutex_);
 
   void RunLoop();
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -266,6 +272,15 @@ class ReplicaCore final {
   void WatchHolder(RobustWordWatch* told);
   // The same for who is just taking the lease.
   void WatchTaker();
+  // Takes a look at the holder of the lease, or of its turn, that can't be watched. If it has shown no sign of life for
+  // as long as this replica waits before it kills: says so.
+  void LookAtUnseen(const ProcessId& process, std::optional<uint64_t> beat, HolderSilence& silence)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Says once that this process hangs, and can't be killed; forgets it once it does no more.
+  void SayUnkillable(const ProcessId& process, std::optional<uint64_t> beat, const absl::Status& why)
+      ABSL_LOCKS_EXCLUDED(mutex_);
+  void ForgetUnkillable(bool still_hangs) ABSL_LOCKS_EXCLUDED(mutex_);
+  bool StillHangs() const;
   // Watches a process that may hang, for `patience`, and looks after each `step` whether it has shown no sign of life.
   enum class Life { kDead, kNoSign, kOther };  // kOther: it lives, or there is something else to do
   Life WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
@@ -353,11 +368,18 @@ class ReplicaCore final {
   int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // when the lease was seen to come free
   absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);          // from then to having it
   std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);           // released last
+  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);              // what was said of a process that can't be killed
   int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;                  // when that was shown last to be alive
   Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;                  // the reign of the dead one whose lease this was
   std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
   std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
   std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);
+
+  LeaseObstacle obstacle_;
+  // The lease watch's: of a holder, and of a taker, that it can't see; what unkillable_ was said of.
+  HolderSilence holder_silence_;
+  HolderSilence taker_silence_;
+  std::optional<std::pair<ProcessId, std::optional<uint64_t>>> told_of_;
 
   std::atomic<bool> stopping_ = false;
   std::atomic<bool> beat_waits_ = false;  // somebody who would Beat() waits for mutex_

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -17,6 +18,9 @@ namespace {
 constexpr absl::Duration kAskEvery = absl::Milliseconds(5);
 // How long it waits for the death of one whom it can, before it looks again who that is.
 constexpr absl::Duration kWatchFor = absl::Seconds(1);
+// How often it looks whether the holder dumps core. Nothing tells of that: a dumping process closes nothing and ends no
+// thread until the dump is written, which may take seconds or, into a pipe, for ever.
+constexpr absl::Duration kLookAtHolder = absl::Milliseconds(20);
 // How many signs of life a watcher wants to miss before it kills.
 constexpr int kMissedBeats = 4;
 // How often, and how often quickly, it looks whether a holder that began to exit has done so.
@@ -37,6 +41,7 @@ void ReplicaCore::RunLeaseWatch() {
     if (now == Role::kPrimary || lease_held_) {
       // The kernel wakes one of those who wait for a thread's death: not one that dies with it.
       told.reset();
+      ForgetUnkillable(/*still_hangs=*/false);
       life.Hold();
       Beat();
       events_.lease_watch.Wait(kTickEvery);
@@ -58,12 +63,17 @@ void ReplicaCore::RunLeaseWatch() {
 
 void ReplicaCore::WatchHolder(RobustWordWatch* told) {
   FileSystem& fs = *options_.file_system;
+  ForgetUnkillable(StillHangs());
   const std::optional<ProcessId> holder = Lease::Holder(fs, layout_.lease());
   const std::optional<ProcessWatch> watch = holder ? ProcessWatch::Open(fs, *holder) : std::nullopt;
   if (!watch) {
-    if (holder && ProcessWatch::IsGone(fs, *holder) && AcquireLease(holder)) {
+    const bool gone = holder && ProcessWatch::IsGone(fs, *holder);
+    if (gone && AcquireLease(holder)) {
       wake_.Notify();
     } else {
+      if (holder && !gone && Lease::IsHeld(fs, layout_.lease())) {
+        LookAtUnseen(*holder, Lease::LastBeat(fs, layout_.lease()), holder_silence_);
+      }
       WatchTaker();
     }
     return;
@@ -94,6 +104,7 @@ void ReplicaCore::WatchTaker() {
   FileSystem& fs = *options_.file_system;
   const std::optional<ProcessId> taker = Lease::Taker(fs, layout_.lease());
   const std::optional<ProcessWatch> watch = taker ? ProcessWatch::Open(fs, *taker) : std::nullopt;
+  if (taker && !watch) LookAtUnseen(*taker, std::nullopt, taker_silence_);
   if (!watch || *taker == ProcessId::Self(fs)) {
     events_.lease_watch.Wait(kAskEvery);
     return;
@@ -102,7 +113,10 @@ void ReplicaCore::WatchTaker() {
   const bool kills = options_.kill_hung_primary_after != absl::InfiniteDuration();
   const absl::Duration patience = kills ? options_.kill_hung_primary_after : kWatchFor;
   const auto takes_it = [&] { return Lease::Taker(fs, layout_.lease()) == taker; };
-  if (WatchForLife(*watch, patience, kAskEvery, takes_it) != Life::kNoSign) return;
+  const Life life = WatchForLife(*watch, patience, kAskEvery, takes_it);
+  // A dump is cut short: the turn can't be had without its lock.
+  if (life == Life::kDead && kills) watch->Kill().IgnoreError();
+  if (life != Life::kNoSign) return;
   absl::MutexLock lock(&mutex_);
   Note(absl::UnavailableError(absl::StrCat(options_.directory, ": process ", taker->pid,
                                            " has been taking the lease for ", DurationText(patience),
@@ -113,22 +127,19 @@ void ReplicaCore::WatchTaker() {
 
 bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder) {
   if (options_.kill_hung_primary_after == absl::InfiniteDuration()) {
-    return watch.Wait(events_.lease_watch, kWatchFor);
+    return WatchForLife(watch, kWatchFor, kLookAtHolder, [] { return true; }) == Life::kDead;
   }
   FileSystem& fs = *options_.file_system;
   const auto is_silent = [&fs, this, beat = Lease::LastBeat(fs, layout_.lease())] {
     return Lease::LastBeat(fs, layout_.lease()) == beat;
   };
   const absl::Duration patience = options_.kill_hung_primary_after;
-  const Life life = WatchForLife(watch, patience, patience, is_silent);
+  const Life life = WatchForLife(watch, patience, kLookAtHolder, is_silent);
   if (life != Life::kNoSign) return life == Life::kDead;
   // Who gave the lease back, and lives on, owes nobody a sign of life.
   if (!Lease::IsHeld(fs, layout_.lease())) return false;
   if (absl::Status killed = watch.Kill(); !killed.ok()) {
-    absl::MutexLock lock(&mutex_);
-    Note(absl::Status(killed.code(), absl::StrCat(options_.directory, ": the primary, process ", holder.pid,
-                                                  ", hangs and can't be killed: ", killed.message())),
-         "the primary can't be killed");
+    SayUnkillable(holder, Lease::LastBeat(fs, layout_.lease()), killed);
     return false;
   }
   {
@@ -141,6 +152,50 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
   return AwaitExit(watch);
 }
 
+void ReplicaCore::LookAtUnseen(const ProcessId& process, std::optional<uint64_t> beat, HolderSilence& silence) {
+  if (options_.kill_hung_primary_after == absl::InfiniteDuration()) return;
+  const int64_t patience = absl::ToInt64Nanoseconds(options_.kill_hung_primary_after);
+  const int64_t silent =
+      silence.Look(process, beat.value_or(0), options_.clock->MonotonicNanos(), patience / kMissedBeats);
+  if (silent < patience) return;
+  const uint64_t here = ProcessId::Self(*options_.file_system).pid_namespace;
+  const std::string why = process.pid_namespace == here
+                              ? "it can't be seen in /proc"
+                              : absl::StrCat("it is in another pid namespace than this process, which is in ", here);
+  SayUnkillable(process, beat, absl::PermissionDeniedError(absl::StrCat(why, ": end it where it can be seen")));
+}
+
+void ReplicaCore::SayUnkillable(const ProcessId& process, std::optional<uint64_t> beat, const absl::Status& why) {
+  if (told_of_ && *told_of_ == std::pair(process, beat)) return;
+  told_of_ = {process, beat};
+  stats_->SetUnkillable(process);
+  absl::MutexLock lock(&mutex_);
+  unkillable_ = absl::Status(
+      why.code(),
+      absl::StrCat(options_.directory, ": process ", process.pid, " of pid namespace ", process.pid_namespace,
+                   ", which keeps the lease, has shown no sign of life for ",
+                   DurationText(options_.kill_hung_primary_after), " and can't be killed: ", why.message()));
+  status_ = unkillable_;
+  Complain(unkillable_, "the primary can't be killed");
+}
+
+bool ReplicaCore::StillHangs() const {
+  if (!told_of_) return false;
+  FileSystem& fs = *options_.file_system;
+  const auto& [process, beat] = *told_of_;
+  if (Lease::Taker(fs, layout_.lease()) == process) return true;
+  return Lease::IsHeld(fs, layout_.lease()) && Lease::Holder(fs, layout_.lease()) == process &&
+         Lease::LastBeat(fs, layout_.lease()) == beat;
+}
+
+void ReplicaCore::ForgetUnkillable(bool still_hangs) {
+  if (!told_of_ || still_hangs) return;
+  told_of_.reset();
+  stats_->SetUnkillable(std::nullopt);
+  absl::MutexLock lock(&mutex_);
+  unkillable_ = absl::OkStatus();
+}
+
 ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
                                             absl::FunctionRef<bool()> no_sign) {
   // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
@@ -150,6 +205,7 @@ ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Dur
     for (int64_t waited = 0; waited < look; waited += pause) {
       const int64_t begin = options_.clock->MonotonicNanos();
       if (watch.Wait(events_.lease_watch, absl::Nanoseconds(pause))) return Life::kDead;
+      if (watch.IsExiting(*options_.file_system)) return Life::kDead;
       if (stopping_ || !no_sign()) return Life::kOther;
       // Told to look anew, not to count that as a look.
       if (options_.clock->MonotonicNanos() - begin < pause) return Life::kOther;

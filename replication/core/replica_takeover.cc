@@ -35,21 +35,35 @@ class Lap final {
 }  // namespace
 
 bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
+  const Asked asked = AskForLease(dead);
+  if (asked == Asked::kHeld) LookForObstacle();
+  return asked == Asked::kTaken;
+}
+
+void ReplicaCore::LookForObstacle() {
+  const absl::Status found = obstacle_.Look(*options_.file_system, layout_.lease(), options_.clock->MonotonicNanos());
   absl::MutexLock lock(&mutex_);
-  if (lease_) return true;
+  if (role_ != Role::kFollower || lease_) return;
+  status_ = unkillable_;
+  if (!found.ok()) Note(found, "can't take the lease, it is tried again");
+}
+
+ReplicaCore::Asked ReplicaCore::AskForLease(const std::optional<ProcessId>& dead) {
+  absl::MutexLock lock(&mutex_);
+  if (lease_) return Asked::kTaken;
   // A stopped replica must leave the lease to those that can go on.
-  if (role_ != Role::kFollower) return false;
+  if (role_ != Role::kFollower) return Asked::kFailed;
   const int64_t now = options_.clock->MonotonicNanos();
-  if (left_epoch_ != 0 && epochs_.current() == left_epoch_ && now < leave_until_ns_) return false;
+  if (left_epoch_ != 0 && epochs_.current() == left_epoch_ && now < leave_until_ns_) return Asked::kFailed;
   absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
                                                     : Lease::TryAcquire(*options_.file_system, layout_.lease());
   if (!lease.ok()) {
     // Unavailable: somebody else was at it.
     if (!absl::IsUnavailable(lease.status())) Note(lease.status(), "can't ask for the lease, it is tried again");
-    return false;
+    return Asked::kFailed;
   }
+  if (!*lease) return Asked::kHeld;
   status_ = absl::OkStatus();
-  if (!*lease) return false;
   lease_ = std::move(*lease);
   succeeded_ = lease_->succeeded().value_or(0);
   lease_->Beat(now);
@@ -58,7 +72,7 @@ bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
   holder_gone_ns_ = 0;
   lease_held_ = true;
   events_.lease_watch.Signal();  // to say so, if it was not that thread
-  return true;
+  return Asked::kTaken;
 }
 
 void ReplicaCore::TryTakeOver() {

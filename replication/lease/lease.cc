@@ -1,14 +1,17 @@
 #include "kekbit/replication/lease/lease.h"
 
+#include <algorithm>
 #include <cstddef>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/base/file_lock.h"
+#include "kekbit/base/lock_holder.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {
@@ -110,6 +113,28 @@ absl::StatusOr<std::optional<Lease>> Lease::Succeed(FileSystem& fs, const std::s
   Lease lease(path, std::move(turn), TimeNamespace(fs));
   lease.succeeded_ = reign;
   return lease;
+}
+
+absl::Status Lease::CheckLocks(FileSystem& fs, const std::string& path, LockSearch search) {
+  for (const std::string& file_path : {path, NextOf(path)}) {
+    const auto file = fs.Open(file_path, Access::kRead);
+    if (!file.ok()) continue;
+    const absl::StatusOr<std::optional<FileLock>> lock = (*file)->Blocker();
+    if (!lock.ok() || !lock->has_value()) continue;
+    if (IsForeign(**lock)) return LockedError(fs, **file, "");
+    if (search == LockSearch::kKinds) continue;
+    const std::optional<ProcessId> named = Holder(fs, file_path);
+    const std::vector<uint64_t> pids = LockHolders(fs, **file);
+    const bool known = named && named->pid_namespace == ProcessId::Self(fs).pid_namespace;
+    if (pids.empty() || (named && !known) || (known && std::count(pids.begin(), pids.end(), named->pid) != 0)) continue;
+    // Another one may have taken it, or have written its name, between the two looks.
+    if (Holder(fs, file_path) != named) continue;
+    return absl::FailedPreconditionError(
+        absl::StrCat(file_path, ": ", LockText(fs, **file, **lock), " keeps all others from the lease, and the file ",
+                     named ? absl::StrCat("names process ", named->pid) : std::string("names nobody"),
+                     ": if that is no replica, end it"));
+  }
+  return absl::OkStatus();
 }
 
 bool Lease::IsHeld(FileSystem& fs, const std::string& path) {

@@ -31,6 +31,12 @@
 
 namespace kekbit {
 
+// How far Lease::CheckLocks() looks for strangers' locks.
+enum class LockSearch {
+  kKinds,      // those of kinds that kekbit never takes
+  kProcesses,  // also those of kekbit's kind, of a process that is not the one which the file names; milliseconds
+};
+
 class Lease final {
  public:
   // The lease, if nobody has it. Makes the file if it is not there.
@@ -42,6 +48,10 @@ class Lease final {
 
   // Who is just taking the lease, and so keeps everybody else from doing so; nothing if nobody is.
   static std::optional<ProcessId> Taker(FileSystem& fs, const std::string& path);
+
+  // FailedPrecondition if a lock that is no replica's keeps everybody from the lease: names the file, the lock and its
+  // process. OK if there is none, as far as can be told from here.
+  static absl::Status CheckLocks(FileSystem& fs, const std::string& path, LockSearch search);
 
   // Whether somebody has the lease, or had it and its lock is still there. False also if that can't be known.
   static bool IsHeld(FileSystem& fs, const std::string& path);

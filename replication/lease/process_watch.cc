@@ -33,51 +33,43 @@ constexpr size_t kState = 3;
 constexpr size_t kFlags = 9;
 constexpr size_t kNumThreads = 20;
 constexpr size_t kStartTime = 22;
-// In the flags of a thread that has begun to exit: PF_EXITING of the kernel.
-constexpr uint64_t kExiting = 0x4;
 
-// The fields of a file like /proc/PID/stat from the third on, all of one moment; none if it can't be read.
-std::vector<std::string> StatFields(FileSystem& fs, const std::string& path) {
+// Flags of a thread that never returns from the kernel: PF_EXITING; PF_DUMPCORE, of the thread that
+// writes the dump; PF_POSTCOREDUMP (Linux 5.16), of the others, which wait for the dump before they
+// exit. Before 5.16 those have begun to exit, and the bit has another meaning only for such threads.
+constexpr uint64_t kNeverReturns = 0x4 | 0x200 | 0x8;
+
+// What /proc says of a process or a thread, all of one moment; nullopt if that can't be read.
+std::optional<ThreadStat> StatOf(FileSystem& fs, const std::string& path) {
   auto file = fs.Open(path, Access::kRead);
-  if (!file.ok()) return {};
+  if (!file.ok()) return std::nullopt;
   uint8_t text[4096];
   const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(text, sizeof text));
-  if (!size.ok()) return {};
-  // The second field is the program's name in parentheses, which may hold anything; the third follows the last ')'.
-  const absl::string_view stat = AsText(Bytes(text, *size));
-  const size_t name_end = stat.rfind(") ");
-  if (name_end == absl::string_view::npos) return {};
-  return absl::StrSplit(stat.substr(name_end + 2), ' ');
+  if (!size.ok()) return std::nullopt;
+  return ParseThreadStat(AsText(Bytes(text, *size)));
 }
 
-// A number among them.
-std::optional<uint64_t> NumberIn(const std::vector<std::string>& fields, size_t field) {
-  uint64_t value = 0;
-  if (fields.size() <= field - kState || !absl::SimpleAtoi(fields[field - kState], &value)) return std::nullopt;
-  return value;
-}
-
-std::optional<uint64_t> StatField(FileSystem& fs, const std::string& path, size_t field) {
-  return NumberIn(StatFields(fs, path), field);
+std::optional<ThreadStat> StatOf(FileSystem& fs, uint64_t pid) {
+  return StatOf(fs, absl::StrCat("/proc/", pid, "/stat"));
 }
 
 // 0 if there is no such process.
-uint64_t StartTime(FileSystem& fs, uint64_t pid) {
-  return StatField(fs, absl::StrCat("/proc/", pid, "/stat"), kStartTime).value_or(0);
-}
+uint64_t StartTime(FileSystem& fs, uint64_t pid) { return StatOf(fs, pid).value_or(ThreadStat{}).start_time; }
 
-// Whether every thread that a look finds has begun to exit.
-bool AllThreadsExit(FileSystem& fs, uint64_t pid) {
-  const std::optional<uint64_t> count = StatField(fs, absl::StrCat("/proc/", pid, "/stat"), kNumThreads);
+// Whether no thread that a look finds will ever run again.
+bool AllThreadsEnd(FileSystem& fs, uint64_t pid) {
+  const std::optional<ThreadStat> first = StatOf(fs, pid);
+  // One look tells of nearly every process that lives.
+  if (!first || !first->never_returns()) return false;
   const std::string directory = absl::StrCat("/proc/", pid, "/task");
   const absl::StatusOr<std::vector<std::string>> threads = fs.List(directory);
   // The kernel ends the list where a thread vanishes while it is made: then it is shorter than the count before it.
-  if (!count || *count == 0 || !threads.ok() || threads->size() < *count) return false;
+  if (first->threads == 0 || !threads.ok() || threads->size() < first->threads) return false;
   for (const std::string& thread : *threads) {
     const std::string path = absl::StrCat(directory, "/", thread, "/stat");
-    const std::optional<uint64_t> flags = StatField(fs, path, kFlags);
+    const std::optional<ThreadStat> stat = StatOf(fs, path);
     // One that can't be read is gone, unless it is there.
-    if (flags ? (*flags & kExiting) == 0 : fs.Info(path).ok()) return false;
+    if (stat ? !stat->never_returns() : fs.Info(path).ok()) return false;
   }
   return true;
 }
@@ -101,6 +93,24 @@ int OpenPidFd(const ProcessId& process) {
 uint64_t TimeNamespace(FileSystem& fs) {
   const absl::StatusOr<FileInfo> info = fs.Info("/proc/self/ns/time");
   return info.ok() ? info->inode : 0;
+}
+
+bool ThreadStat::never_returns() const { return (flags & kNeverReturns) != 0; }
+
+std::optional<ThreadStat> ParseThreadStat(absl::string_view text) {
+  // The second field is the program's name in parentheses, which may hold anything; the third follows the last ')'.
+  const size_t name_end = text.rfind(") ");
+  if (name_end == absl::string_view::npos) return std::nullopt;
+  const std::vector<absl::string_view> fields = absl::StrSplit(text.substr(name_end + 2), ' ');
+  ThreadStat stat;
+  if (fields.size() <= kStartTime - kState || fields.front().size() != 1) return std::nullopt;
+  stat.state = fields.front().front();
+  if (!absl::SimpleAtoi(fields[kFlags - kState], &stat.flags) ||
+      !absl::SimpleAtoi(fields[kNumThreads - kState], &stat.threads) ||
+      !absl::SimpleAtoi(fields[kStartTime - kState], &stat.start_time)) {
+    return std::nullopt;
+  }
+  return stat;
 }
 
 ProcessId ProcessId::Self(FileSystem& fs) {
@@ -130,9 +140,8 @@ bool ProcessWatch::IsGone(FileSystem& fs, const ProcessId& process) {
 
 bool ProcessWatch::IsStopped(FileSystem& fs, const ProcessId& process) {
   if (!IsOfThisNamespace(fs, process)) return false;
-  const std::vector<std::string> fields = StatFields(fs, absl::StrCat("/proc/", process.pid, "/stat"));
-  if (NumberIn(fields, kStartTime) != process.start_time) return false;
-  return fields.front() == "T" || fields.front() == "t";
+  const std::optional<ThreadStat> stat = StatOf(fs, process.pid);
+  return stat && stat->start_time == process.start_time && (stat->state == 'T' || stat->state == 't');
 }
 
 ProcessWatch::ProcessWatch(ProcessWatch&& other) noexcept
@@ -158,7 +167,7 @@ bool ProcessWatch::IsDead() const {
 bool ProcessWatch::IsExiting(FileSystem& fs) const {
   if (IsDead()) return true;
   // Twice: a thread that the first look has not found yet was started by one that had not begun to exit then.
-  if (!AllThreadsExit(fs, process_.pid) || !AllThreadsExit(fs, process_.pid)) return IsDead();
+  if (!AllThreadsEnd(fs, process_.pid) || !AllThreadsEnd(fs, process_.pid)) return IsDead();
   // Those of the right process: it was not gone when the looks were over, or is dead.
   return StartTime(fs, process_.pid) == process_.start_time || IsDead();
 }

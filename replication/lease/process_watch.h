@@ -8,6 +8,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/base/stop_event.h"
@@ -28,6 +29,20 @@ struct ProcessId {
 // The inode of /proc/self/ns/time: which monotonic and boot clocks this process has. 0: the kernel has one of each.
 uint64_t TimeNamespace(FileSystem& fs);
 
+// What the kernel says of a thread in /proc/PID/task/TID/stat, and of a process in /proc/PID/stat; see proc(5).
+struct ThreadStat {
+  char state = '?';
+  uint64_t flags = 0;    // of a process: its first thread's
+  uint64_t threads = 0;  // of its process
+  uint64_t start_time = 0;
+
+  // Whether the thread will never run its program again: it exits, or its process dumps core. It is beyond every
+  // system call.
+  bool never_returns() const;
+};
+// Nullopt if that is no such text.
+std::optional<ThreadStat> ParseThreadStat(absl::string_view text);
+
 // Thread safety: one thread at a time.
 class ProcessWatch final {
  public:
@@ -47,9 +62,9 @@ class ProcessWatch final {
   // Waits until the process is dead, `stop` is signalled or the timeout is over; returns whether it is dead.
   bool Wait(StopEvent& stop, absl::Duration timeout) const;
 
-  // Whether the process is dead or certain never to run again: all its threads have come to their end and are beyond
-  // every system call. What is left is the kernel's work of freeing its memory and closing its files, in that order.
-  // Looks at each thread (fields "state" and "flags" of /proc/PID/task/TID/stat, see proc(5)).
+  // Whether the process is dead or certain never to run again: each of its threads has come to its end, and is beyond
+  // every system call. The rest is the kernel's work: it writes a core dump, if there is to be one, frees the memory,
+  // and closes the files, in that order. One read of /proc for a process that lives.
   bool IsExiting(FileSystem& fs) const;
 
   // Kills the process, at once and for certain that one. PermissionDenied if it is not ours to kill; fine if it is

@@ -11,6 +11,7 @@
 #include "absl/strings/str_join.h"
 #include "kekbit/base/duration_text.h"
 #include "kekbit/base/file_lock.h"
+#include "kekbit/base/lock_holder.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
@@ -33,9 +34,8 @@ absl::Status NotYet(const absl::Status& status) {
 // A writer that lives may be one that lost its lease without knowing.
 absl::Status CheckNoWriter(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
-  KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
-  return locked ? absl::OkStatus()
-                : NotYet(absl::FailedPreconditionError(absl::StrCat(path, ": a living writer holds the lock")));
+  const absl::Status locked = LockFromWriters(fs, *file, path);
+  return absl::IsFailedPrecondition(locked) ? NotYet(locked) : locked;
 }
 
 // The same for the segment where the frames end and those behind it. What a living writer is just doing there looks
@@ -47,10 +47,7 @@ absl::Status CheckNoWriters(FileSystem& fs, const JournalLayout& layout, const J
     if (absl::IsNotFound(file.status())) return absl::OkStatus();
     KB_RETURN_IF_ERROR(file.status());
     KB_ASSIGN_OR_RETURN(const bool locked, (*file)->LockedByOther());
-    if (locked) {
-      return NotYet(
-          absl::FailedPreconditionError(absl::StrCat(layout.segment(number), ": a living writer holds the lock")));
-    }
+    if (locked) return NotYet(LockedError(fs, **file, "a living writer"));
   }
 }
 

@@ -11,6 +11,7 @@
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/base/file_lock.h"
+#include "kekbit/base/lock_holder.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/kept_segments.h"
@@ -130,7 +131,7 @@ absl::Status Gone(const std::string& path, Position wanted_behind, Seq first_kep
 absl::StatusOr<std::unique_ptr<File>> Lock(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
   KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
-  if (!locked) return absl::FailedPreconditionError(absl::StrCat(path, ": another reader has registered this name"));
+  if (!locked) return LockedError(fs, *file, "another reader, which has registered this name,");
   return file;
 }
 
@@ -184,6 +185,7 @@ absl::Status ReaderCursor::FindPlace(bool anywhere) {
 }
 
 absl::Status ReaderCursor::status() const {
+  if (mark_.in_child()) return ForkMark::Error(file_->path());
   const Seq first_kept = AcquireWord(mapping_->data() + offsetof(RawCursor, first_kept));
   if (first_kept <= position_.seq + 1) return absl::OkStatus();
   return Gone(file_->path(), position_, first_kept);
@@ -204,6 +206,7 @@ void ReaderCursor::Store(Position done) {
 }
 
 absl::Status ReaderCursor::Advance(Position done) {
+  if (mark_.in_child()) return ForkMark::Error(file_->path());
   if (done.seq < position_.seq || done.seq == std::numeric_limits<Seq>::max()) {
     return absl::InvalidArgumentError(absl::StrCat(file_->path(), ": the reader was done with ", position_.ToString(),
                                                    " and can't advance to ", done.ToString()));
@@ -213,6 +216,7 @@ absl::Status ReaderCursor::Advance(Position done) {
 }
 
 absl::Status ReaderCursor::Reset(Position done) {
+  if (mark_.in_child()) return ForkMark::Error(file_->path());
   if (done.seq == std::numeric_limits<Seq>::max()) {
     return absl::InvalidArgumentError("there is no frame behind the greatest seq");
   }

@@ -32,6 +32,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/base/fork_mark.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/position.h"
 
@@ -65,7 +66,7 @@ class ReaderCursor final {
   // The last frame that the reader is done with. Epoch 0: not known.
   Position position() const { return position_; }
 
-  // OK, or OutOfRange if the place was taken away.
+  // OK, or OutOfRange if the place was taken away; FailedPrecondition in a forked child, as every call.
   absl::Status status() const;
 
   // The reader is done with everything up to `done`. Returns status(); InvalidArgument if it is before position().
@@ -92,6 +93,7 @@ class ReaderCursor final {
   Position position_;
   uint64_t turn_ = 0;
   bool is_new_ = false;
+  ForkMark mark_;
 };
 
 // A cursor as others see it.

@@ -68,6 +68,14 @@ void ReadEvents(const ReplicaStatsWords& words, ReplicaFacts& facts) {
   }
 }
 
+void ReadUnkillable(const ReplicaStatsWords& words, ReplicaFacts& facts) {
+  const auto unkillable = LoadVersioned(words.unkillable);
+  if (!unkillable || (*unkillable)[0] == 0) return;
+  const auto& [pid, start_time, pid_namespace, at_ns] = *unkillable;
+  facts.unkillable = {.process = {.pid = pid, .start_time = start_time, .pid_namespace = pid_namespace},
+                      .at_ns = Nanos(at_ns)};
+}
+
 void ReadError(const ReplicaStatsWords& words, ReplicaFacts& facts) {
   const auto error = LoadVersioned(words.error);
   if (!error) return;
@@ -95,6 +103,7 @@ ReplicaFacts ReadReplicaStats(const ReplicaStatsWords& words) {
   ReadFrontiers(words, facts);
   ReadEvents(words, facts);
   ReadError(words, facts);
+  ReadUnkillable(words, facts);
   facts.apply_ns = ReadHistogram(words.apply_ns);
   facts.execute_ns = ReadHistogram(words.execute_ns);
   facts.sync_ns = ReadHistogram(words.sync_ns);

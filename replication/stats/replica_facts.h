@@ -53,6 +53,12 @@ struct ReplicaFacts {
     absl::Status status;  // its text cut to kErrorTextBytes
   };
 
+  // A process that hangs with the lease, and that this replica was to kill and can't.
+  struct Unkillable {
+    ProcessId process;
+    int64_t at_ns = 0;  // when that was found
+  };
+
   std::string path;    // empty if read from memory
   bool alive = false;  // the replica's lock is held
   ProcessId process;
@@ -76,6 +82,7 @@ struct ReplicaFacts {
   Takeovers takeovers;
   Snapshots snapshots;
   std::optional<Error> last_error;
+  std::optional<Unkillable> unkillable;
 
   Histogram apply_ns;
   Histogram execute_ns;

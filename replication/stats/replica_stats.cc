@@ -143,6 +143,13 @@ void ReplicaStats::AddSnapshot(const SnapshotTaken& snapshot) {
                                     static_cast<uint64_t>(snapshot.took_ns)});
 }
 
+void ReplicaStats::SetUnkillable(const std::optional<ProcessId>& process) {
+  absl::MutexLock lock(&mutex_);
+  std::array<uint64_t, 4> words = {};
+  if (process) words = {process->pid, process->start_time, process->pid_namespace, Now()};
+  StoreVersioned(words_->unkillable, words);
+}
+
 void ReplicaStats::SetError(const absl::Status& error) {
   if (error.ok()) return;
   constexpr size_t kTextAt = 4;

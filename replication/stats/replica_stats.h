@@ -24,6 +24,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/base/optimization.h"
@@ -35,6 +36,7 @@
 #include "kekbit/base/histogram.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/position.h"
 #include "kekbit/replication/role.h"
 #include "kekbit/replication/stats/replica_stats_words.h"
@@ -130,6 +132,8 @@ class ReplicaStats final {
   void SetRole(Role role, Epoch epoch);
   void AddTakeover(const TakeoverReport& report);
   void AddSnapshot(const SnapshotTaken& snapshot);
+  // There is a process, or none any more, that hangs with the lease and that this replica can't kill.
+  void SetUnkillable(const std::optional<ProcessId>& process);
   // Counts an error and keeps it as the last one, its text up to kErrorTextBytes. Nothing happens for OK.
   void SetError(const absl::Status& error);
 

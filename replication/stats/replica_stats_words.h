@@ -32,7 +32,9 @@ struct ReplicaStatsWords {
   uint64_t pid_namespace = 0;
   uint64_t created_ns = 0;  // since the Unix epoch
   uint64_t may_lead = 0;    // 1 or 0
-  uint64_t reserved1[9] = {};
+  // Since its creation: the process that keeps the lease or its turn, shows no sign of life, and can't be killed by
+  // this replica: pid, start time, pid namespace, ns of when that was said. All 0: there is none now.
+  VersionedWords<4> unkillable;
 
   // Of what this replica published itself, as primary.
   uint64_t published_seq = 0;

@@ -70,6 +70,10 @@ class FaultyFileSystem::FaultyFile final : public File {
     KB_RETURN_IF_ERROR(fs_.Count("LockedByOther"));
     return base_->LockedByOther();
   }
+  absl::StatusOr<std::optional<FileLock>> Blocker() override {
+    KB_RETURN_IF_ERROR(fs_.Count("Blocker"));
+    return base_->Blocker();
+  }
   absl::Status LinkTo(const std::string& path) override {
     KB_RETURN_IF_ERROR(fs_.Count("LinkTo"));
     return base_->LinkTo(path);

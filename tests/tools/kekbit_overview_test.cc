@@ -92,6 +92,39 @@ TEST(KekbitOverviewTest, ReadersAreShownWithTheirPlaces) {
                      "\"reason\":\"DIR/readers/torn: damaged\"}")));
 }
 
+// Mends: two processes that are both process 1, each in a pid namespace of its own, looked the same.
+TEST(KekbitOverviewTest, ProcessesWithOnePidAreToldApart) {
+  JournalFacts facts;
+  facts.lease_held = true;
+  facts.holder = {.pid = 1, .start_time = 500, .pid_namespace = 4001};
+  const auto add = [&facts](const ProcessId& process) {
+    facts.replicas.push_back({});
+    facts.replicas.back().facts.process = process;
+  };
+  add(*facts.holder);
+  EXPECT_THAT(OverviewText(facts), AllOf(Contains("primary          pid 1"), Not(Contains(HasSubstr("namespace")))));
+  add({.pid = 1, .start_time = 500, .pid_namespace = 4002});
+  add({.pid = 7, .start_time = 600, .pid_namespace = 4002});
+  EXPECT_THAT(OverviewText(facts), AllOf(Contains("primary          pid 1 of pid namespace 4001, start time 500"),
+                                         Contains("            process   pid 1 of pid namespace 4001, start time 500"),
+                                         Contains("            process   pid 1 of pid namespace 4002, start time 500"),
+                                         Not(Contains(HasSubstr("pid 7 of")))));
+  EXPECT_THAT(OverviewJson(facts)[0],
+              HasSubstr("\"primary_start_time\":500,\"primary_pid_namespace\":4001,\"primary_pid\":1"));
+}
+
+TEST(KekbitOverviewTest, AProcessThatHangsAndCanNotBeKilledIsShown) {
+  JournalFacts facts;
+  facts.replicas.push_back({});
+  facts.replicas[0].facts.unkillable = {.process = {.pid = 1, .start_time = 5, .pid_namespace = 4001},
+                                        .at_ns = 1'790'000'000'000'000'000};
+  EXPECT_THAT(OverviewText(facts), Contains(HasSubstr("hangs     pid 1 of pid namespace 4001, which keeps the lease, "
+                                                      "and this replica can't kill it: seen at 2026-09-21T")));
+  EXPECT_THAT(OverviewJson(facts)[1],
+              HasSubstr("\"unkillable_pid\":1,\"unkillable_start_time\":5,\"unkillable_pid_namespace\":4001,"
+                        "\"unkillable_since\":1790000000000000000,"));
+}
+
 TEST(KekbitOverviewTest, SnapshotsAreListed) {
   JournalFacts facts;
   EXPECT_THAT(OverviewText(facts), Contains("snapshots        none"));

@@ -61,9 +61,10 @@ SEES_CODECS = r"replication/(\w+\.(h|cc)|apply/.*)"
 # The layers inside a directory, lowest first: a file (.h and .cc alike) includes from lower rows only.
 ROWS = {
     "kekbit/base": [
-        "asymmetric_fence backoff bytes callers_directory check clock duration_text file_system_types futex shared_word start_thread status_macros",
-        "byte_stream crc32c file_system fork_guard histogram logger stop_event versioned_words",
-        "file_lock free_space posix_file_system robust_word",
+        "asymmetric_fence backoff bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros uninterrupted",
+        "byte_stream crc32c file_system fork_guard fork_mark histogram logger stop_event versioned_words",
+        "file_lock free_space posix_fork_mark posix_mapped_file posix_mode robust_word",
+        "lock_holder posix_file_system",
     ],
     "kekbit": [
         "channel_format tick_unit version",
@@ -90,7 +91,7 @@ ROWS = {
         "group_commit segment_preparer",
         "journal_reader journal_writer",
     ],
-    "replication/lease": ["process_watch", "lease"],
+    "replication/lease": ["process_watch", "holder_silence lease", "lease_obstacle"],
     "replication/snapshot": [
         "snapshot_compressor snapshot_policy snapshot_format",
         "snapshot_scan snapshot_stream",
@@ -115,7 +116,7 @@ ROW_SIBLINGS = {
 }
 
 # Decisions: files that know no clock, no file and no thread. They include nothing of these.
-PURE = r"replication/(journal/journal_time|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
+PURE = r"replication/(journal/journal_time|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
 IMPURE = r"kekbit/base/(clock|file_system|file_lock|futex|start_thread|stop_event)\.h|absl/(time/clock|synchronization/.*)\.h|thread"
 
 # Headers that are included in some places only: pattern of the include, pattern of the paths.

@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "gtest/gtest.h"
@@ -51,6 +52,44 @@ TEST(ProcessIdTest, SelfIsThisProcess) {
   EXPECT_NE(self.start_time, 0u);
   EXPECT_NE(self.pid_namespace, 0u);
   EXPECT_EQ(self, ProcessId::Self(Fs()));
+}
+
+// As the kernel writes it, cut after the fields that count.
+std::string StatText(absl::string_view name, char state, uint64_t flags) {
+  return absl::StrCat("1234 (", name, ") ", std::string(1, state), " 1 1234 1234 0 -1 ", flags,
+                      " 90 0 0 0 3 4 0 0 20 0 7 0 5678 1000000 200 18446744073709551615\n");
+}
+
+TEST(ParseThreadStatTest, TakesTheFieldsWhateverTheNameIs) {
+  for (const absl::string_view name : {"ledger", "a b", ") R 1 1 1", "", "((("}) {
+    const std::optional<ThreadStat> stat = ParseThreadStat(StatText(name, 'S', 0x400040));
+    ASSERT_TRUE(stat.has_value()) << name;
+    EXPECT_EQ(stat->state, 'S');
+    EXPECT_EQ(stat->flags, 0x400040u);
+    EXPECT_EQ(stat->threads, 7u);
+    EXPECT_EQ(stat->start_time, 5678u);
+  }
+}
+
+TEST(ParseThreadStatTest, TakesNothingElse) {
+  const std::string whole = StatText("ledger", 'S', 0);
+  for (const std::string& text :
+       {std::string(), std::string("1234"), std::string("1234 (ledger"), std::string("1234 (ledger) "),
+        whole.substr(0, whole.find(" 5678")), StatText("x", ' ', 0),
+        std::string("1234 (x) S a b c d e f g h i j k l m n o p q r s")}) {
+    EXPECT_FALSE(ParseThreadStat(text).has_value()) << text;
+  }
+}
+
+TEST(ParseThreadStatTest, AThreadThatExitsOrWhoseProcessDumpsCoreNeverReturns) {
+  // PF_FORKNOEXEC, PF_RANDOMIZE, PF_SUPERPRIV and PF_SIGNALED say nothing of the end.
+  for (const uint64_t flags : {0x0, 0x40, 0x400000, 0x100, 0x400}) {
+    EXPECT_FALSE(ParseThreadStat(StatText("x", 'R', flags))->never_returns()) << flags;
+  }
+  // PF_EXITING, PF_DUMPCORE, PF_POSTCOREDUMP.
+  for (const uint64_t flags : {0x4, 0x200, 0x8, 0x400240, 0x40000c}) {
+    EXPECT_TRUE(ParseThreadStat(StatText("x", 'D', flags))->never_returns()) << flags;
+  }
 }
 
 TEST(ProcessWatchTest, SeesADeathBySigkill) {
