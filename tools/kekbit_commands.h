@@ -1,8 +1,11 @@
 // The commands of `kekbit`. Each looks at a channel, a segment or a journal, live or not, and writes nothing but its
 // output, unless it says so; channels are mapped for reading only, and no lock is taken.
 //
-// A command returns whether what it looked at is sound: false only from Verify() and Repair(). Its error is that the
-// path could not be read, or an option does not fit it. Thread safety: one thread at a time.
+// A command returns whether all is well: false from Verify() and Repair() for damage, from Stat()
+// and Top() for a journal without a primary. An error is that the path could not be read, or an
+// option does not fit it.
+//
+// Thread safety: one thread at a time.
 
 #ifndef KEKBIT_TOOLS_KEKBIT_COMMANDS_H_
 #define KEKBIT_TOOLS_KEKBIT_COMMANDS_H_
@@ -53,7 +56,7 @@ absl::StatusOr<bool> Tail(const CommandOptions& options, Output& output);
 absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output);
 
 // Of a journal the same as Stat(), again and again, with how fast it goes, until nobody reads the output any more; with
-// `once`, once.
+// `once`, once. False as from Stat(), by the last look.
 absl::StatusOr<bool> Top(const CommandOptions& options, Output& output);
 
 // The registered readers of a journal: up to where each is done, how many frames that is behind the last, and whether
@@ -61,10 +64,15 @@ absl::StatusOr<bool> Top(const CommandOptions& options, Output& output);
 // only that reader held can go. FailedPrecondition if somebody has it.
 absl::StatusOr<bool> Cursors(const CommandOptions& options, Output& output);
 
-// Makes a journal that nobody leads one that a new primary can go on behind: shows what there is to do, and does it
-// with `apply`. What is taken out is moved to DIR/aside, nothing is deleted. Damage of what was synced is cut only with
-// `lose_from`, which names the first seq that is lost. FailedPrecondition while a primary lives, or, with `apply`, a
-// follower; also for a `lose_from` where nothing is to be lost. True if nothing is left to do.
+// Makes a journal that nobody leads one that a new primary can go on behind: shows what there is to
+// do, and does it with `apply`. What is taken out is moved to DIR/aside, nothing is deleted. Damage
+// of what was synced, or may have been, is cut only with `lose_from`, which names the first seq
+// that is lost. FailedPrecondition while a primary lives, or, with `apply`, a follower; also for a
+// `lose_from` where other things are to be repaired. True if nothing is left to do.
+//
+// Where nothing is to be repaired, `lose_from` ends the journal before that frame: see
+// kekbit_give_up.h. FailedPrecondition also while a registered reader runs; OutOfRange for a seq
+// that the journal does not have.
 absl::StatusOr<bool> Repair(const CommandOptions& options, Output& output);
 
 // Checks every length of a channel; of a journal also each frame's checksum, that each frame follows the one before, as

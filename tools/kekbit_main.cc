@@ -2,8 +2,7 @@
 //
 //   bazel run //tools:kekbit -- dump PATH
 //
-// Exit codes: 0 done; 1 `verify` found damage, or `repair` has something left to do; 2 wrong arguments, or PATH can't
-// be read.
+// Exit codes: see kExitCodes.
 
 #include <CLI/CLI.hpp>
 #include <cstdint>
@@ -18,6 +17,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "kekbit/base/callers_directory.h"
 #include "kekbit/version.h"
@@ -29,6 +29,11 @@ namespace {
 
 constexpr int kDamage = 1;
 constexpr int kUnusable = 2;
+constexpr int kNoPrimary = 3;
+constexpr char kExitCodes[] =
+    "Exit codes: 0 done, and all is well; 1 verify found damage, or repair has something left to do; 2 wrong "
+    "arguments, "
+    "or PATH can't be read; 3 stat, or top --once, of a journal that has no primary.\n";
 
 // As in CHANGELOG.md.
 constexpr char kRelease[] = "0.1.0 (unreleased)";
@@ -39,7 +44,8 @@ constexpr char kJournal[] = "the directory of a journal";
 
 using Command = absl::StatusOr<bool> (*)(const CommandOptions& options, Output& output);
 
-int Run(Command command, const CommandOptions& options) {
+// `otherwise`: the exit code when the command says that not all is well.
+int Run(Command command, const CommandOptions& options, int otherwise = kDamage) {
   Output output;
   const absl::StatusOr<bool> sound = command(options, output);
   output.Flush();
@@ -48,7 +54,7 @@ int Run(Command command, const CommandOptions& options) {
     std::fprintf(stderr, "kekbit: %s\n", std::string(status.message()).c_str());
     return kUnusable;
   }
-  return *sound ? 0 : kDamage;
+  return *sound ? 0 : otherwise;
 }
 
 // CLI11's own checks go by double and say so.
@@ -80,14 +86,21 @@ int NoCommand(const CLI::App& app, int argc, char** argv) {
   return kUnusable;
 }
 
+// One line, as every error of the command: CLI11's own have no name in front, and may have more
+// lines.
+int BadArguments(const CLI::App& app, const std::string& what) {
+  const std::string command = app.get_subcommands().empty() ? "" : app.get_subcommands().front()->get_name();
+  std::fprintf(stderr, "kekbit: %s; try kekbit %s%s--help\n", absl::StrReplaceAll(what, {{"\n", " "}}).c_str(),
+               command.c_str(), command.empty() ? "" : " ");
+  return kUnusable;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Looks into kekbit's channels, segments and journals, live or not, and changes them only if told to.",
                "kekbit");
   app.require_subcommand(1);
   app.set_version_flag("--version", absl::StrCat("kekbit ", kRelease, ", channel format ", kChannelVersion.ToString()));
-  app.footer(
-      "Exit codes: 0 done; 1 verify found damage, or repair has something left to do; 2 wrong arguments, or PATH can't "
-      "be read.\n");
+  app.footer(kExitCodes);
   CommandOptions options;
   const auto add = [&](const char* name, const char* description, const char* path = kAny) {
     CLI::App* const command = app.add_subcommand(name, description);
@@ -119,7 +132,7 @@ int Main(int argc, char** argv) {
   repair->add_flag("--apply", options.apply, "do it: what is taken out is moved to PATH/aside, nothing is deleted");
   repair
       ->add_option("--lose-from", options.lose_from,
-                   "cut the journal before the frame of this seq, which is damaged, though it was on the disk once")
+                   "end the journal before the frame of this seq: it is damaged, or no replica can apply it")
       ->type_name("SEQ")
       ->check(CheckCount);
   add("verify", "look for damage, and say where it is");
@@ -127,7 +140,8 @@ int Main(int argc, char** argv) {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
     if (app.get_subcommands().empty() && error.get_exit_code() != 0) return NoCommand(app, argc, argv);
-    return app.exit(error) == 0 ? 0 : kUnusable;
+    if (error.get_exit_code() == 0) return app.exit(error);  // --help, --version
+    return BadArguments(app, error.what());
   }
   options.interval = absl::Seconds(seconds);
   // What it makes is for those whom the journal's directory is for.
@@ -136,8 +150,8 @@ int Main(int argc, char** argv) {
   }
   if (dump->parsed()) return Run(Dump, options);
   if (tail->parsed()) return Run(Tail, options);
-  if (stat->parsed()) return Run(Stat, options);
-  if (top->parsed()) return Run(Top, options);
+  if (stat->parsed()) return Run(Stat, options, kNoPrimary);
+  if (top->parsed()) return Run(Top, options, kNoPrimary);
   if (cursors->parsed()) return Run(Cursors, options);
   if (repair->parsed()) return Run(Repair, options);
   return Run(Verify, options);

@@ -7,38 +7,34 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "kekbit/base/clock.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/journal_layout.h"
-#include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/lease/lease.h"
-#include "kekbit/replication/recovery/aside.h"
-#include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/recovery/journal_files.h"
+#include "kekbit/replication/recovery/repair_hint.h"
 #include "kekbit/replication/stats/replica_facts.h"
 #include "kekbit/replication/stats/stats_files.h"
 #include "tools/kekbit_commands.h"
+#include "tools/kekbit_give_up.h"
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_repair_plan.h"
+#include "tools/kekbit_repair_steps.h"
 #include "tools/kekbit_segment.h"
-#include "tools/kekbit_small_files.h"
 #include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {
 
-// Whether the path can stand in a shell's command as it is.
-std::string Quoted(const std::string& path) {
-  constexpr char kPlain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=.,:@%/";
-  if (!path.empty() && path.find_first_not_of(kPlain) == std::string::npos) return path;
-  std::string quoted = "'";
-  for (const char c : path) absl::StrAppend(&quoted, c == '\'' ? "'\\''" : std::string(1, c));
-  return absl::StrCat(quoted, "'");
-}
-
 class Repairer final {
  public:
   Repairer(const CommandOptions& options, Output& output)
-      : options_(options), output_(output), fs_(*options.file_system), layout_(options.path) {}
+      : options_(options),
+        output_(output),
+        fs_(*options.file_system),
+        layout_(options.path),
+        steps_(fs_, layout_, [this](const std::string& kept) { Say("kept", kept, kept); }) {}
 
   absl::StatusOr<bool> Run() {
     KB_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(layout_.directory()));
@@ -57,6 +53,7 @@ class Repairer final {
           layout_.aside(), ": is a file, not a directory, so nothing can be kept there; move it away by hand first"));
     }
     KB_ASSIGN_OR_RETURN(const RepairPlan plan, PlanRepair(fs_, layout_));
+    if (options_.lose_from && plan.nothing()) return RunGiveUp(plan);
     KB_RETURN_IF_ERROR(CheckLoseFrom(plan));
     const bool nothing = plan.nothing();
     const bool applies = options_.apply && !nothing && !LacksWord(plan);
@@ -75,7 +72,7 @@ class Repairer final {
     if (!lease) {
       KB_ASSIGN_OR_RETURN(lease, MoveAndTakeLease(plan));
     }
-    KB_RETURN_IF_ERROR(Apply(plan));
+    KB_RETURN_IF_ERROR(steps_.Apply(plan, [this](const Move& move) { return IsOfLease(move); }));
     Say("done", layout_.directory(),
         absl::StrCat("the journal ends with ", plan.end.last.position.ToString(), From(plan.base)));
     return true;
@@ -93,18 +90,11 @@ class Repairer final {
   // Where a directory stands in the lease's place, nobody has it, and it must go first.
   absl::StatusOr<Lease> MoveAndTakeLease(const RepairPlan& plan) {
     for (const Move& move : plan.moves) {
-      if (IsOfLease(move)) KB_RETURN_IF_ERROR(MoveAside(move));
+      if (IsOfLease(move)) KB_RETURN_IF_ERROR(steps_.MoveAside(move));
     }
     KB_ASSIGN_OR_RETURN(std::optional<Lease> lease, Lease::TryAcquire(fs_, layout_.lease()));
     if (!lease) return Led();
     return *std::move(lease);
-  }
-
-  absl::Status MoveAside(const Move& move) {
-    Aside aside(fs_, layout_, move.reason, Clock::System().RealtimeNanos());
-    KB_ASSIGN_OR_RETURN(const std::string kept, aside.Move(move.path));
-    Say("kept", kept, kept);
-    return absl::OkStatus();
   }
 
   // `text` begins with what it is about.
@@ -124,17 +114,78 @@ class Repairer final {
     return plan.needs_word && options_.lose_from != plan.end.tail.facts.bad_seq;
   }
 
-  // It is only for what is damaged: whoever gives it elsewhere is mistaken.
+  // The journal is sound, and an operator wants to go on without its last frames.
+  absl::StatusOr<bool> RunGiveUp(const RepairPlan& repair) {
+    const Seq from = *options_.lose_from;
+    KB_ASSIGN_OR_RETURN(const GiveUpPlan plan, PlanGiveUp(fs_, layout_, from));
+    if (options_.apply) {
+      KB_RETURN_IF_ERROR(CheckNobodyFollows());
+      KB_RETURN_IF_ERROR(CheckNobodyReads(plan));
+    }
+    if (plan.frames() == 0) {
+      SaySound(repair);
+      Say("nothing", layout_.directory(), absl::StrCat("to be lost: there is no seq ", from));
+      if (!options_.apply) return true;
+    } else {
+      ShowGiveUp(plan);
+    }
+    if (!options_.apply) return false;
+    KB_RETURN_IF_ERROR(steps_.RaiseEpoch(repair, /*cuts=*/true));
+    KB_ASSIGN_OR_RETURN(const std::vector<std::string> kept, GiveUp(fs_, layout_, plan, Clock::System()));
+    for (const std::string& path : kept) Say("kept", path, path);
+    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
+    KB_RETURN_IF_ERROR(start.opens());
+    Say("done", layout_.directory(), absl::StrCat("the journal ends with seq ", from - 1));
+    return true;
+  }
+
+  void ShowGiveUp(const GiveUpPlan& plan) {
+    const bool done = options_.apply;
+    const std::string synced =
+        plan.synced < plan.from
+            ? "none of it is known to have been acknowledged as synced"
+            : absl::StrCat("what was up to seq ", std::min(plan.synced, plan.last), " was acknowledged as synced");
+    SayStep("lose", layout_.directory(),
+            absl::StrCat(plan.frames(), " frame(s), seq ", plan.from, " to ", plan.last, ", written from ",
+                         TimeText(plan.first_time_ns), " to ", TimeText(plan.last_time_ns), "; ", synced),
+            done);
+    for (const std::string& path : plan.snapshots) {
+      SayStep("move", path, absl::StrCat(path, " to ", layout_.aside(), ": it holds the effect of what is lost"), done);
+    }
+    for (const std::string& reader : plan.readers) {
+      SayStep("tell", JoinPath(layout_.readers(), reader),
+              absl::StrCat("reader ", reader,
+                           ", by OutOfRange, that a frame that it was done with is lost; it goes on "
+                           "after Reset()"),
+              done);
+    }
+    if (!done) {
+      Say("run", layout_.directory(),
+          absl::StrCat("kekbit repair ", ShellQuoted(layout_.directory()), " --apply --lose-from ", plan.from));
+    }
+  }
+
+  static std::string TimeText(int64_t time_ns) {
+    return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::FromUnixNanos(time_ns), absl::UTCTimeZone());
+  }
+
+  // It has no replica, but may have read what is to be lost.
+  absl::Status CheckNobodyReads(const GiveUpPlan& plan) const {
+    if (plan.living.empty()) return absl::OkStatus();
+    return absl::FailedPreconditionError(absl::StrCat(JoinPath(layout_.readers(), plan.living.front()),
+                                                      ": this reader follows the journal; end it, then repair; nothing "
+                                                      "is done"));
+  }
+
+  // Of a journal that is not sound, it names what is damaged: whoever names something else is
+  // mistaken.
   absl::Status CheckLoseFrom(const RepairPlan& plan) const {
     if (!options_.lose_from || plan.needs_word) return absl::OkStatus();
-    const std::string end = plan.end.last.position.ToString();
-    return absl::FailedPreconditionError(
-        absl::StrCat("--lose-from ", *options_.lose_from, ": no frame of ", layout_.directory(),
-                     " that was acknowledged is damaged, so none is given up; ",
-                     plan.nothing() ? absl::StrCat("the journal is sound, and ends with ", end)
-                                    : absl::StrCat("what is left to do needs no --lose-from, and leaves "
-                                                   "everything up to ",
-                                                   end)));
+    return absl::FailedPreconditionError(absl::StrCat(
+        "--lose-from ", *options_.lose_from, ": no frame of ", layout_.directory(),
+        " that was acknowledged is damaged; what is left to do needs no --lose-from, and leaves everything "
+        "up to ",
+        plan.end.last.position.ToString(), "; repair without it first"));
   }
 
   // Where a replica begins, if not with seq 1.
@@ -157,8 +208,10 @@ class Repairer final {
       const bool torn = tail.verdict == TailVerdict::kTorn && plan.base.joins;
       Say(torn ? "torn" : "damage", tail.path, torn ? tail.what : DamageText(plan));
     }
-    for (const Move& move : plan.moves) {
-      SayStep("move", move.path, absl::StrCat(move.path, " to ", layout_.aside(), ": ", move.reason), done);
+    for (const std::vector<Move>* moves : {&plan.moves, &plan.evidence}) {
+      for (const Move& move : *moves) {
+        SayStep("move", move.path, absl::StrCat(move.path, " to ", layout_.aside(), ": ", move.reason), done);
+      }
     }
     for (const std::string& path : plan.unclosed) {
       SayStep("close", path, absl::StrCat(path, ": behind its last frame; the file is shorter than its header says"),
@@ -169,14 +222,17 @@ class Repairer final {
       Choose(plan);
     } else if (!done) {
       const std::string lose = plan.needs_word ? absl::StrCat(" --lose-from ", tail.facts.bad_seq) : "";
-      Say("run", layout_.directory(), absl::StrCat("kekbit repair ", Quoted(layout_.directory()), " --apply", lose));
+      Say("run", layout_.directory(),
+          absl::StrCat("kekbit repair ", ShellQuoted(layout_.directory()), " --apply", lose));
     }
   }
 
   static std::string DamageText(const RepairPlan& plan) {
     const JournalTail& tail = plan.end.tail;
     if (plan.base.joins) {
-      return absl::StrCat(tail.what, "; seq ", tail.facts.bad_seq, " was on the disk once: ", tail.evidence);
+      return absl::StrCat(tail.what, "; seq ", tail.facts.bad_seq,
+                          plan.doubt.empty() ? absl::StrCat(" was on the disk once: ", tail.evidence)
+                                             : absl::StrCat(" may have been acknowledged as synced: ", plan.doubt));
     }
     if (!plan.base.snapshot) return "the beginning of the journal is not kept, and there is no good snapshot";
     return absl::StrCat("the journal does not go on behind the snapshot ", plan.base.snapshot->path, ": ",
@@ -216,11 +272,13 @@ class Repairer final {
     const Seq synced = std::max({tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others});
     const std::string all = bad == 1 ? "everything" : absl::StrCat("every command from seq ", bad, " on");
     Say("choose", layout_.directory(),
-        absl::StrCat("bring back the file from a copy or another replica if there is one. To go on without, from seq ",
-                     bad - 1, ": kekbit repair ", Quoted(layout_.directory()), " --apply --lose-from ", bad,
-                     ". That loses ", all,
-                     synced >= bad ? absl::StrCat(", of which those up to seq ", synced, " were synced") : "", "; ",
-                     FoundBehind(plan)));
+        absl::StrCat(
+            "bring back the file from a backup if there is one (all replicas share these files, none has a copy "
+            "of its own). To go on without, from seq ",
+            bad - 1, ": kekbit repair ", ShellQuoted(layout_.directory()), " --apply --lose-from ", bad,
+            ". That loses ", all,
+            synced >= bad ? absl::StrCat(", of which those up to seq ", synced, " were synced") : "", "; ",
+            FoundBehind(plan)));
   }
 
   // A follower would go on with what it has read, and wait for what never comes.
@@ -235,49 +293,11 @@ class Repairer final {
     return absl::OkStatus();
   }
 
-  absl::Status Apply(const RepairPlan& plan) {
-    for (const Move& move : plan.moves) {
-      if (!IsOfLease(move)) KB_RETURN_IF_ERROR(MoveAside(move));
-    }
-    KB_RETURN_IF_ERROR(ApplyToTail(plan));
-    // The proof: a replica finds its place.
-    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
-    return start.opens();
-  }
-
-  absl::Status ApplyToTail(const RepairPlan& plan) {
-    KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs_, layout_.synced()));
-    KB_RETURN_IF_ERROR(PrepareForTrust(fs_, layout_, mark));
-    RecoveryOptions options;
-    // By the operator's word, or since nothing is lost by it.
-    if (plan.needs_word || !plan.base.joins) options.lose_from = plan.end.tail.facts.bad_seq;
-    if (plan.base.snapshot) {
-      options.known.push_back(
-          {.seq = plan.base.snapshot->seq, .what = absl::StrCat("the snapshot ", plan.base.snapshot->path)});
-    }
-    KB_ASSIGN_OR_RETURN(JournalReader reader, plan.base.Open(fs_, layout_));
-    RecoveryOutcome outcome;
-    do {
-      while (reader.Next()) {
-      }
-      KB_ASSIGN_OR_RETURN(outcome, RecoverTail(fs_, layout_, reader, mark, options));
-      for (const std::string& path : outcome.aside) Say("kept", path, path);
-    } while (outcome.read_on);
-    const Seq last = plan.end.last.position.seq;
-    if (mark.synced() <= last) return absl::OkStatus();
-    // It speaks of what is no part of the journal any more.
-    Aside aside(fs_, layout_, absl::StrCat("the journal was cut behind seq ", last), Clock::System().RealtimeNanos());
-    KB_ASSIGN_OR_RETURN(const std::string kept, aside.Move(layout_.synced()));
-    Say("kept", kept, kept);
-    KB_ASSIGN_OR_RETURN(SyncMark fresh, SyncMark::Open(fs_, layout_.synced()));
-    fresh.Advance(last);
-    return absl::OkStatus();
-  }
-
   const CommandOptions& options_;
   Output& output_;
   FileSystem& fs_;
   const JournalLayout layout_;
+  RepairSteps steps_;
 };
 
 }  // namespace

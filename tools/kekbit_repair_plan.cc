@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/status_macros.h"
@@ -10,10 +11,12 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/extension.h"
 #include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/aside.h"
+#include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/tail_scan.h"
+#include "kekbit/replication/recovery/without_files.h"
+#include "kekbit/replication/retention/reader_cursor.h"
 #include "tools/kekbit_segment.h"
-#include "tools/kekbit_small_files.h"
-#include "tools/without_files.h"
 
 namespace kekbit {
 namespace {
@@ -81,7 +84,10 @@ class Planner {
     RepairPlan plan;
     KB_ASSIGN_OR_RETURN(const std::vector<BadFile> bad_files, CheckSmallFiles(fs_, layout_));
     for (const BadFile& bad : bad_files) {
-      if (bad.moves) plan.moves.push_back({.path = bad.path, .reason = bad.reason});
+      view_.Hide(bad.path);
+      if (!bad.moves) continue;
+      const bool evidence = bad.path == layout_.synced() || bad.path == layout_.epoch();
+      (evidence ? plan.evidence : plan.moves).push_back({.path = bad.path, .reason = bad.reason});
     }
     KB_ASSIGN_OR_RETURN(const std::vector<Unreadable> unreadable, FindUnreadable());
     for (const Unreadable& segment : unreadable) {
@@ -96,13 +102,12 @@ class Planner {
     KB_ASSIGN_OR_RETURN(plan.base, ChooseBase(view_, layout_, start));
     KB_ASSIGN_OR_RETURN(const Seq dropped, PlanUnneeded(plan));
     PlanSnapshots(start, dropped, plan);
-    // A mark that is moved away says nothing.
-    const bool marked = std::none_of(plan.moves.begin(), plan.moves.end(),
-                                     [this](const Move& move) { return move.path == layout_.synced(); });
-    absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced());
-    KB_ASSIGN_OR_RETURN(plan.end, FindEnd(view_, layout_, marked && mark.ok() ? &*mark : nullptr, plan.base));
+    absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(view_, layout_.synced());
+    KB_ASSIGN_OR_RETURN(plan.end, FindEnd(view_, layout_, mark.ok() ? &*mark : nullptr, plan.base));
     KB_ASSIGN_OR_RETURN(const bool gives_up, CountUnreadable(unreadable, plan));
+    KB_RETURN_IF_ERROR(DoubtTail(start, mark.status(), plan));
     KB_RETURN_IF_ERROR(FindUnclosed(plan));
+    KB_ASSIGN_OR_RETURN(plan.newest_epoch, NewestEpoch(start));
     const JournalTail& tail = plan.end.tail;
     plan.last_known = std::max(
         {tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others, tail.last_whole_seq});
@@ -116,13 +121,12 @@ class Planner {
  private:
   absl::StatusOr<std::vector<Unreadable>> FindUnreadable() {
     std::vector<Unreadable> found;
-    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(view_));
     for (const SegmentNumber number : segments) {
       const std::string path = layout_.segment(number);
       const absl::Status opened = OpenChannelFile(fs_, path).status();
-      if (!absl::IsFailedPrecondition(opened) && !absl::IsNotFound(opened)) continue;
-      const absl::Status why = absl::IsNotFound(opened) ? CheckNoDeadLink(fs_, path) : WhyUnreadable(fs_, path, opened);
-      if (why.ok()) continue;
+      if (!absl::IsFailedPrecondition(opened)) continue;
+      const absl::Status why = WhyUnreadable(fs_, path, opened);
       if (!absl::IsDataLoss(why)) return why;
       found.push_back({.number = number, .path = path, .reason = std::string(why.message())});
     }
@@ -155,6 +159,60 @@ class Planner {
     if (tail.evidence.empty()) tail.evidence = "a segment is there that can't be read";
     tail.verdict = TailVerdict::kDamaged;
     return true;
+  }
+
+  // A tail is torn if nothing shows that what does not fit was synced. Where that which would show
+  // it is damaged, nothing is known; and a snapshot was not written before all up to its frame was
+  // synced, whatever became of it since.
+  absl::Status DoubtTail(const JournalStart& start, const absl::Status& mark, RepairPlan& plan) {
+    JournalTail& tail = plan.end.tail;
+    for (const SnapshotSeen& snapshot : start.snapshots) {
+      if (!tail.facts.misfit || snapshot.seq < std::max(tail.facts.bad_seq, tail.facts.synced_by_others + 1)) continue;
+      tail.facts.synced_by_others = snapshot.seq;
+      if (tail.verdict == TailVerdict::kTorn) tail.evidence = absl::StrCat("there was a snapshot ", snapshot.path);
+      tail.verdict = TailVerdict::kDamaged;
+    }
+    if (tail.verdict != TailVerdict::kTorn || mark.ok()) return absl::OkStatus();
+    const bool moved = std::any_of(plan.evidence.begin(), plan.evidence.end(),
+                                   [this](const Move& move) { return move.path == layout_.synced(); });
+    KB_ASSIGN_OR_RETURN(const bool kept, WasKept(layout_.synced()));
+    if (!moved && !kept) return absl::OkStatus();
+    tail.verdict = TailVerdict::kDamaged;
+    plan.doubt =
+        absl::StrCat(layout_.synced(), ", which would say, ", moved ? "can't be read" : "was damaged, and moved away");
+    return absl::OkStatus();
+  }
+
+  // Whether a file was moved aside, as by a repair that did not come to its end.
+  absl::StatusOr<bool> WasKept(const std::string& path) {
+    const absl::StatusOr<std::vector<std::string>> names = view_.List(layout_.aside());
+    if (absl::IsNotFound(names.status())) return false;
+    KB_RETURN_IF_ERROR(names.status());
+    const std::string prefix = absl::StrCat(Aside::NameOf(layout_, path), ".moved_");
+    return std::any_of(names->begin(), names->end(),
+                       [&prefix](const std::string& name) { return absl::StartsWith(name, prefix); });
+  }
+
+  // By the first frame of each segment, also of those that were moved aside, by snapshots and by
+  // cursors. What can't be read says nothing.
+  absl::StatusOr<Epoch> NewestEpoch(const JournalStart& start) {
+    Epoch newest = 0;
+    for (const SnapshotSeen& snapshot : start.snapshots) newest = std::max(newest, snapshot.last.position.epoch);
+    KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(view_, layout_));
+    for (const CursorView& cursor : cursors) newest = std::max(newest, cursor.done.epoch);
+    std::vector<std::string> paths;
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(view_));
+    for (const SegmentNumber number : segments) paths.push_back(layout_.segment(number));
+    if (const auto names = view_.List(layout_.aside()); names.ok()) {
+      for (const std::string& name : *names) paths.push_back(JoinPath(layout_.aside(), name));
+    }
+    for (const std::string& path : paths) {
+      absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(view_, path);
+      if (!scan.ok() || !scan->follows()) continue;
+      const SegmentItem first = scan->Next();
+      if (first.frame && first.status.ok()) newest = std::max(newest, first.frame->epoch);
+    }
+    return newest;
   }
 
   // Among those that a replica reads.
@@ -241,12 +299,12 @@ class Planner {
       } else {
         continue;
       }
-      plan.moves.push_back({.path = snapshot.path, .reason = std::move(reason)});
+      plan.evidence.push_back({.path = snapshot.path, .reason = std::move(reason)});
     }
   }
 
   FileSystem& fs_;
-  WithoutFiles view_;  // without the segments that are to be moved for what they are
+  WithoutFiles view_;  // without the files that are to be moved for what they are
   const JournalLayout& layout_;
 };
 

@@ -141,11 +141,13 @@ void Show(const Facts& facts, bool json, Output& output) {
 
 absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output) {
   std::vector<Part> parts = {{.segment = 0, .path = options.path}};
+  bool well = true;
   if (IsDirectory(*options.file_system, options.path)) {
     JournalView view(*options.file_system, options.path);
     KB_ASSIGN_OR_RETURN(const JournalFacts facts, view.Look());
     for (const std::string& line : options.json ? OverviewJson(facts) : OverviewText(facts)) output.Line(line);
-    if (!options.segments || facts.segments == 0) return true;
+    well = facts.lease_held;
+    if (!options.segments || facts.segments == 0) return well;
     if (!options.json) output.Line("");
     KB_ASSIGN_OR_RETURN(parts, PartsOf(*options.file_system, options.path));
   }
@@ -161,7 +163,7 @@ absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output) {
     Show(FactsOf(part, scan, counts, writer, options.json), options.json, output);
     if (!output.open()) break;
   }
-  return true;
+  return well;
 }
 
 }  // namespace kekbit

@@ -56,7 +56,7 @@ absl::StatusOr<bool> Top(const CommandOptions& options, Output& output) {
     }
     if (before && !options.json && !redraw) lines.insert(lines.begin(), "");
     Show(lines, redraw, !before, output);
-    if (options.once) break;
+    if (options.once) return facts.lease_held;
     before = std::move(facts);
     before_at = now;
     output.Wait(options.interval);

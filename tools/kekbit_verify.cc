@@ -16,11 +16,14 @@
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/journal_files.h"
+#include "kekbit/replication/recovery/without_files.h"
+#include "kekbit/replication/stats/replica_facts.h"
+#include "kekbit/replication/stats/stats_files.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_segment.h"
 #include "tools/kekbit_show.h"
-#include "tools/kekbit_small_files.h"
 #include "tools/kekbit_start.h"
 
 namespace kekbit {
@@ -50,7 +53,8 @@ absl::StatusOr<bool> HasSignature(FileSystem& fs, const std::string& path) {
 
 class Verifier final {
  public:
-  Verifier(const CommandOptions& options, Output& output) : options_(options), output_(output) {}
+  Verifier(const CommandOptions& options, Output& output)
+      : options_(options), output_(output), view_(*options.file_system) {}
 
   // Goes through one channel, or the next segment.
   absl::Status Check(const Part& part);
@@ -87,6 +91,7 @@ class Verifier final {
 
   const CommandOptions& options_;
   Output& output_;
+  WithoutFiles view_;  // without what is bad and in the way, so that the rest can be looked at
   bool sound_ = true;
   bool part_sound_ = true;
   bool writer_alive_ = false;      // of the last segment
@@ -172,10 +177,6 @@ void Verifier::Note(absl::string_view kind, const std::string& path, const std::
 }
 
 absl::Status Verifier::Vanished(const Part& part) {
-  if (const absl::Status link = CheckNoDeadLink(*options_.file_system, part.path); !link.ok()) {
-    Damage(part, 0, MessageOf(link));
-    return absl::OkStatus();
-  }
   const JournalLayout layout(options_.path);
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(*options_.file_system));
   if (!kept.empty() && kept.front() < part.segment) {
@@ -233,9 +234,21 @@ void Verifier::Begins(const Part& part, Seq first) {
 absl::Status Verifier::CheckSmallOnes(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
   FileSystem& fs = *options_.file_system;
   KB_ASSIGN_OR_RETURN(const std::vector<BadFile> bad_files, CheckSmallFiles(fs, layout));
+  for (const BadFile& bad : bad_files) view_.Hide(bad.path);
   for (const BadFile& bad : bad_files) {
+    if (!bad.damage) {
+      Note("note", bad.path, bad.reason);
+      continue;
+    }
     Damage({.segment = 0, .path = bad.path}, OffsetIn(bad.reason), bad.reason);
     if (bad.stops && stopped_by_.empty()) stopped_by_ = bad.path;
+  }
+  // Nobody syncs them: a power failure leaves zeros, old bytes, or less than all of them.
+  for (const std::string& path : ListStatsFiles(view_, layout)) {
+    const absl::Status status = ReadReplicaStats(fs, path).status();
+    if (status.ok() || absl::IsNotFound(status)) continue;
+    Note("note", path,
+         absl::StrCat(status.message(), "; only `kekbit stat` reads it, and the journal is sound without it"));
   }
   if (!sound_ || !link_) return absl::OkStatus();
   const absl::StatusOr<Epoch> epoch = EpochStore::Read(fs, layout.epoch());
@@ -302,7 +315,7 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
   }
   JournalBase base;
   if (const SnapshotSeen* const newest = start.newest_good()) base.snapshot = *newest;
-  const absl::StatusOr<JournalEnd> end = FindEnd(*options_.file_system, layout, mark ? &*mark : nullptr, base);
+  const absl::StatusOr<JournalEnd> end = FindEnd(view_, layout, mark ? &*mark : nullptr, base);
   if (!end.ok()) {
     Note("can't be opened", layout.directory(), absl::StrCat(end.status().message(), "; ", repair));
     return absl::OkStatus();
@@ -318,9 +331,12 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
     return absl::OkStatus();
   }
   const bool torn = tail.verdict == TailVerdict::kTorn;
-  const std::string what = torn ? absl::StrCat(tail.what, "; nothing shows that seq ", tail.facts.bad_seq,
-                                               " was synced: the next primary keeps what is there aside, and goes on")
-                                : std::string(MessageOf(tail.Error(layout)));
+  const std::string what = !torn ? std::string(MessageOf(tail.Error(layout)))
+                           : stopped_by_ == layout.synced()
+                               ? absl::StrCat(tail.what, "; whether seq ", tail.facts.bad_seq,
+                                              " was synced is not known: ", layout.synced(), " can't be read")
+                               : absl::StrCat(tail.what, "; nothing shows that seq ", tail.facts.bad_seq,
+                                              " was synced: the next primary keeps what is there aside, and goes on");
   if (sound_) {
     Damage({.segment = 0, .path = tail.path}, tail.offset, what);
     return absl::OkStatus();
@@ -338,7 +354,7 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
 absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
   FileSystem& fs = *options_.file_system;
   KB_RETURN_IF_ERROR(CheckSmallOnes(layout, mark, synced));
-  KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs, layout));
+  KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(view_, layout));
   for (const SnapshotSeen& snapshot : start.snapshots) {
     // Of a newer version, say: nothing is known of it.
     if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
@@ -353,7 +369,8 @@ absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::opti
 absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output) {
   const JournalLayout layout(options.path);
   absl::StatusOr<std::vector<Part>> parts = PartsOf(*options.file_system, options.path);
-  // A journal that has no segment: none yet, or all are gone.
+  // A journal that has no segment: none yet, or all are gone, or something stands in the place of
+  // their directory.
   if (absl::IsFailedPrecondition(parts.status()) && HoldsJournal(*options.file_system, layout)) {
     parts = std::vector<Part>();
   }

@@ -52,8 +52,8 @@ absl::StatusCode CodeOfErrno(int error) {
     case EREMOTEIO:
     case ENODATA:
       return absl::StatusCode::kDataLoss;
-    // Something of another kind stands there (EISDIR, ELOOP, ENXIO, ...), or the file system or the kernel lacks the
-    // call (EOPNOTSUPP, ENOSYS, EXDEV, ...).
+    // Something of another kind stands there (EISDIR, ELOOP, ENXIO, ...), or the file system or the
+    // kernel lacks the call (EOPNOTSUPP, ENOSYS, EXDEV, ...).
     default:
       return absl::StatusCode::kFailedPrecondition;
   }

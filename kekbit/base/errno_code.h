@@ -1,6 +1,8 @@
-// CodeOfErrno: what an error of the system means, for every error number that there is. The only table of that.
+// CodeOfErrno: what an error of the system means, for every error number that there is. The only
+// table of that.
 //
-// Never Unknown. A number that no call on files gives is FailedPrecondition: the system can't do that here.
+// Never Unknown. A number that no call on files gives is FailedPrecondition: the system can't do
+// that here.
 
 #ifndef KEKBIT_BASE_ERRNO_CODE_H_
 #define KEKBIT_BASE_ERRNO_CODE_H_
@@ -15,7 +17,8 @@ namespace kekbit {
 // REQUIRES: `error` is not 0.
 absl::StatusCode CodeOfErrno(int error);
 
-// An error with that code: "`about`: `operation`: the system's reason", and what to do, where that is known.
+// An error with that code: "`about`: `operation`: the system's reason", and what to do, where that
+// is known.
 absl::Status ErrorOf(int error, absl::string_view operation, absl::string_view about);
 
 }  // namespace kekbit

@@ -29,6 +29,32 @@
 namespace kekbit {
 namespace {
 
+// What stands at the end of the path, where a file or a directory was wanted; nullptr: no such
+// thing, or it is that.
+const char* WrongKind(const std::string& path, bool wants_directory) {
+  struct stat stat;
+  if (::stat(path.c_str(), &stat) != 0) {
+    const int error = errno;
+    struct stat link;
+    if (::lstat(path.c_str(), &link) != 0 || !S_ISLNK(link.st_mode)) return nullptr;
+    if (error == ENOENT || error == ENOTDIR) return "a link that leads nowhere";
+    return error == ELOOP ? "a link that leads to itself" : nullptr;
+  }
+  if (S_ISREG(stat.st_mode)) return wants_directory ? "a file" : nullptr;
+  if (S_ISDIR(stat.st_mode)) return wants_directory ? nullptr : "a directory";
+  if (S_ISFIFO(stat.st_mode)) return "a pipe";
+  return S_ISSOCK(stat.st_mode) ? "a socket" : "a device";
+}
+
+// FailedPrecondition if something of a wrong kind stands at the path; otherwise what the system
+// said.
+absl::Status OpenError(int error, absl::string_view operation, const std::string& path, bool wants_directory) {
+  const char* const kind = WrongKind(path, wants_directory);
+  if (kind == nullptr) return ErrorOf(error, operation, path);
+  return absl::FailedPreconditionError(
+      absl::StrCat(path, ": is ", kind, ", not a ", wants_directory ? "directory" : "file"));
+}
+
 // The unit of st_blocks, whatever the file system's own is.
 constexpr uint64_t kStatBlockBytes = 512;
 
@@ -216,7 +242,8 @@ class PosixFileSystem final : public FileSystem {
 
   absl::StatusOr<std::unique_ptr<File>> CreateUnnamed(const std::string& directory, const std::string& path) override {
     auto file = OpenFd(directory, path, O_RDWR | O_TMPFILE);
-    if (!absl::IsFailedPrecondition(file.status())) return file;
+    const bool unsupported = absl::IsFailedPrecondition(file.status()) && WrongKind(directory, true) == nullptr;
+    if (!unsupported) return file;
     return absl::FailedPreconditionError(
         absl::StrCat(file.status().message(),
                      "; a file without a name (O_TMPFILE) is wanted there: use a local ext4, xfs or tmpfs"));
@@ -242,7 +269,7 @@ class PosixFileSystem final : public FileSystem {
 
   absl::StatusOr<std::vector<std::string>> List(const std::string& directory) override {
     const std::unique_ptr<DIR, int (*)(DIR*)> stream(::opendir(directory.c_str()), ::closedir);
-    if (stream == nullptr) return ErrorOf(errno, "opendir", directory);
+    if (stream == nullptr) return OpenError(errno, "opendir", directory, /*wants_directory=*/true);
     std::vector<std::string> names;
     errno = 0;
     while (const dirent* entry = ::readdir(stream.get())) {
@@ -301,7 +328,7 @@ class PosixFileSystem final : public FileSystem {
   absl::StatusOr<std::unique_ptr<File>> OpenFd(const std::string& opened, const std::string& path, int flags) const {
     // O_NONBLOCK: opening a pipe must not wait for its other end before it is refused.
     int fd = Uninterrupted([&] { return ::open(opened.c_str(), flags | O_CLOEXEC | O_NONBLOCK, FileMode(group_)); });
-    if (fd < 0) return ErrorOf(errno, "open", opened);
+    if (fd < 0) return OpenError(errno, "open", opened, /*wants_directory=*/(flags & O_TMPFILE) == O_TMPFILE);
     // A process that was started with its standard output closed must not print into a journal.
     if (fd <= STDERR_FILENO) {
       const int higher = ::fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
@@ -314,8 +341,7 @@ class PosixFileSystem final : public FileSystem {
     auto file = std::make_unique<PosixFile>(fd, access, path);
     struct stat stat;
     if (::fstat(fd, &stat) != 0) return ErrorOf(errno, "fstat", path);
-    if (S_ISDIR(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": is a directory, not a file"));
-    if (!S_ISREG(stat.st_mode)) return absl::FailedPreconditionError(absl::StrCat(path, ": not a regular file"));
+    if (!S_ISREG(stat.st_mode)) return OpenError(EINVAL, "open", opened, /*wants_directory=*/false);
     if ((flags & O_TMPFILE) == O_TMPFILE && group_ != GroupAccess::kNone) {
       KB_RETURN_IF_ERROR(AddMode(fd, FileMode(group_), path));
     }

@@ -11,7 +11,7 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/header.h"
-#include "kekbit/replication/recovery/missing_segments.h"
+#include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/stats/replica_facts.h"
 
 namespace kekbit {
@@ -32,6 +32,15 @@ uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
 absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, uint64_t data_format,
                                                                StateHooks hooks) {
+  FileSystem& fs = *options.file_system;
+  const JournalLayout layout(options.directory);
+  absl::StatusOr<std::unique_ptr<ReplicaCore>> core = OpenJournal(std::move(options), data_format, std::move(hooks));
+  if (!core.ok()) return WithRepairHint(fs, layout, core.status());
+  return core;
+}
+
+absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, uint64_t data_format,
+                                                                      StateHooks hooks) {
   if (options.directory.empty()) return absl::InvalidArgumentError("ReplicaOptions::directory is not set");
   const SnapshotOptions& snapshots = options.snapshots;
   if (hooks.save == nullptr && (snapshots.frames | snapshots.bytes) != 0) {
@@ -78,16 +87,6 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
                                           std::move(events)));
 }
 
-absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, const JournalLayout& layout,
-                                                            const SyncMark& mark, uint64_t data_format,
-                                                            const StateHooks& hooks) {
-  KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
-  KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, data_format, hooks));
-  const auto& snapshot = source.found.snapshot;
-  KB_RETURN_IF_ERROR(CheckSegments(fs, layout, mark, snapshot == nullptr ? 0 : snapshot->header().last.position.seq));
-  return source;
-}
-
 ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs,
                          SyncMark mark, std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source,
                          Events events)
@@ -131,7 +130,7 @@ ReplicaCore::~ReplicaCore() {
 }
 
 absl::Status ReplicaCore::Start() {
-  absl::Status started = CatchUpAndStart();
+  const absl::Status started = WithRepairHint(*options_.file_system, layout_, CatchUpAndStart());
   // For those who ask why this replica ended.
   if (!started.ok() && role() != Role::kStopped) stats_->SetError(started);
   return started;

@@ -169,6 +169,9 @@ class ReplicaCore final {
               std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source, Events events);
 
   // The source of a journal that can be trusted, and is all there.
+  // Open(), whose errors say nothing yet of what to do.
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, uint64_t data_format,
+                                                                  StateHooks hooks);
   static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
                                            uint64_t data_format, const StateHooks& hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);

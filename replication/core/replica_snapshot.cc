@@ -11,6 +11,9 @@
 #include "kekbit/base/duration_text.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/recovery/journal_files.h"
+#include "kekbit/replication/recovery/missing_segments.h"
+#include "kekbit/replication/recovery/repair_hint.h"
 #include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/snapshot/snapshot_policy.h"
 #include "kekbit/replication/testing/planted_bugs.h"
@@ -42,7 +45,7 @@ absl::Status NoSource(const absl::Status& status, const SnapshotStore::Found& fo
   for (const absl::Status& skipped : found.passed_over) {
     absl::StrAppend(&text, "; passed over was ", skipped.message());
   }
-  return absl::Status(status.code(), absl::StrCat(text, "; to see more: kekbit verify ", layout.directory()));
+  return absl::Status(status.code(), absl::StrCat(text, RepairHint(layout)));
 }
 
 }  // namespace
@@ -281,6 +284,16 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, cons
   }
 }
 
+absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, const JournalLayout& layout,
+                                                            const SyncMark& mark, uint64_t data_format,
+                                                            const StateHooks& hooks) {
+  KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
+  KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, data_format, hooks));
+  const auto& snapshot = source.found.snapshot;
+  KB_RETURN_IF_ERROR(CheckSegments(fs, layout, mark, snapshot == nullptr ? 0 : snapshot->header().last.position.seq));
+  return source;
+}
+
 absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, JournalReader reader) {
   reader_ = std::move(reader);
   pending_ = {};
@@ -305,7 +318,7 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, Journ
 }
 
 void ReplicaCore::StartOver() {
-  const absl::Status gone = reader_.status();
+  const absl::Status gone = WithRepairHint(*options_.file_system, layout_, reader_.status());
   {
     absl::MutexLock lock(&mutex_);
     if (saver_ != nullptr) saver_->Cancel();

@@ -88,6 +88,11 @@ void SyncMark::SetJournalLine(int64_t line, uint64_t clock) {
   if (clock != 0) PublishWord(word(7), WithCheck(static_cast<uint64_t>(line), clock));
 }
 
+absl::Status SyncMark::GiveUpAfter(Seq seq) {
+  if (seq < PeekWord(word(1))) PublishWord(word(1), seq);
+  return mapping_->Sync(0, kFileBytes);
+}
+
 absl::Status SyncMark::ClearPoison() {
   PublishWord(word(2), 0);
   return mapping_->Sync(0, kFileBytes);

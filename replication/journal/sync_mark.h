@@ -49,6 +49,10 @@ class SyncMark final {
     if (seq > PeekWord(word(1))) PublishWord(word(1), seq);
   }
 
+  // Forgets what was synced after `seq`: by an operator's word the journal ends there. On stable
+  // storage once it returns.
+  absl::Status GiveUpAfter(Seq seq);
+
   // The first segment of which a sync has failed; 0: none. What the page cache shows of it need not be on the disk,
   // whatever a later sync returns.
   SegmentNumber poisoned() const { return AcquireWord(word(2)); }

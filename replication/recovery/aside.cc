@@ -1,6 +1,7 @@
 #include "kekbit/replication/recovery/aside.h"
 
 #include <memory>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -23,6 +24,10 @@ absl::StatusOr<bool> Exists(FileSystem& fs, const std::string& path) {
 }
 
 }  // namespace
+
+std::string Aside::NameOf(const JournalLayout& layout, absl::string_view path) {
+  return absl::StrReplaceAll(absl::StripPrefix(absl::StripPrefix(path, layout.directory()), "/"), {{"/", "."}});
+}
 
 absl::Status Aside::MakeDirectory() {
   KB_RETURN_IF_ERROR(fs_.CreateDirectories(layout_.aside()));
@@ -48,8 +53,7 @@ absl::Status Aside::Describe(const std::string& path, absl::string_view what) {
 absl::StatusOr<std::string> Aside::Copy(Bytes bytes, const std::string& from, uint64_t offset) {
   KB_RETURN_IF_ERROR(MakeDirectory());
   // The name is made of where and what it is: whoever comes again after a crash finds it kept.
-  const std::string name =
-      absl::StrReplaceAll(absl::StripPrefix(absl::StripPrefix(from, layout_.directory()), "/"), {{"/", "."}});
+  const std::string name = NameOf(layout_, from);
   const std::string path = JoinPath(
       layout_.aside(), absl::StrFormat("%s.from_%d.%d_bytes.%08x", name, offset, bytes.size(), Crc32c(0, bytes)));
   KB_RETURN_IF_ERROR(
@@ -59,10 +63,17 @@ absl::StatusOr<std::string> Aside::Copy(Bytes bytes, const std::string& from, ui
   return path;
 }
 
+absl::StatusOr<std::string> Aside::CopyFile(const std::string& from) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(from, Access::kRead));
+  KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
+  std::vector<uint8_t> bytes(info.size);
+  KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(bytes)));
+  return Copy(Bytes(bytes).first(size), from, 0);
+}
+
 absl::StatusOr<std::string> Aside::Move(const std::string& from) {
   KB_RETURN_IF_ERROR(MakeDirectory());
-  const std::string name =
-      absl::StrReplaceAll(absl::StripPrefix(absl::StripPrefix(from, layout_.directory()), "/"), {{"/", "."}});
+  const std::string name = NameOf(layout_, from);
   for (int n = 1;; ++n) {
     const std::string path = JoinPath(layout_.aside(), absl::StrCat(name, ".moved_", n));
     KB_ASSIGN_OR_RETURN(const bool taken, Exists(fs_, path));

@@ -28,9 +28,15 @@ class Aside final {
   Aside(FileSystem& fs, const JournalLayout& layout, std::string why, int64_t now_ns)
       : fs_(fs), layout_(layout), why_(std::move(why)), now_ns_(now_ns) {}
 
+  // How the names begin under which a file of the journal, or a part of it, is kept.
+  static std::string NameOf(const JournalLayout& layout, absl::string_view path);
+
   // Keeps a copy of bytes that stand in the file `from` at `offset`. Returns its path. What was kept before is not kept
   // twice.
   absl::StatusOr<std::string> Copy(Bytes bytes, const std::string& from, uint64_t offset);
+
+  // Keeps a copy of all of the file, which is small and not empty.
+  absl::StatusOr<std::string> CopyFile(const std::string& from);
 
   // Moves the file `from`, of the journal's directory or one below it, here. Returns its path.
   absl::StatusOr<std::string> Move(const std::string& from);

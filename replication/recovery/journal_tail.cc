@@ -10,6 +10,7 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/recovery/missing_segments.h"
+#include "kekbit/replication/recovery/repair_hint.h"
 #include "kekbit/replication/recovery/tail_scan.h"
 
 namespace kekbit {
@@ -182,8 +183,8 @@ class Examiner {
 }  // namespace
 
 absl::Status JournalTail::Error(const JournalLayout& layout) const {
-  return absl::DataLossError(absl::StrCat(what, "; seq ", facts.bad_seq, " is damaged, it is no torn tail: ", evidence,
-                                          ". To see what can be done: kekbit repair ", layout.directory()));
+  return absl::DataLossError(
+      absl::StrCat(what, "; seq ", facts.bad_seq, " is damaged, it is no torn tail: ", evidence, RepairHint(layout)));
 }
 
 absl::StatusOr<JournalTail> ExamineTail(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader,

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/recovery/repair_hint.h"
 
 namespace kekbit {
 namespace {
@@ -38,8 +39,8 @@ absl::Status CheckSegments(FileSystem& fs, const JournalLayout& layout, const Sy
     }
   }
   return absl::DataLossError(absl::StrCat(layout.segments(), ": ", missing, " (so says ", layout.synced(),
-                                          "). Bring back the files, or see what can be done: kekbit repair ",
-                                          layout.directory()));
+                                          "). Bring back the files from a backup, if there is one",
+                                          RepairHint(layout)));
 }
 
 }  // namespace kekbit

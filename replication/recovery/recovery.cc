@@ -172,7 +172,16 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
   if (options.writer != WriterIs::kDead) KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, reader));
   KB_ASSIGN_OR_RETURN(JournalTail tail,
                       ExamineTail(fs, layout, reader, &mark, options.known, options.lose_from.has_value()));
-  if (tail.verdict == TailVerdict::kDamaged) {
+  if (options.whole) {
+    if (options.lose_from != tail.facts.bad_seq || !tail.facts.misfit) {
+      return absl::InvalidArgumentError(
+          absl::StrCat(layout.directory(), ": there is no seq ", options.lose_from.value_or(0),
+                       " to be cut, the reader stands after ", reader.last().position.ToString()));
+    }
+    tail.verdict = TailVerdict::kTorn;
+    tail.what = absl::StrCat("by an operator's order everything from seq ", tail.facts.bad_seq,
+                             " on is given up, though none of it is damaged");
+  } else if (tail.verdict == TailVerdict::kDamaged) {
     if (options.lose_from != tail.facts.bad_seq) return tail.Error(layout);
     tail.verdict = TailVerdict::kTorn;
     tail.what = absl::StrCat("by an operator's order, since seq ", tail.facts.bad_seq, " is damaged: ", tail.what, "; ",

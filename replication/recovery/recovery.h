@@ -47,6 +47,9 @@ struct RecoveryOptions {
   // An operator's word: the journal is cut before the frame of this seq, if that is where it is damaged, though it was
   // synced once. What is cut is kept aside, as of a torn tail. The sync mark then still says that there was more.
   std::optional<Seq> lose_from = std::nullopt;
+  // By that word the journal is cut there though nothing is damaged: the reader stands before the
+  // frame of that seq.
+  bool whole = false;
   // Whoever may have been writing to the journal is known to be dead, so that nobody's locks need to be waited for.
   WriterIs writer = WriterIs::kAsLocked;
   const Clock* clock = &Clock::System();  // for the texts beside what is kept

@@ -125,7 +125,7 @@ TEST(OpenChannelFileTest, WhatIsNoChannelIsAnErrorWithThePath) {
               StatusIs(StatusCode::kFailedPrecondition, HasSubstr("is a directory, not a file")));
   ASSERT_EQ(::mkfifo(dir.File("pipe").c_str(), 0600), 0);
   EXPECT_THAT(OpenChannelFile(FileSystem::Posix(), dir.File("pipe")),
-              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("not a regular file")));
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("a pipe, not a file")));
   for (const size_t size : {0, 1, 127}) {
     WriteFileBytes(path, std::string(size, '\0'));
     EXPECT_THAT(OpenChannelFile(FileSystem::Posix(), path), StatusIs(StatusCode::kDataLoss, HasSubstr(path)));

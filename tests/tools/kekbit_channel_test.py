@@ -308,7 +308,7 @@ class NoChannel(KekbitTest):
         os.mkfifo(fifo)
         for command in "dump", "stat", "tail", "verify":
             with self.subTest(command):
-                for path, says in ((self.path("nowhere"), "No such file"), (empty, "too short"), (fifo, "regular file"),
+                for path, says in ((self.path("nowhere"), "No such file"), (empty, "too short"), (fifo, "is a pipe, not a file"),
                                    (text, "not a kekbit channel"), (self.directory, "a directory without a journal")):
                     out = self.expect_unusable(command, path, says=says)
                     self.expect_unusable(command, path, says=path)
@@ -316,10 +316,12 @@ class NoChannel(KekbitTest):
 
     def test_arguments(self):
         self.expect_unusable(says="one of the subcommands dump, ")
-        self.expect_unusable("dump", says="PATH")
+        self.expect_unusable("dump", says="PATH is required; try kekbit dump --help\n")
+        self.expect_unusable("dump", "x", "--explode", says="--explode")
+        self.expect_unusable("repair", "x", "--lose-from", says="--lose-from")
         self.expect_unusable("explode", "x", says='there is no subcommand "explode"; it takes one of')
         for wrong in "many", "-1", "1.5", "18446744073709551616", "":
-            self.expect_unusable("dump", "x", "--limit", wrong, says=f'--limit: "{wrong}" is not a number from 0 up\n')
+            self.expect_unusable("dump", "x", "--limit", wrong, says=f'--limit: "{wrong}" is not a number from 0 up; try kekbit dump --help\n')
         self.expect_unusable("top", "x", "--interval", "0", says='"0" is not a number of seconds')
         self.assertRegex(self.run_kekbit("--version")[0].decode(), r"^kekbit \d+\.\d+\.\d+.*, channel format 1\.0\.0\n$")
         for arguments in (["--help"], ["dump", "--help"], ["stat", "--help"], ["tail", "--help"], ["top", "--help"],

@@ -109,7 +109,7 @@ class Sound(Journal):
         self.assertEqual(sum(line["records"] for line in lines), self.FIRST_EPOCH + self.SECOND_EPOCH + 2)
 
     def test_stat_of_segments(self):
-        facts = self.json_lines("stat", "--segments", self.journal)
+        facts = self.json_lines("stat", "--segments", self.journal, expect=3)
         self.assertEqual([fact["kind"] for fact in facts], ["journal"] + ["segment"] * 3)
         facts = facts[1:]
         self.assertEqual([(fact["segment"], fact["state"], fact["writer"]) for fact in facts],
@@ -117,7 +117,7 @@ class Sound(Journal):
         self.assertEqual([fact["last_seq"] for fact in facts[:-1]], [fact["follows_seq"] for fact in facts[1:]])
         self.assertEqual((facts[-1]["last_epoch"], facts[-1]["follows_epoch"]), (2, 1))
         self.assertNotIn("heartbeats", facts[0])
-        out = self.run_kekbit("stat", "--segments", self.journal)[0].decode()
+        out = self.run_kekbit("stat", "--segments", self.journal, expect=3)[0].decode()
         self.assertNotIn("heartbeats", out)
         self.assertEqual(out.count("data_format      2 (raw bytes)\n"), 3)
         self.assertEqual(len(self.json_lines("stat", self.segment(2))), 1)

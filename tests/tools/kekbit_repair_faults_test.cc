@@ -125,6 +125,35 @@ TEST_F(RepairFaultsTest, WhereDamageIsBeforeAndBehindTheSnapshot) {
   ExpectTheSameEnd(reader.last().position.seq + 1);
 }
 
+// Repair that died used to leave no trace of the mark: then the next one, without a word, took the
+// end for torn.
+TEST_F(RepairFaultsTest, WhereTheMarkOfSyncsIsDamagedToo) {
+  Damage(layout().segment(6), kDataOffset + 5);
+  WriteFileBytes(layout().synced(), std::string(64, 'x'));
+  JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
+  while (reader.Next()) {
+  }
+  const Seq lose_from = reader.last().position.seq + 1;
+  const uint64_t end = kDataOffset + reader.offset();
+  ExpectTheSameEnd(lose_from);
+  testing::internal::CaptureStdout();
+  bool failed = true;
+  for (uint64_t call = 1; failed; ++call) {
+    const TempDir dir = TempDir::InMemory();
+    const std::string directory = JoinPath(dir.path(), "journal");
+    std::filesystem::copy(whole_.path(), directory, std::filesystem::copy_options::recursive);
+    FaultyFileSystem fs;
+    fs.FailCall(call, absl::UnavailableError("planted"), /*for_good=*/true);
+    Output output;
+    Repair({.file_system = &fs, .path = directory, .apply = true, .lose_from = lose_from}, output).IgnoreError();
+    failed = fs.failed();
+    const bool cut = ReadFileBytes(JournalLayout(directory).segment(6)).substr(end, 8) == std::string(8, '\xFF');
+    const absl::StatusOr<bool> again = Repair({.path = directory, .apply = true}, output);
+    EXPECT_THAT(again, IsOkAndHolds(cut)) << "died before call " << call;
+  }
+  testing::internal::GetCapturedStdout();
+}
+
 TEST_F(RepairFaultsTest, WhereASegmentIsOfAnotherVersion) {
   Damage(layout().segment(5), 14);
   JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout(), std::nullopt, snapshot_));

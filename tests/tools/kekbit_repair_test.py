@@ -4,6 +4,7 @@
 import fcntl
 import os
 import shlex
+import shutil
 import struct
 import sys
 
@@ -35,6 +36,8 @@ class Repair(KekbitTest):
         for directory, _, names in os.walk(self.journal):
             for name in set(names) - {"lease"}:
                 path = os.path.join(directory, name)
+                if os.path.islink(path):
+                    continue
                 with open(path, "rb") as file:
                     found[path] = file.read()
         return found
@@ -74,17 +77,75 @@ class Repair(KekbitTest):
         self.assertFalse(os.path.exists(os.path.join(self.journal, "aside")))
         self.assertEqual(self.seqs(), list(range(1, self.FRAMES + 2)))
 
-    def test_lose_from_where_nothing_is_lost_is_refused(self):
-        before = self.files()
-        for args in ["--lose-from", "10"], ["--apply", "--lose-from", "10"]:
-            self.expect_unusable("repair", self.journal, *args,
-                                 says=f"--lose-from 10: no frame of {self.journal} that was acknowledged is damaged, so "
-                                      "none is given up; the journal is sound, and ends with {epoch 1, seq 21}")
+    def test_lose_from_where_something_else_is_to_be_repaired_is_refused(self):
         self.flip(15)
         before = self.files()
         self.expect_unusable("repair", self.journal, "--apply", "--lose-from", "10",
                              says="what is left to do needs no --lose-from, and leaves everything up to {epoch 1, seq 14}")
         self.assertEqual(self.files(), before)
+
+    def test_frames_of_a_sound_journal_are_given_up_by_their_first_seq(self):
+        out = self.repair("--lose-from", "15", expect=1)
+        self.assertRegex(out, r"^would lose: 7 frame\(s\), seq 15 to 21, written from \S+Z to \S+Z; none of it is known to")
+        self.assertTrue(out.endswith(f"\nrun: kekbit repair {self.journal} --apply --lose-from 15\n"), out)
+        self.repair("--apply", "--lose-from", "15", expect=0)
+        self.assertEqual(self.seqs(), list(range(1, 15)))
+        self.assertIn(b"command 18", self.kept())
+        self.assertIn(b"by an operator's order everything from seq 15 on is given up, though none of it is damaged",
+                      self.kept())
+        self.run_kekbit("verify", self.journal)
+        self.maker().do("journal " + self.journal, "write new").kill()
+        self.assertEqual([(item["epoch"], item["seq"]) for item in self.dump(self.journal) if "frame" in item][-2:],
+                         [(2, 15), (2, 16)])
+
+    # It used to move the only evidence aside, and then to cut what had been acknowledged as synced, without a word.
+    def test_a_bad_mark_of_syncs_leaves_doubt(self):
+        synced, aside = os.path.join(self.journal, "synced"), os.path.join(self.journal, "aside")
+        whole = self.path("whole")
+        self.flip(15)
+        shutil.copytree(self.journal, whole)
+
+        def put_nonsense():
+            self.mark(17)
+            self.patch(synced, 0, b"nonsense")
+
+        def move_by_hand():
+            put_nonsense()
+            os.makedirs(aside, exist_ok=True)
+            os.rename(synced, os.path.join(aside, "synced.moved_1"))
+        for spoil, why in ((put_nonsense, "can't be read"), (lambda: os.symlink(synced, synced), "can't be read"),
+                           (lambda: os.mkdir(synced), "can't be read"), (move_by_hand, "was damaged, and moved away")):
+            shutil.rmtree(self.journal)
+            shutil.copytree(whole, self.journal)
+            spoil()
+            for _ in range(2):
+                for args in [], ["--apply"], ["--apply", "--lose-from", "14"]:
+                    out = self.run_kekbit("repair", self.journal, *args, expect=1)[0].decode()
+                    self.assertIn(f"seq 15 may have been acknowledged as synced: {synced}, which would say, {why}", out)
+                    self.assertIn(f"--apply --lose-from 15. That loses every command from seq 15 on", out)
+                self.assertEqual(self.seqs()[-1], 21)
+            out = self.run_kekbit("verify", self.journal, expect=1)[0].decode()
+            if why == "can't be read":
+                self.assertNotIn("nothing shows that seq 15 was synced", out)
+            self.run_kekbit("repair", self.journal, "--apply", "--lose-from", "15")
+            self.assertEqual(self.seqs(), list(range(1, 15)))
+            self.run_kekbit("verify", self.journal)
+            self.assertIn("sound: ", self.repair(expect=0))
+            # The new mark is true: what is left is synced.
+            with open(synced, "rb") as file:
+                self.assertEqual(struct.unpack("<QQQ", file.read()[:24]), (int.from_bytes(SYNCED_MAGIC, "little"), 14, 0))
+
+    # A bad file of epochs was made anew as 0: then an epoch that lost frames had could be granted a second time.
+    def test_an_epoch_of_lost_frames_is_not_granted_again(self):
+        self.maker().do("journal " + self.journal, "write later").kill()
+        self.maker().do("journal " + self.journal, "write last").kill()
+        self.patch(os.path.join(self.journal, "epoch"), 0, b"nonsense")
+        self.flip(15)
+        self.repair("--apply", expect=0)
+        self.assertEqual(self.seqs(), list(range(1, 15)))
+        self.maker().do("journal " + self.journal, "write new").kill()
+        self.assertGreater(max(item["epoch"] for item in self.dump(self.journal) if "frame" in item), 3)
+        self.run_kekbit("verify", self.journal)
 
     def test_a_segment_is_missing_between_others(self):
         for i in range(2):
@@ -164,7 +225,9 @@ class Repair(KekbitTest):
         with open(os.path.join(self.journal, "lease"), "wb") as file:
             file.write(b"nobody knows whose lease it is..")
         found = self.damages(self.journal)
-        self.assertEqual([os.path.basename(file) for file, _, _ in found], ["epoch", "synced", "lease"])
+        self.assertEqual([os.path.basename(file) for file, _, _ in found], ["epoch", "synced"])
+        self.assertIn("note: " + os.path.join(self.journal, "lease"),
+                      self.run_kekbit("verify", self.journal, expect=1)[0].decode())
         out = self.repair(expect=1)
         self.assertEqual(out.count("would move: "), 2)
         self.assertTrue(out.endswith(f"\nrun: kekbit repair {self.journal} --apply\n"), out)
@@ -189,8 +252,7 @@ class Repair(KekbitTest):
                 ("wake", b"no event", "has 8 bytes, not 64: no event of kekbit's; no replica opens the journal"),
                 ("wake", ones * 8, "is no event of kekbit's"),
                 ("readers/audit", bytes(100), "has 100 bytes, not 128; the reader can't go on"),
-                ("readers/audit", ones * 16, "no reader's cursor; the reader can't go on"),
-                ("replicas/1-2-3.stats", ones * 8, "only `kekbit stat` reads it")):
+                ("readers/audit", ones * 16, "no reader's cursor; the reader can't go on")):
             path = os.path.join(self.journal, name)
             before = None
             if os.path.exists(path):

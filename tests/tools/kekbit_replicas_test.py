@@ -103,7 +103,7 @@ class Replicas(KekbitTest):
         self.follower.live()
 
     def stat(self):
-        journal, *replicas = self.json_lines("stat", self.journal)
+        journal, *replicas = self.json_lines("stat", self.journal, expect=3)
         return journal, {replica["pid"]: replica for replica in replicas}
 
     def test_the_journal(self):
@@ -140,7 +140,7 @@ class Replicas(KekbitTest):
         self.assertEqual((died["error_at"], "ended" in died, replicas[104]["ended"]), (NOW + SECOND, False, NOW + SECOND))
 
     def test_for_people(self):
-        out = self.run_kekbit("stat", self.journal)[0].decode()
+        out = self.run_kekbit("stat", self.journal, expect=3)[0].decode()
         for line in (r"frames           seq 1 to 10, the last of epoch 1 at \S+Z", r"segments         1, 1 to 1, 17(\.\d)? KiB",
                      r"primary          none: the lease is free", r"replicas         2 alive, 2 dead",
                      r" +101  alive  primary   2026-09-21T\S+Z +1 +10 +0 +0 +0 +-",
@@ -163,10 +163,10 @@ class Replicas(KekbitTest):
             file.write(b"nothing")
         with open(os.path.join(self.journal, "replicas", "notes"), "wb") as file:
             file.write(b"not ours")
-        last = self.json_lines("stat", self.journal)[-1]
+        last = self.json_lines("stat", self.journal, expect=3)[-1]
         self.assertEqual(last["kind"], "unreadable")
         self.assertIn(path + ": has 7 bytes", last["reason"])
-        self.assertRegex(self.run_kekbit("stat", self.journal)[0].decode(), "(?m)^unreadable       " + path)
+        self.assertRegex(self.run_kekbit("stat", self.journal, expect=3)[0].decode(), "(?m)^unreadable       " + path)
 
     def test_any_bytes(self):
         seed = int(os.environ.get("SEED", random.randrange(1 << 32)))
@@ -177,14 +177,14 @@ class Replicas(KekbitTest):
                 if rng.randrange(4) == 0:
                     self.follower.words[index] = rng.choice([rng.getrandbits(64), rng.randrange(20), (1 << 64) - 1, 1 << 63])
             self.follower.write()
-            self.assertEqual(len(self.json_lines("stat", self.journal)), 5)
-            self.run_kekbit("top", "--once", self.journal)
+            self.assertEqual(len(self.json_lines("stat", self.journal, expect=3)), 5)
+            self.run_kekbit("top", "--once", self.journal, expect=3)
 
     def test_top_once(self):
-        journal, *replicas = self.json_lines("top", "--once", self.journal)
+        journal, *replicas = self.json_lines("top", "--once", self.journal, expect=3)
         self.assertEqual((journal["kind"], len(replicas)), ("journal", 4))
         self.assertNotIn("frames_per_second", replicas[0])
-        self.assertEqual(self.run_kekbit("top", "--once", self.journal), self.run_kekbit("stat", self.journal))
+        self.assertEqual(self.run_kekbit("top", "--once", self.journal, expect=3), self.run_kekbit("stat", self.journal, expect=3))
 
     def top(self, *args, interval="0.01", stdout=subprocess.PIPE):
         process = subprocess.Popen([KEKBIT, "top", "--interval", interval, *args, self.journal], stdout=stdout)
@@ -260,8 +260,8 @@ class Replicas(KekbitTest):
                         found.append((directory, name, file.read()))
             return sorted(found)
         before = state()
-        self.run_kekbit("stat", "--segments", self.journal)
-        self.run_kekbit("top", "--once", self.journal)
+        self.run_kekbit("stat", "--segments", self.journal, expect=3)
+        self.run_kekbit("top", "--once", self.journal, expect=3)
         self.assertEqual(state(), before)
 
 

@@ -101,6 +101,8 @@ ROWS = {
     ],
     "replication/retention": ["retention", "reader_cursor", "apply_retention"],
     "replication/recovery": [
+        "repair_hint without_files",
+        "journal_files",
         "aside tail_verdict missing_segments",
         "tail_scan",
         "journal_tail",

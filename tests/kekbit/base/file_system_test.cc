@@ -2,11 +2,14 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "gmock/gmock.h"
@@ -41,6 +44,61 @@ TEST_F(FileSystemTest, ErrorsSayPathOperationAndReason) {
   EXPECT_THAT(fs_.List(dir_.File("none")), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(fs_.Info(dir_.File("none")), StatusIs(StatusCode::kNotFound));
   EXPECT_THAT(fs_.SyncDirectory(dir_.File("none")), StatusIs(StatusCode::kNotFound));
+}
+
+// A link to itself used to be Unknown, a link to nowhere looked like a file that is still to come.
+TEST_F(FileSystemTest, SomethingOfAWrongKindIsNamedAndKeepsNobodyWaiting) {
+  const TempDir dir = TempDir::InMemory();  // the path of a socket is short
+  WriteFileBytes(dir.File("file"), "x");
+  ASSERT_EQ(::mkdir(dir.File("directory").c_str(), 0700), 0);
+  ASSERT_EQ(::mkfifo(dir.File("pipe").c_str(), 0600), 0);
+  ASSERT_EQ(::symlink(dir.File("loop").c_str(), dir.File("loop").c_str()), 0);
+  ASSERT_EQ(::symlink("/nowhere/at/all", dir.File("dead").c_str()), 0);
+  ASSERT_EQ(::symlink("/dev/null", dir.File("device").c_str()), 0);
+  const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+  struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = {}};
+  ASSERT_LT(dir.File("socket").size(), sizeof address.sun_path);
+  dir.File("socket").copy(address.sun_path, sizeof address.sun_path - 1);
+  ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ::close(fd);
+  const std::pair<const char*, const char*> kinds[] = {{"directory", "is a directory"},
+                                                       {"pipe", "is a pipe"},
+                                                       {"loop", "is a link that leads to itself"},
+                                                       {"dead", "is a link that leads nowhere"},
+                                                       {"device", "is a device"},
+                                                       {"socket", "is a socket"},
+                                                       {"file", "is a file"}};
+  for (const auto& [name, says] : kinds) {
+    const std::string path = dir.File(name);
+    const auto refused = StatusIs(StatusCode::kFailedPrecondition, HasSubstr(path + ": " + says + ", not a "));
+    if (name != std::string("file")) {
+      EXPECT_THAT(fs_.Open(path, Access::kRead), refused);
+      EXPECT_THAT(fs_.Open(path, Access::kReadWrite), refused);
+      EXPECT_THAT(fs_.OpenOrCreate(path), refused);
+    }
+    if (name != std::string("directory")) {
+      EXPECT_THAT(fs_.List(path), refused);
+      EXPECT_THAT(fs_.CreateUnnamed(path, dir.File("new")), refused);
+    }
+  }
+  // Below it, there is just no such file.
+  EXPECT_THAT(fs_.List(dir.File("file/below")), StatusIs(StatusCode::kNotFound));
+}
+
+// It used to say "linkat: Invalid cross-device link", and nothing of what to do.
+TEST_F(FileSystemTest, AnotherFileSystemIsAnErrorThatSaysWhatToDo) {
+  const TempDir other = TempDir::InMemory();
+  KB_ASSERT_OK_AND_ASSIGN(const auto file, fs_.CreateUnnamed(dir_.path(), other.File("file")));
+  struct stat here, there;
+  ASSERT_EQ(::stat(dir_.path().c_str(), &here), 0);
+  ASSERT_EQ(::stat(other.path().c_str(), &there), 0);
+  if (here.st_dev == there.st_dev) GTEST_SKIP() << "both directories lie on one file system";
+  EXPECT_THAT(file->LinkTo(other.File("file")),
+              StatusIs(StatusCode::kFailedPrecondition,
+                       AllOf(HasSubstr(other.File("file")), HasSubstr("must lie on one file system"))));
+  WriteFileBytes(dir_.File("file"), "x");
+  EXPECT_THAT(fs_.Rename(dir_.File("file"), other.File("file")),
+              StatusIs(StatusCode::kFailedPrecondition, HasSubstr("must lie on one file system")));
 }
 
 TEST_F(FileSystemTest, WritesAndReadsAtOffsets) {

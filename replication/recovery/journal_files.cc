@@ -1,4 +1,4 @@
-#include "tools/kekbit_small_files.h"
+#include "kekbit/replication/recovery/journal_files.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "kekbit/base/bytes.h"
@@ -15,9 +16,9 @@
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/recovery/repair_hint.h"
+#include "kekbit/replication/recovery/without_files.h"
 #include "kekbit/replication/retention/reader_cursor.h"
-#include "kekbit/replication/stats/replica_facts.h"
-#include "kekbit/replication/stats/stats_files.h"
 #include "kekbit/wake_event.h"
 
 namespace kekbit {
@@ -26,15 +27,13 @@ namespace {
 // DataLoss if something else than a file stands there, say a directory.
 absl::Status CheckIsFile(FileSystem& fs, const std::string& path) {
   const absl::Status opened = fs.Open(path, Access::kRead).status();
-  if (absl::IsNotFound(opened)) return CheckNoDeadLink(fs, path);
   return absl::IsFailedPrecondition(opened) ? absl::DataLossError(opened.message()) : absl::OkStatus();
 }
 
 // DataLoss if there is something that is no directory.
 absl::Status CheckIsDirectory(FileSystem& fs, const std::string& path) {
-  if (!absl::IsNotFound(fs.List(path).status())) return absl::OkStatus();
-  if (!fs.Info(path).ok()) return CheckNoDeadLink(fs, path);
-  return absl::DataLossError(absl::StrCat(path, ": is a file, not a directory"));
+  const absl::Status listed = fs.List(path).status();
+  return absl::IsFailedPrecondition(listed) ? absl::DataLossError(listed.message()) : absl::OkStatus();
 }
 
 // A lease says who has it, or nothing.
@@ -59,9 +58,11 @@ absl::Status CheckMark(const SyncMark& mark, const std::string& path) {
 
 class SmallFiles {
  public:
-  SmallFiles(FileSystem& fs, const JournalLayout& layout) : fs_(fs), layout_(layout) {}
+  SmallFiles(FileSystem& fs, const JournalLayout& layout) : fs_(fs), view_(fs), layout_(layout) {}
 
   absl::StatusOr<std::vector<BadFile>> Check() {
+    CheckDirectories();
+    for (const BadFile& bad : bad_) view_.Hide(bad.path);
     Take(layout_.epoch(), EpochStore::Read(fs_, layout_.epoch()).status(),
          "no replica opens the journal, or none can lead; without the file, epochs go on above those of the frames");
     const absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(fs_, layout_.synced());
@@ -74,20 +75,21 @@ class SmallFiles {
       Take(path, CheckIsFile(fs_, path), "no replica becomes primary; the file is made anew");
     }
     if (LeaseCanBeTaken(fs_, layout_)) {
-      Take(layout_.lease(), CheckLease(fs_, layout_.lease()), "its lock works all the same", /*moves=*/false);
+      Take(layout_.lease(), CheckLease(fs_, layout_.lease()),
+           "its lock works all the same, and the next holder writes its name anew", kStays, kNote);
     }
     KB_RETURN_IF_ERROR(CheckCursors());
-    for (const std::string& path : ListStatsFiles(fs_, layout_)) {
-      Take(path, ReadReplicaStats(fs_, path).status(), "only `kekbit stat` reads it: the journal is not touched",
-           /*moves=*/!IsReplicaAlive(fs_, path));
-    }
-    CheckDirectories();
     return std::move(bad_);
   }
 
  private:
+  static constexpr bool kMoves = true;
+  static constexpr bool kStays = false;
+  static constexpr bool kDamage = true;
+  static constexpr bool kNote = false;
+
   absl::Status CheckCursors() {
-    KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs_, layout_));
+    KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(view_, layout_));
     for (const CursorView& cursor : cursors) {
       const std::string path = JoinPath(layout_.readers(), cursor.name);
       const std::string remove =
@@ -97,7 +99,7 @@ class SmallFiles {
       Take(path, cursor.status,
            absl::StrCat("the reader can't go on, and nothing is cut for its sake; without the file it starts over",
                         remove),
-           /*moves=*/!cursor.owned);
+           cursor.owned ? kStays : kMoves);
     }
     return absl::OkStatus();
   }
@@ -112,14 +114,14 @@ class SmallFiles {
          "the cursors are gone, and no reader can register");
     Take(layout_.replicas(), CheckIsDirectory(fs_, layout_.replicas()), "no replica can be seen from outside");
     Take(layout_.aside(), CheckIsDirectory(fs_, layout_.aside()),
-         "so nothing can be kept there, by recovery or repair: move it away by hand", /*moves=*/false);
+         "so nothing can be kept there, by recovery or repair: move it away by hand", kStays);
   }
 
-  void Take(const std::string& path, const absl::Status& status, absl::string_view means, bool moves = true) {
+  void Take(const std::string& path, const absl::Status& status, absl::string_view means, bool moves = kMoves,
+            bool damage = kDamage) {
     // An event of another kind is told by this code alone.
     const bool bad = absl::IsDataLoss(status) || (path == layout_.wake() && absl::IsFailedPrecondition(status)) ||
                      (absl::IsFailedPrecondition(status) && !CheckIsFile(fs_, path).ok());
-    if (!bad && absl::IsNotFound(status)) return Take(path, CheckNoDeadLink(fs_, path), means, moves);
     if (!bad) return;
     const std::string stopping[] = {layout_.epoch(),
                                     layout_.synced(),
@@ -129,29 +131,34 @@ class SmallFiles {
                                     layout_.segments(),
                                     DirectoryOf(layout_.segment(1))};
     const bool stops = moves && std::find(std::begin(stopping), std::end(stopping), path) != std::end(stopping);
-    bad_.push_back(
-        {.path = path, .reason = absl::StrCat(status.message(), "; ", means), .moves = moves, .stops = stops});
+    bad_.push_back({.path = path,
+                    .reason = absl::StrCat(status.message(), "; ", means),
+                    .damage = damage,
+                    .moves = moves,
+                    .stops = stops});
   }
 
   FileSystem& fs_;
+  WithoutFiles view_;  // without what stands in the place of a directory
   const JournalLayout& layout_;
   std::vector<BadFile> bad_;
 };
 
 }  // namespace
 
-absl::Status CheckNoDeadLink(FileSystem& fs, const std::string& path) {
-  const absl::StatusOr<std::vector<std::string>> names = fs.List(DirectoryOf(path));
-  if (!names.ok()) return absl::OkStatus();
-  const bool listed = std::any_of(names->begin(), names->end(),
-                                  [&](const std::string& name) { return JoinPath(DirectoryOf(path), name) == path; });
-  // Asked last: it may have been made just now.
-  if (!listed || !absl::IsNotFound(fs.Info(path).status())) return absl::OkStatus();
-  return absl::DataLossError(absl::StrCat(path, ": is a link that leads nowhere"));
-}
-
 absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const JournalLayout& layout) {
   return SmallFiles(fs, layout).Check();
+}
+
+absl::Status WithRepairHint(FileSystem& fs, const JournalLayout& layout, const absl::Status& error) {
+  if (error.ok() || absl::StrContains(error.message(), "kekbit repair ")) return error;
+  bool damage = absl::IsDataLoss(error) || absl::IsOutOfRange(error);
+  // These have other reasons as well: a version, a service, a file system.
+  if (absl::IsFailedPrecondition(error) || absl::IsAlreadyExists(error) || absl::IsNotFound(error)) {
+    const absl::StatusOr<std::vector<BadFile>> bad = CheckSmallFiles(fs, layout);
+    damage = bad.ok() && std::any_of(bad->begin(), bad->end(), [](const BadFile& file) { return file.damage; });
+  }
+  return damage ? absl::Status(error.code(), absl::StrCat(error.message(), RepairHint(layout))) : error;
 }
 
 bool HoldsJournal(FileSystem& fs, const JournalLayout& layout) {

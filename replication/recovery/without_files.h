@@ -2,8 +2,8 @@
 //
 // Thread safety: any thread, as the file system below. Only that one's reading calls are changed.
 
-#ifndef KEKBIT_TOOLS_WITHOUT_FILES_H_
-#define KEKBIT_TOOLS_WITHOUT_FILES_H_
+#ifndef KEKBIT_REPLICATION_RECOVERY_WITHOUT_FILES_H_
+#define KEKBIT_REPLICATION_RECOVERY_WITHOUT_FILES_H_
 
 #include <memory>
 #include <set>
@@ -22,7 +22,7 @@ class WithoutFiles final : public FileSystem {
   // `base` outlives it.
   explicit WithoutFiles(FileSystem& base) : base_(base) {}
 
-  // The path as it is asked for.
+  // The path as it is asked for. What is below it is hidden, too.
   void Hide(const std::string& path) { hidden_.insert(path); }
 
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) override;
@@ -43,10 +43,12 @@ class WithoutFiles final : public FileSystem {
   absl::StatusOr<uint64_t> TotalBytes(const std::string& path) override { return base_.TotalBytes(path); }
 
  private:
+  bool IsHidden(const std::string& path) const;
+
   FileSystem& base_;
   std::set<std::string> hidden_;
 };
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_TOOLS_WITHOUT_FILES_H_
+#endif  // KEKBIT_REPLICATION_RECOVERY_WITHOUT_FILES_H_
