@@ -1,10 +1,10 @@
 #include "kekbit/codecs/codec_errors.h"
 
-#include <exception>
 #include <new>
 #include <string>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/current_exception.h"
 
 namespace kekbit::internal {
 namespace {
@@ -17,10 +17,8 @@ std::string CurrentMessage(bool* out_of_memory) {
   } catch (const std::bad_alloc&) {
     *out_of_memory = true;
     return "out of memory";
-  } catch (const std::exception& e) {
-    return e.what();
   } catch (...) {
-    return "an exception of unknown type";
+    return CurrentExceptionWhat();
   }
 }
 

@@ -49,6 +49,8 @@ struct Transfer {
 
 class Ledger {
  public:
+  // In its journals, whatever the class will be called.
+  static constexpr absl::string_view kStateName = "ledger";
   using Command = std::variant<OpenAccount, Transfer>;
   using Result = absl::StatusOr<int64_t>;  // the balance of the account opened, or paid from
 

@@ -27,11 +27,40 @@ struct RawExtension {
 static_assert(std::is_trivially_copyable_v<RawExtension> && sizeof(RawExtension) == 56);
 static_assert(offsetof(RawExtension, version) == 8 && offsetof(RawExtension, crc32c) == 12);
 static_assert(offsetof(RawExtension, data_format) == 16 && offsetof(RawExtension, hints) == 24);
-static_assert(kExtensionOffset + sizeof(RawExtension) <= kDataOffset);
 
-uint32_t Checksum(const RawExtension& raw) {
-  constexpr size_t kFrom = offsetof(RawExtension, data_format);
-  return Crc32c(0, Bytes(reinterpret_cast<const uint8_t*>(&raw) + kFrom, sizeof raw - kFrom));
+// Stands right after that. Earlier versions left zeros here, which are no label; they read a file with one.
+struct RawLabel {
+  uint32_t crc32c;  // of all that follows, seeded with that of RawExtension
+  uint32_t reserved;
+  char text[56];
+};
+static_assert(std::is_trivially_copyable_v<RawLabel> && sizeof(RawLabel) == 64);
+static_assert(offsetof(RawLabel, text) == 8 && sizeof(RawLabel::text) == sizeof(Extension::label));
+
+constexpr uint64_t kLabelOffset = kExtensionOffset + sizeof(RawExtension);
+// In one sector with the rest of the header, so that a power failure leaves all of it or nothing.
+static_assert(kLabelOffset + sizeof(RawLabel) <= 512 && 512 <= kDataOffset);
+
+// Of all bytes of `raw` from `from` on.
+template <typename Raw>
+uint32_t ChecksumFrom(uint32_t seed, const Raw& raw, size_t from) {
+  return Crc32c(seed, Bytes(reinterpret_cast<const uint8_t*>(&raw) + from, sizeof raw - from));
+}
+
+uint32_t Checksum(const RawExtension& raw) { return ChecksumFrom(0, raw, offsetof(RawExtension, data_format)); }
+uint32_t Checksum(const RawLabel& raw, uint32_t seed) { return ChecksumFrom(seed, raw, offsetof(RawLabel, reserved)); }
+
+absl::Status DecodeLabel(Bytes file, uint32_t seed, Extension& extension) {
+  if (file.size() < kLabelOffset + sizeof(RawLabel)) return absl::OkStatus();
+  const Bytes bytes = file.subspan(kLabelOffset, sizeof(RawLabel));
+  if (std::all_of(bytes.begin(), bytes.end(), [](uint8_t byte) { return byte == 0; })) return absl::OkStatus();
+  const auto raw = LoadUnaligned<RawLabel>(bytes.data());
+  if (const uint32_t crc = Checksum(raw, seed); raw.crc32c != crc) {
+    return absl::DataLossError(
+        absl::StrFormat("the label has the checksum 0x%08x, its bytes have 0x%08x", raw.crc32c, crc));
+  }
+  std::copy(std::begin(raw.text), std::end(raw.text), extension.label.begin());
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -52,6 +81,7 @@ absl::StatusOr<std::optional<Extension>> Extension::Decode(Bytes file) {
   }
   Extension extension{.data_format = raw.data_format};
   std::copy(std::begin(raw.hints), std::end(raw.hints), extension.hints.begin());
+  if (absl::Status label = DecodeLabel(file, raw.crc32c, extension); !label.ok()) return label;
   return extension;
 }
 
@@ -61,6 +91,10 @@ void Extension::EncodeTo(MutableBytes file) const {
   std::copy(hints.begin(), hints.end(), std::begin(raw.hints));
   raw.crc32c = Checksum(raw);
   StoreUnaligned(file.data() + kExtensionOffset, raw);
+  RawLabel raw_label{.crc32c = 0, .reserved = 0, .text = {}};
+  std::copy(label.begin(), label.end(), std::begin(raw_label.text));
+  if (label != decltype(label){}) raw_label.crc32c = Checksum(raw_label, raw.crc32c);
+  StoreUnaligned(file.data() + kLabelOffset, raw_label);
 }
 
 }  // namespace kekbit

@@ -24,6 +24,9 @@ struct Extension {
   uint64_t data_format = kRawDataFormat;
   // Of whoever made the channel; a journal says here which part of it a segment holds. Channels pass them through.
   std::array<uint64_t, 4> hints = {};
+  // A text of theirs, padded with zeros; a journal names here the state whose commands it holds. Files of earlier
+  // versions have none.
+  std::array<char, 56> label = {};
 
   // Reads the extension of a whole `file`: nothing for a plain channel. DataLoss if its checksum does not hold,
   // FailedPrecondition if it is of a version that this code can't read.

@@ -94,6 +94,7 @@ void JournalView::LookAtEnd(JournalFacts& facts) {
   if (!reader_) return;
   facts.last = reader_->last().position;
   facts.last_time_ns = last_time_ns_;
+  facts.state_name = reader_->state_name();
 }
 
 absl::Status JournalView::ReadFrom(SegmentNumber number) {

@@ -64,6 +64,7 @@ inline constexpr absl::Duration kHangsAfter = absl::Seconds(3);
 
 struct JournalFacts {
   std::string directory;
+  std::string state_name;  // of the state whose commands the last segment holds; empty: it does not say
 
   uint64_t segments = 0;
   SegmentNumber first_segment = 0;

@@ -1,5 +1,7 @@
 #include "kekbit/replication/registered_reader.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/kept_segments.h"
@@ -7,10 +9,10 @@
 namespace kekbit {
 
 absl::StatusOr<RegisteredReader> RegisteredReader::Open(FileSystem& fs, const JournalLayout& layout,
-                                                        absl::string_view name, std::optional<uint64_t> data_format,
+                                                        absl::string_view name, JournalContent content,
                                                         std::optional<Position> start) {
   KB_ASSIGN_OR_RETURN(ReaderCursor cursor, ReaderCursor::Register(fs, layout, name, start));
-  RegisteredReader reader(fs, layout, data_format, std::move(cursor));
+  RegisteredReader reader(fs, layout, std::move(content), std::move(cursor));
   reader.OpenJournal();
   return reader;
 }
@@ -20,7 +22,7 @@ void RegisteredReader::OpenJournal() {
   const Position done = cursor_.position();
   status_ = cursor_.status();
   if (!status_.ok()) return;
-  absl::StatusOr<JournalReader> reader = JournalReader::Open(*fs_, layout_, data_format_, done.seq + 1);
+  absl::StatusOr<JournalReader> reader = JournalReader::Open(*fs_, layout_, content_, done.seq + 1);
   if (!reader.ok()) {
     status_ = reader.status();
     // A segment was cut between the look at its name and that at the file.

@@ -41,9 +41,10 @@ namespace kekbit {
 
 class RegisteredReader final {
  public:
-  // Errors as of ReaderCursor::Register; what keeps the journal from being read is in status().
+  // Errors as of ReaderCursor::Register; what keeps the journal from being read, as commands that are not what
+  // `content` says, is in status().
   static absl::StatusOr<RegisteredReader> Open(FileSystem& fs, const JournalLayout& layout, absl::string_view name,
-                                               std::optional<uint64_t> data_format = std::nullopt,
+                                               JournalContent content = {},
                                                std::optional<Position> start = std::nullopt);
 
   RegisteredReader(RegisteredReader&&) = default;
@@ -65,15 +66,14 @@ class RegisteredReader final {
   ReaderCursor& cursor() { return cursor_; }
 
  private:
-  RegisteredReader(FileSystem& fs, const JournalLayout& layout, std::optional<uint64_t> data_format,
-                   ReaderCursor cursor)
-      : fs_(&fs), layout_(layout), data_format_(data_format), cursor_(std::move(cursor)) {}
+  RegisteredReader(FileSystem& fs, const JournalLayout& layout, JournalContent content, ReaderCursor cursor)
+      : fs_(&fs), layout_(layout), content_(std::move(content)), cursor_(std::move(cursor)) {}
 
   void OpenJournal();
 
   FileSystem* fs_;
   JournalLayout layout_;
-  std::optional<uint64_t> data_format_;
+  JournalContent content_;
   ReaderCursor cursor_;
   std::optional<JournalReader> reader_;
   absl::Status status_;  // while there is no reader_

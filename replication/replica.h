@@ -29,6 +29,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -39,7 +40,6 @@
 #include "absl/memory/memory.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
@@ -48,8 +48,11 @@
 #include "kekbit/base/fork_mark.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"
+#include "kekbit/replication/apply/command_check.h"
 #include "kekbit/replication/apply_context.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/state_name.h"
 #include "kekbit/replication/position.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/replica_options.h"
@@ -82,13 +85,16 @@ class Replica final {
   // `initial`, which must be the same on every replica; all of the journal behind that, as it was when this was called,
   // is applied. Then the replica follows, and becomes primary as soon as it may. recovery() says what was found.
   //
-  // Errors: the file system can't hold a journal; the journal was written with another codec (FailedPrecondition), is
-  // damaged (DataLoss), or lacks its beginning (OutOfRange).
+  // Errors: the file system can't hold a journal; the journal or the snapshot is of another codec, another state (see
+  // state_name.h) or another version of it (FailedPrecondition), is damaged (DataLoss), or lacks its beginning
+  // (OutOfRange).
   // NOLINTNEXTLINE(performance-unnecessary-value-param): moved from, behind a macro
   static absl::StatusOr<std::unique_ptr<Replica>> Open(ReplicaOptions options, State initial = State()) {
     auto replica = absl::WrapUnique(new Replica(std::move(initial)));
-    KB_ASSIGN_OR_RETURN(replica->core_,
-                        ReplicaCore::Open(std::move(options), Codec::kDataFormat, replica->MakeHooks()));
+    KB_ASSIGN_OR_RETURN(
+        replica->core_,
+        ReplicaCore::Open(std::move(options), JournalContent(uint64_t{Codec::kDataFormat}, StateName<State>()),
+                          replica->MakeHooks()));
     KB_RETURN_IF_ERROR(replica->core_->Start());
     return replica;
   }
@@ -111,7 +117,7 @@ class Replica final {
   //   FailedPrecondition  not the primary: nothing was done.
   //   ResourceExhausted   the disk is full, or the command too long: nothing was done.
   //   Aborted             no longer the primary, or a sync failed: whether it was done, or lasts, is unknown.
-  //   other codes         from the codec: nothing was done.
+  //   other codes         from the codec, or ReplicaOptions::checks: nothing was done.
   absl::StatusOr<Executed> Execute(const Command& command) { return Execute(command, core_->options().ack); }
   absl::StatusOr<Executed> Execute(const Command& command, Ack ack) {
     const int64_t start = core_->stats().StartSample();
@@ -128,10 +134,13 @@ class Replica final {
     if (ABSL_PREDICT_FALSE(mark_.in_child())) return InChild();
     absl::Status aborted;
     {
+      std::optional<Command> decoded;
       absl::MutexLock lock(&core_->mutex());
       const absl::StatusOr<ApplyContext> context =
-          core_->Append([&command](MutableBytes to) { return Codec::Encode(command, to); });
-      if (context.ok()) return Executed{.position = context->position(), .result = Apply(command, *context)};
+          core_->Append([&, this](MutableBytes to) { return Encode(command, to, decoded); });
+      if (context.ok()) {
+        return Executed{.position = context->position(), .result = Apply(decoded ? *decoded : command, *context)};
+      }
       if (!absl::IsAborted(context.status())) return context.status();
       aborted = context.status();
     }
@@ -147,14 +156,19 @@ class Replica final {
     if (commands.empty()) return absl::InvalidArgumentError("a batch of no commands");
     absl::Status aborted;
     {
+      std::vector<std::optional<Command>> decoded(core_->options().checks.decode ? commands.size() : 0);
+      std::optional<Command> none;
       absl::MutexLock lock(&core_->mutex());
-      const absl::StatusOr<ApplyContext> first = core_->AppendBatch(
-          commands.size(), [commands](size_t i, MutableBytes to) { return Codec::Encode(commands[i], to); });
+      const absl::StatusOr<ApplyContext> first =
+          core_->AppendBatch(commands.size(), [&, this](size_t i, MutableBytes to) {
+            return Encode(commands[i], to, decoded.empty() ? none : decoded[i]);
+          });
       if (first.ok()) {
         std::vector<Executed> executed;
         executed.reserve(commands.size());
         Position position = first->position();
-        for (const Command& command : commands) {
+        for (size_t i = 0; i < commands.size(); ++i) {
+          const Command& command = decoded.empty() ? commands[i] : *decoded[i];
           const ApplyContext context(position, first->time_ns());
           executed.push_back({.position = position, .result = Apply(command, context)});
           ++position.seq;
@@ -285,10 +299,30 @@ class Replica final {
     return hooks;
   }
 
+  // With checks.decode, `decoded` is made what followers will have of the command.
+  absl::StatusOr<size_t> Encode(const Command& command, MutableBytes to, std::optional<Command>& decoded) const {
+    absl::StatusOr<size_t> length = Codec::Encode(command, to);
+    if (ABSL_PREDICT_TRUE(!core_->options().checks.decode) || !length.ok()) return length;
+    KB_RETURN_IF_ERROR(DecodeChecked<Codec>(command, to.first(*length), decoded.emplace()));
+    return length;
+  }
+
   // An exception ends the process: the command is in the journal, so no replica can go on without its effect, and every
   // other one would throw, too.
   Result Apply(const Command& command, const ApplyContext& context) noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    return state_.Apply(command, context);
+    try {
+      return state_.Apply(command, context);
+    } catch (...) {
+      core_->EndForException("Apply", context.position(), CommandType(command));
+    }
+  }
+
+  void Prefetch(const Frame& frame, const Command& command) noexcept ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    try {
+      state_.Prefetch(command);
+    } catch (...) {
+      core_->EndForException("Prefetch", frame.position(), CommandType(command));
+    }
   }
 
   // Each command is a new object: one that was decoded before may hold what the next does not overwrite.
@@ -311,7 +345,7 @@ class Replica final {
       for (; decoded < group.size(); ++decoded) {
         status = Decode(group[decoded], &commands[decoded]);
         if (ABSL_PREDICT_FALSE(!status.ok())) break;
-        state_.Prefetch(commands[decoded]);
+        Prefetch(group[decoded], commands[decoded]);
       }
       for (size_t i = 0; i < decoded; ++i) ApplyOne(group[i], commands[i], applied);
       frames.remove_prefix(group.size());
@@ -327,9 +361,7 @@ class Replica final {
   absl::Status Decode(const Frame& frame, Command* command) const {
     absl::Status status = Codec::Decode(frame.payload, command);
     if (ABSL_PREDICT_TRUE(status.ok())) return status;
-    return absl::Status(status.code(),
-                        absl::StrCat(core_->options().directory, ": the command at ", frame.position().ToString(),
-                                     ", of another service or version? ", status.message()));
+    return UndecodedCommand(status, core_->options().directory, frame, typeid(Command));
   }
 
   const ForkMark mark_;

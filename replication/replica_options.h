@@ -31,6 +31,31 @@ struct SnapshotOptions {
   bool compressed = false;  // by zstd
   // Called with the bytes of the state written so far, every mebibyte.
   std::function<void(uint64_t raw_bytes)> on_progress = {};
+
+  // Whether there is a reason to take one without being asked.
+  bool has_reason() const { return (frames | bytes) != 0 || time != absl::ZeroDuration(); }
+  // Whether anything is asked for. Of a state of which there can be no snapshots nothing may be: it would do nothing.
+  bool is_set() const { return has_reason() || on_primary || compressed || on_progress != nullptr; }
+};
+
+// Checks of the service's own code, for tests and canaries. Each costs time, and finds what no replica can mend.
+struct Checks {
+  // The primary decodes each command that it has encoded, before it publishes it, and applies what came out, as every
+  // follower will: a member that serialize() leaves out has on all replicas the value that decoding gives it. An error
+  // of Execute(), Submit() or SubmitBatch(), InvalidArgument with the type of the command (nothing was done; another
+  // replica would refuse it just so), if what came out differs from what was passed:
+  //   by operator==, if the command's type has it (of a variant, if the alternative has it);
+  //   by its bytes in memory, if they are all of it: numbers without padding between them, no floating point;
+  //   else by what cereal's serialize() functions are not given of it: a member that is left out, and differs;
+  //   and by its bytes in the journal, encoded a second time: an order that is not kept.
+  // Without an operator== it may not find a left-out member that is smaller than the alignment of what follows, or that
+  // a save() leaves out, or of another codec than cereal's.
+  // Costs decoding each command, and without operator== encoding it three times and memory for what is noted then: a
+  // small command takes a microsecond or two more. On in debug builds (without NDEBUG).
+  bool decode = InDebugBuild();
+
+  // Whether this library was built without NDEBUG.
+  static bool InDebugBuild();
 };
 
 // How a follower waits for the next frame.
@@ -55,6 +80,7 @@ struct ReplicaOptions {
   uint32_t segment_bytes = 64u << 20;
   // The newest is where a replica starts. Only for a state of which snapshots can be taken (see state_archive.h).
   SnapshotOptions snapshots = {};
+  Checks checks = {};
   // A primary whose process lives but shows no sign of life for so long is killed by a follower that watches it. It
   // must be much longer than any pause of the service, of its machine or of Apply(); a sign of life is given each 50
   // ms. At least 200 ms. Infinite: never.

@@ -14,6 +14,16 @@
 //     absl::Status Load(SnapshotInput& input);          // input.type_version() says which version it reads
 //   };
 //
+// Saving changes nothing: a follower's state is read by others while it is saved, and a change would be a data race. So
+// what saves it takes a const object: Save(), save(), save_minimal(), or a serialize() for both, which is
+//
+//     template <class Archive, class Self>
+//     requires std::same_as<std::remove_const_t<Self>, Ledger>
+//     friend void serialize(Archive& archive, Self& self) { archive(self.accounts); }
+//
+// A serialize() for objects that are not const, cereal's usual one, is called for saving, too, and nothing keeps it
+// from changing what it saves: write none that does, or a save() and a load(). kSavesConstState says which it is.
+//
 // Versions: a snapshot names the state's kSnapshotVersion, or else its CEREAL_CLASS_VERSION, or else 0. One of an older
 // version is loaded, by a state that knows how; one of a newer version is FailedPrecondition. So raise it when what is
 // saved changes. A state that cereal serializes without a version may get one later, from 1 on: what was saved before
@@ -37,11 +47,19 @@
 #include "kekbit/codecs/cereal/cereal_stream_codec.h"
 #include "kekbit/codecs/codec_errors.h"
 #include "kekbit/codecs/data_format.h"
+#include "kekbit/replication/journal/state_name.h"
 #include "kekbit/replication/snapshot/snapshot_format.h"
 #include "kekbit/replication/snapshot/snapshot_reader.h"
 #include "kekbit/replication/snapshot/snapshot_stream.h"
 
 namespace kekbit {
+namespace internal {
+
+// Why a state could not be loaded. What it does not take, of a snapshot that is whole, is no damage, but of another
+// version.
+absl::Status ExplainLoaded(const absl::Status& loaded, SnapshotReader& snapshot, const SnapshotType& known);
+
+}  // namespace internal
 
 template <typename State>
 concept SavesItself = requires(const State& saved, State& loaded, SnapshotOutput& output, SnapshotInput& input) {
@@ -53,10 +71,15 @@ concept SavesItself = requires(const State& saved, State& loaded, SnapshotOutput
 template <typename State>
 concept SnapshotState = SavesItself<State> || CerealStreamCodec::kSerializes<State>;
 
+// Whether saving gets a const state. That says nothing of the types of its members.
+template <SnapshotState State>
+inline constexpr bool kSavesConstState = SavesItself<State> || CerealStreamCodec::kSavesConst<State>;
+
 // The type that a snapshot of the state is of.
 template <SnapshotState State>
 SnapshotType StateType() {
   SnapshotType type;
+  type.state = StateName<State>();
   type.data_format = SavesItself<State> ? kRawDataFormat : CerealStreamCodec::kDataFormat;
   if constexpr (requires { State::kSnapshotTypeId; }) type.type_id = State::kSnapshotTypeId;
   if constexpr (requires { State::kSnapshotVersion; }) {
@@ -89,9 +112,9 @@ absl::Status SaveState(const State& state, SnapshotOutput& output) {
   }
 }
 
-// Loads all of the snapshot. After an error the state is whatever it got to be: not to be used. FailedPrecondition if
-// the snapshot is of another type or a newer version; the error of the snapshot; DataLoss if the state does not take
-// what is in it, or leaves some of it.
+// Loads all of the snapshot. After an error the state is whatever it got to be: not to be used. FailedPrecondition,
+// with both types, if the snapshot is of another type or a newer version, or whole and the state does not take what is
+// in it, or leaves some of it; the error of the snapshot.
 template <SnapshotState State>
 absl::Status LoadState(SnapshotReader& snapshot, State* state) {
   const auto in_snapshot = [&snapshot](const absl::Status& status) {
@@ -110,9 +133,9 @@ absl::Status LoadState(SnapshotReader& snapshot, State* state) {
     loaded = CerealStreamCodec::Load(snapshot, state, snapshot.header().type.type_version != 0);
   }
   // The snapshot's own error says more than what was made of it.
-  KB_RETURN_IF_ERROR(snapshot.Read(MutableBytes()));
-  KB_RETURN_IF_ERROR(in_snapshot(loaded));
-  return snapshot.Finish();
+  if (absl::Status read = snapshot.Read(MutableBytes()); !read.ok()) loaded = read;
+  if (loaded.ok()) loaded = snapshot.Finish();
+  return in_snapshot(internal::ExplainLoaded(loaded, snapshot, StateType<State>()));
 }
 
 }  // namespace kekbit

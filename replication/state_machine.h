@@ -8,10 +8,11 @@
 //   };
 //
 // Apply() is deterministic: what it does and returns follows from the state, the command and the context, on every
-// build and machine that shall be a replica. No clock, no randomness but the context's; no address, no order of an
-// unordered container. It does not throw (that ends the process), and does not call the replica. A command that can't
-// be carried out is a result (say, an absl::Status), no failure: it is in the journal like any other, and every replica
-// finds the same.
+// build and machine that shall be a replica. No clock, no randomness but the context's; no address; no order of an
+// unordered container, of the state or of a command, which is another one once it was saved and loaded (all others keep
+// theirs, elements of equal keys in a multimap or multiset included). It does not throw (that ends the process), and
+// does not call the replica. A command that can't be carried out is a result (say, an absl::Status), no failure: it is
+// in the journal like any other, and every replica finds the same.
 //
 // A state that is larger than the processor's caches may have one more function:
 //

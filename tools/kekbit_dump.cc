@@ -11,6 +11,7 @@
 #include "absl/time/time.h"
 #include "kekbit/base/status_macros.h"
 #include "tools/kekbit_commands.h"
+#include "tools/kekbit_json.h"
 #include "tools/kekbit_segment.h"
 #include "tools/kekbit_show.h"
 
@@ -24,7 +25,10 @@ constexpr absl::Duration kAskAliveEvery = absl::Milliseconds(100);
 
 void ShowHead(const CommandOptions& options, const Part& part, const SegmentScan& scan, Output& output) {
   if (options.json) return;
-  if (part.segment != 0) output.Line(absl::StrCat("segment ", part.segment, ": ", part.path));
+  const std::string name = SegmentStateName(scan.channel().extension);
+  // Quoted: whatever the file holds, it must not reach the terminal as it is.
+  const std::string state = name.empty() ? "" : absl::StrCat(", state ", ToJsonString(name));
+  if (part.segment != 0) output.Line(absl::StrCat("segment ", part.segment, ": ", part.path, state));
   output.Line(TableHead(scan.follows().has_value()));
 }
 

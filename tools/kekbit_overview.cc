@@ -291,7 +291,9 @@ std::string FramesText(const JournalFacts& facts) {
 std::vector<std::string> OverviewJson(const JournalFacts& facts, const EarlierLook& earlier) {
   std::vector<std::string> lines;
   JsonLine line;
-  line.String("kind", "journal").String("directory", facts.directory).Number("epoch", facts.epoch);
+  line.String("kind", "journal").String("directory", facts.directory);
+  if (!facts.state_name.empty()) line.String("state_name", facts.state_name);
+  line.Number("epoch", facts.epoch);
   line.Number("first_seq", facts.first_seq).Number("last_epoch", facts.last.epoch).Number("last_seq", facts.last.seq);
   line.Signed("last_time", facts.last_time_ns);
   line.Number("segments", facts.segments).Number("first_segment", facts.first_segment);
@@ -331,6 +333,7 @@ std::vector<std::string> OverviewText(const JournalFacts& facts, const EarlierLo
     lines.push_back(absl::StrFormat("%-16s %s", name, text));
   };
   add("journal", facts.directory);
+  if (!facts.state_name.empty()) add("state", ToJsonString(facts.state_name));
   add("epoch", absl::StrCat(facts.epoch));
   add("frames", FramesText(facts));
   add("segments", absl::StrCat(facts.segments, ", ", facts.first_segment, " to ", facts.last_segment, ", ",

@@ -61,6 +61,7 @@ class SegmentScan final {
   const ChainLink& last() const { return last_; }
 
   ChannelScan& scan() { return scan_; }
+  const ChannelFile& channel() const { return scan_.channel(); }
 
  private:
   SegmentScan(ChannelScan scan, std::optional<ChainLink> follows);

@@ -103,6 +103,9 @@ Facts FactsOf(const Part& part, SegmentScan& scan, const Counts& counts, const s
     facts.emplace_back("creation_time", TimeText(header.creation_time(), header.tick_unit()));
   }
   AddDataFormat(channel, json, facts);
+  if (std::string name = SegmentStateName(channel.extension); !name.empty()) {
+    facts.emplace_back("state_name", json ? std::move(name) : ToJsonString(name));
+  }
   facts.emplace_back("file_bytes", channel.mapping->size());
   facts.emplace_back("records", counts.records);
   // In a journal there are none: a length of zero is its end.

@@ -18,10 +18,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/codecs/cereal/cereal_left_out.h"
 #include "kekbit/codecs/cereal/cereal_span_archive.h"
 #include "kekbit/codecs/data_format.h"
 
@@ -39,6 +41,12 @@ struct CerealBinaryCodec {
   template <typename T>
   static absl::Status Decode(Bytes from, T* value) {
     return internal::DecodeFromSpan<false>(from, value);
+  }
+
+  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is found.
+  template <typename T>
+  static std::string LeftOut(const T& passed, const T& decoded) {
+    return internal::LeftOut(passed, decoded);
   }
 };
 

@@ -20,17 +20,39 @@
 #include <cstddef>
 #include <cstdint>
 #include <istream>
+#include <map>
 #include <ostream>
+#include <set>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "cereal/archives/json.hpp"
+#include "cereal/cereal.hpp"
 #include "kekbit/base/bytes.h"
+#include "kekbit/codecs/cereal/cereal_left_out.h"
+#include "kekbit/codecs/cereal/cereal_ordered_load.h"
 #include "kekbit/codecs/cereal/json_scan.h"
 #include "kekbit/codecs/cereal/span_streambuf.h"
 #include "kekbit/codecs/codec_errors.h"
 #include "kekbit/codecs/data_format.h"
+
+// Found in the archive's namespace, and more special than cereal's own loaders, which turn elements with equal keys
+// round. They hold for every use of cereal's archive, wherever this header is included; so include it everywhere, or
+// nowhere, where a program loads one type from JSON in several places.
+namespace cereal {
+
+template <typename Key, typename T, typename Less, typename Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(JSONInputArchive& archive, std::multimap<Key, T, Less, Allocator>& map) {
+  kekbit::internal::LoadPairs(archive, map);
+}
+template <typename T, typename Less, typename Allocator>
+void CEREAL_LOAD_FUNCTION_NAME(JSONInputArchive& archive, std::multiset<T, Less, Allocator>& set) {
+  kekbit::internal::LoadKeys(archive, set);
+}
+
+}  // namespace cereal
 
 namespace kekbit {
 
@@ -69,6 +91,12 @@ struct CerealJsonCodec {
     } catch (...) {
       return internal::DecodingException();
     }
+  }
+
+  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is found.
+  template <typename T>
+  static std::string LeftOut(const T& passed, const T& decoded) {
+    return internal::LeftOut(passed, decoded);
   }
 };
 

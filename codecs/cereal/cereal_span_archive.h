@@ -16,6 +16,7 @@
 //     containers of a value together may have no more elements (characters, map entries, ...) than its encoding has
 //     bytes. Only containers of elements that take no byte at all can break that, and CheckElements() tells.
 //   - A bool is 0 or 1.
+//   - Elements with equal keys keep their order in a multimap and a multiset.
 //   - What cereal_span_output_base.h and cereal_span_input_base.h say.
 //
 // Limits that are cereal's: a type whose load function calls binary_data() or resizes by a number that is no size tag
@@ -48,6 +49,7 @@
 #include "absl/status/statusor.h"
 #include "cereal/cereal.hpp"
 #include "kekbit/base/bytes.h"
+#include "kekbit/codecs/cereal/cereal_ordered_load.h"
 #include "kekbit/codecs/cereal/cereal_span_dispatch.h"
 #include "kekbit/codecs/cereal/cereal_span_input_base.h"
 #include "kekbit/codecs/cereal/cereal_span_output_base.h"
@@ -125,6 +127,10 @@ class BasicOutputArchive final : public SpanOutputBase<BasicOutputArchive<kPorta
   }
 
   void CountElements(uint64_t count) { elements_ += count; }
+
+  // Whether the sink is told of each value: see cereal_left_out.h.
+  static constexpr bool kTraces = requires { Sink::kTraces; };
+  Sink& sink() { return sink_; }
 
   uint64_t used() const { return sink_.used(); }
   // Whether an input archive will believe the sizes of the containers.

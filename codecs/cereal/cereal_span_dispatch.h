@@ -82,11 +82,56 @@ struct WrappedBase<cereal::virtual_base_class<T>> {
 using VirtualBases =
     std::unordered_set<cereal::traits::detail::base_class_id, cereal::traits::detail::base_class_id_hash>;
 
+// Whether a type's serialize() takes a const object, too: then saving changes nothing of it.
+template <typename T, typename Archive>
+concept MemberSerializesConst = requires(Archive& archive, const T& value) {
+  cereal::access::member_serialize(archive, value);
+}
+|| requires(Archive& archive, const T& value, const uint32_t version) {
+  cereal::access::member_serialize(archive, value, version);
+};
+template <typename T, typename Archive>
+concept NonMemberSerializesConst = requires(Archive& archive, const T& value) {
+  CEREAL_SERIALIZE_FUNCTION_NAME(archive, value);
+}
+|| requires(Archive& archive, const T& value, const uint32_t version) {
+  CEREAL_SERIALIZE_FUNCTION_NAME(archive, value, version);
+};
+
+// The object that serialize() gets for saving.
+template <bool kConst, typename T>
+ABSL_ATTRIBUTE_ALWAYS_INLINE inline auto& AsSerialized(const T& value) {
+  if constexpr (kConst) {
+    return value;
+  } else {
+    return const_cast<T&>(value);
+  }
+}
+
 // Whether cereal is to use one of its ways to serialize a T: the type has it, and names no other as the one to use.
 // Archive and T are those of the place where it stands.
 #define KB_CEREAL_USES(way)                        \
   (cereal::traits::has_##way<T, Archive>::value && \
    (cereal::traits::is_specialized_##way<T, Archive>() || !cereal::traits::is_specialized<T, Archive>()))
+
+// Whether a T is saved by a serialize().
+template <typename T, typename Archive>
+constexpr bool Serializes() {
+  return KB_CEREAL_USES(member_serialize) || KB_CEREAL_USES(member_versioned_serialize) ||
+         KB_CEREAL_USES(non_member_serialize) || KB_CEREAL_USES(non_member_versioned_serialize);
+}
+
+// Whether a T is saved as a const object.
+template <typename T, typename Archive>
+constexpr bool SavesConst() {
+  if constexpr (KB_CEREAL_USES(member_serialize) || KB_CEREAL_USES(member_versioned_serialize)) {
+    return MemberSerializesConst<T, Archive>;
+  } else if constexpr (KB_CEREAL_USES(non_member_serialize) || KB_CEREAL_USES(non_member_versioned_serialize)) {
+    return NonMemberSerializesConst<T, Archive>;
+  } else {
+    return true;
+  }
+}
 
 }  // namespace kekbit::internal
 

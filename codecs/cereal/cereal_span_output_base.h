@@ -5,6 +5,9 @@
 // which takes many times as long as storing a small command. Here they come into being only for a value that has use
 // for them: one with a shared_ptr, a polymorphic pointer, a class version or a virtual base.
 //
+// A value is saved as the const object that it is, by save(), or by a serialize() that takes one; only where a type has
+// nothing but a serialize() for objects that are not const, that one gets it, as cereal does it for every type.
+//
 // What is different for the user: cereal::defer is not supported (it does not compile); objects nest at most
 // kCerealDepthMax deep; class versions are looked up without cereal's global table, so that threads may encode at the
 // same time.
@@ -91,6 +94,7 @@ class SpanOutputBase : public cereal::detail::OutputArchiveBase, private cereal:
   template <typename T>
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Process(const T& value) {
     if constexpr (kNests<T>) depth_.Enter();
+    if constexpr (Archive::kTraces) self().sink().template Enter<Serializes<T, Archive>()>(value);
     prologue(self(), value);
     if constexpr (std::is_void_v<typename WrappedBase<T>::Type>) {
       Save(value);
@@ -98,6 +102,7 @@ class SpanOutputBase : public cereal::detail::OutputArchiveBase, private cereal:
       SaveBase(value);
     }
     epilogue(self(), value);
+    if constexpr (Archive::kTraces) self().sink().template Leave<Serializes<T, Archive>()>(value);
     if constexpr (kNests<T>) depth_.Leave();
   }
 
@@ -119,9 +124,9 @@ class SpanOutputBase : public cereal::detail::OutputArchiveBase, private cereal:
           std::is_empty_v<T>,
           "cereal finds no way, or more than one, to save this type; is the header in cereal/types/ included?");
     } else if constexpr (KB_CEREAL_USES(member_serialize)) {
-      access::member_serialize(self(), const_cast<T&>(value));
+      access::member_serialize(self(), AsSerialized<MemberSerializesConst<T, Archive>>(value));
     } else if constexpr (KB_CEREAL_USES(non_member_serialize)) {
-      CEREAL_SERIALIZE_FUNCTION_NAME(self(), const_cast<T&>(value));
+      CEREAL_SERIALIZE_FUNCTION_NAME(self(), AsSerialized<NonMemberSerializesConst<T, Archive>>(value));
     } else if constexpr (KB_CEREAL_USES(member_save)) {
       access::member_save(self(), value);
     } else if constexpr (KB_CEREAL_USES(non_member_save)) {
@@ -139,9 +144,9 @@ class SpanOutputBase : public cereal::detail::OutputArchiveBase, private cereal:
   void SaveVersioned(const T& value, uint32_t version) {
     using cereal::access;
     if constexpr (KB_CEREAL_USES(member_versioned_serialize)) {
-      access::member_serialize(self(), const_cast<T&>(value), version);
+      access::member_serialize(self(), AsSerialized<MemberSerializesConst<T, Archive>>(value), version);
     } else if constexpr (KB_CEREAL_USES(non_member_versioned_serialize)) {
-      CEREAL_SERIALIZE_FUNCTION_NAME(self(), const_cast<T&>(value), version);
+      CEREAL_SERIALIZE_FUNCTION_NAME(self(), AsSerialized<NonMemberSerializesConst<T, Archive>>(value), version);
     } else if constexpr (KB_CEREAL_USES(member_versioned_save)) {
       access::member_save(self(), value, version);
     } else if constexpr (KB_CEREAL_USES(non_member_versioned_save)) {

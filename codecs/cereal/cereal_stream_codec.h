@@ -24,6 +24,7 @@
 #include "kekbit/base/byte_stream.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/codecs/cereal/cereal_span_archive.h"
+#include "kekbit/codecs/cereal/cereal_span_dispatch.h"
 #include "kekbit/codecs/codec_errors.h"
 #include "kekbit/codecs/data_format.h"
 
@@ -89,6 +90,10 @@ struct CerealStreamCodec {
       cereal::traits::has_non_member_versioned_save<T, internal::StreamOutputArchive>::value ||
       cereal::traits::has_member_versioned_save_minimal<T, internal::StreamOutputArchive>::value ||
       cereal::traits::has_non_member_versioned_save_minimal<T, internal::StreamOutputArchive>::value;
+
+  // Whether what saves it takes a const object. That says nothing of the types of its members.
+  template <typename T>
+  static constexpr bool kSavesConst = internal::SavesConst<T, internal::StreamOutputArchive>();
 
   // The version that CEREAL_CLASS_VERSION gives the class; 0 if it gives none.
   template <typename T>

@@ -184,6 +184,8 @@ class KvState final {
   using Command = std::variant<KvSetString, KvSetMany, KvDelete, KvExpire, KvPersist, KvAdd, KvAppend, KvSetFields,
                                KvDeleteFields, KvPush, KvPop, KvAddMembers, KvRemoveMembers, KvFlush, KvTick,
                                KvExpireAt, KvGetDelete, KvRename, KvTransaction>;
+  // In its journals, whatever the class will be called.
+  static constexpr absl::string_view kStateName = "kv_server";
   // Of its snapshots; the version grows when save() changes. Version 1 knew no transactions.
   static constexpr uint32_t kSnapshotTypeId = 0x4B56;  // "KV"
   static constexpr uint32_t kSnapshotVersion = 2;

@@ -47,6 +47,8 @@ struct SetLimit {
 class Inventory {
  public:
   static constexpr const char* kBuild = "v2";
+  // Of all versions, whatever their classes are called: see replication/state_name.h.
+  static constexpr absl::string_view kStateName = "inventory";
 
   // New alternatives at the end: what is in the journal stays what it was.
   using Command = std::variant<Add, SetLimit>;

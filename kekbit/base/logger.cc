@@ -15,6 +15,18 @@ void WriteLine(LogSeverity severity, absl::string_view text) {
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
+// What StderrLogger() returns.
+class StderrLines final {
+ public:
+  explicit StderrLines(LogSeverity least) : least_(least) {}
+  void operator()(LogSeverity severity, absl::string_view text) const {
+    if (severity >= least_) WriteLine(severity, text);
+  }
+
+ private:
+  LogSeverity least_;
+};
+
 }  // namespace
 
 absl::string_view LogSeverityName(LogSeverity severity) {
@@ -29,14 +41,15 @@ absl::string_view LogSeverityName(LogSeverity severity) {
   return "?";
 }
 
-Logger StderrLogger(LogSeverity least) {
-  return [least](LogSeverity severity, absl::string_view text) {
-    if (severity >= least) WriteLine(severity, text);
-  };
-}
+Logger StderrLogger(LogSeverity least) { return StderrLines(least); }
 
 Logger SilentLogger() {
   return [](LogSeverity /*severity*/, absl::string_view /*text*/) {};
+}
+
+void LogLast(const Logger& logger, absl::string_view text) {
+  if (logger && logger.target<StderrLines>() == nullptr) logger(LogSeverity::kError, text);
+  WriteLine(LogSeverity::kError, text);
 }
 
 void Log(const Logger& logger, LogSeverity severity, absl::string_view text) {

@@ -34,6 +34,9 @@ Logger StderrLogger(LogSeverity least = LogSeverity::kError);
 // Drops everything.
 Logger SilentLogger();
 
+// Says why the process ends: to the logger and, whatever that does with it, to standard error; there once.
+void LogLast(const Logger& logger, absl::string_view text);
+
 // Hands the text to the logger, if there is one; else it is for StderrLogger().
 void Log(const Logger& logger, LogSeverity severity, absl::string_view text);
 

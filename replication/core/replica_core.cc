@@ -30,22 +30,25 @@ uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, uint64_t data_format,
+absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, JournalContent content,
                                                                StateHooks hooks) {
   FileSystem& fs = *options.file_system;
   const JournalLayout layout(options.directory);
-  absl::StatusOr<std::unique_ptr<ReplicaCore>> core = OpenJournal(std::move(options), data_format, std::move(hooks));
+  absl::StatusOr<std::unique_ptr<ReplicaCore>> core = OpenJournal(std::move(options), std::move(content), std::move(hooks));
   if (!core.ok()) return WithRepairHint(fs, layout, core.status());
   return core;
 }
 
-absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, uint64_t data_format,
+absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, JournalContent content,
                                                                       StateHooks hooks) {
   if (options.directory.empty()) return absl::InvalidArgumentError("ReplicaOptions::directory is not set");
   const SnapshotOptions& snapshots = options.snapshots;
-  if (hooks.save == nullptr && (snapshots.frames | snapshots.bytes) != 0) {
+  if (hooks.save == nullptr && snapshots.is_set()) {
     return absl::InvalidArgumentError(
         "ReplicaOptions::snapshots: there can be none of this state: see state_archive.h");
+  }
+  if (snapshots.time < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("ReplicaOptions::snapshots.time is less than nothing");
   }
   if (options.kill_hung_primary_after < kKillAfterMin) {
     return absl::InvalidArgumentError(
@@ -77,21 +80,21 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
       .loop = std::move(loop), .lease_watch = std::move(lease_watch), .snapshots = std::move(snapshots_event)};
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   std::unique_ptr<ReplicaStats> stats = ReplicaStats::Create(fs, layout, options.may_lead, *options.clock);
-  absl::StatusOr<Source> source = OpenSource(fs, layout, mark, data_format, hooks);
+  absl::StatusOr<Source> source = OpenSource(fs, layout, mark, content, hooks);
   if (!source.ok()) {
     stats->SetError(source.status());
     return source.status();
   }
-  return absl::WrapUnique(new ReplicaCore(std::move(options), data_format, std::move(hooks), std::move(epochs),
+  return absl::WrapUnique(new ReplicaCore(std::move(options), std::move(content), std::move(hooks), std::move(epochs),
                                           std::move(mark), std::move(stats), std::move(wake), *std::move(source),
                                           std::move(events)));
 }
 
-ReplicaCore::ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs,
+ReplicaCore::ReplicaCore(ReplicaOptions options, JournalContent content, StateHooks hooks, EpochStore epochs,
                          SyncMark mark, std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source,
                          Events events)
     : options_(std::move(options)),
-      data_format_(data_format),
+      content_(std::move(content)),
       layout_(options_.directory),
       hooks_(std::move(hooks)),
       epochs_(std::move(epochs)),
@@ -194,8 +197,7 @@ absl::Status ReplicaCore::StartThreads() {
     preparer_->Prepare();
     KB_ASSIGN_OR_RETURN(lease_watch_, StartThread([this] { RunLeaseWatch(); }));
   }
-  const SnapshotOptions& snapshots = options_.snapshots;
-  if ((snapshots.frames | snapshots.bytes) != 0 || snapshots.time > absl::ZeroDuration()) {
+  if (options_.snapshots.has_reason()) {
     KB_ASSIGN_OR_RETURN(snapshots_, StartThread([this] { RunSnapshots(); }));
   }
   KB_ASSIGN_OR_RETURN(loop_, StartThread([this] { RunLoop(); }));

@@ -24,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <typeinfo>
 #include <utility>
 #include <vector>
 
@@ -72,12 +73,13 @@ class ReplicaCore final {
     // mutex() held.
     std::function<absl::Status(absl::Span<const Frame> frames, Position& applied)> apply;
     // Snapshots; null if there can be none. save: while nobody applies anything. load: with mutex() held.
-    SnapshotType snapshot_type;
+    SnapshotType snapshot_type;  // names the state as `content` does
     std::function<absl::Status(SnapshotOutput&)> save;
     std::function<absl::Status(SnapshotReader&)> load;
   };
 
-  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, uint64_t data_format,
+  // `content`: what the journal's commands are and shall be; all of it is said.
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, JournalContent content,
                                                            StateHooks hooks);
 
   ReplicaCore(const ReplicaCore&) = delete;
@@ -118,6 +120,10 @@ class ReplicaCore final {
 
   // Waits until the command at `position`, which this replica appended, has reached the stage.
   absl::Status WaitFor(Position position, Ack stage, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Ends the process for the exception being handled, which `function` of the state threw for the command at
+  // `position`. Says so before: in the log, on standard error and in the statistics, and what gets round it.
+  [[noreturn]] void EndForException(absl::string_view function, Position position, const std::type_info& command);
 
   // Calls the user's callbacks for what changed. Without mutex().
   void ReportRole() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -165,15 +171,15 @@ class ReplicaCore final {
     std::optional<TakeoverReport> takeover;
   };
 
-  ReplicaCore(ReplicaOptions options, uint64_t data_format, StateHooks hooks, EpochStore epochs, SyncMark mark,
+  ReplicaCore(ReplicaOptions options, JournalContent content, StateHooks hooks, EpochStore epochs, SyncMark mark,
               std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source, Events events);
 
   // The source of a journal that can be trusted, and is all there.
   // Open(), whose errors say nothing yet of what to do.
-  static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, uint64_t data_format,
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, JournalContent content,
                                                                   StateHooks hooks);
   static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
-                                           uint64_t data_format, const StateHooks& hooks);
+                                           const JournalContent& content, const StateHooks& hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is there, up to the end of the segment that is the last one now: a busy primary may publish as fast as
   // it is applied.
@@ -204,7 +210,7 @@ class ReplicaCore final {
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is left, and makes the journal's end one to go on behind, torn or not.
   absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  static absl::StatusOr<Source> FindSource(FileSystem& fs, const JournalLayout& layout, uint64_t data_format,
+  static absl::StatusOr<Source> FindSource(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
                                            const StateHooks& hooks);
   // Makes that snapshot the state, and reads on by `reader`, which stands behind it. False if there is none, or it is
   // no newer than the state.
@@ -318,7 +324,7 @@ class ReplicaCore final {
   void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ReplicaOptions options_;
-  const uint64_t data_format_;
+  const JournalContent content_;
   const JournalLayout layout_;
   const StateHooks hooks_;
   EpochStore epochs_;

@@ -1,8 +1,11 @@
 // The threads of a replica, or what does their work in Poll(): ReplicaCore's loops.
 
 #include <algorithm>
+#include <exception>
 #include <memory>
 #include <optional>
+#include <string>
+#include <typeinfo>
 #include <utility>
 
 #include "absl/base/optimization.h"
@@ -10,7 +13,9 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "kekbit/base/backoff.h"
+#include "kekbit/base/current_exception.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/base/type_name.h"
 #include "kekbit/replication/core/replica_core.h"
 
 namespace kekbit {
@@ -82,6 +87,18 @@ absl::Status ReplicaCore::Apply(absl::Span<const Frame> frames) {
   }
 }
 
+void ReplicaCore::EndForException(absl::string_view function, Position position, const std::type_info& command) {
+  const std::string text = absl::StrCat(
+      options_.directory, ": ", function, "() of the command at ", position.ToString(), ", a ", TypeName(command),
+      ", threw ", CurrentExceptionType(), ": ", CurrentExceptionWhat(),
+      ". The process ends, and so does every replica that comes to this command. If no build can apply it, go on "
+      "without it and all that follows: kekbit repair ",
+      options_.directory, " --lose-from ", position.seq, " --apply");
+  stats_->SetError(absl::InternalError(text));
+  LogLast(options_.logger, text);
+  std::terminate();
+}
+
 bool ReplicaCore::PlaceIsGone() {
   const absl::Status& status = reader_.status();
   if (absl::IsOutOfRange(status)) return true;
@@ -97,8 +114,7 @@ bool ReplicaCore::Rejoin() {
     applied = applied_;
   }
   // The state holds exactly the frames up to there: what this replica appended after them it never applied.
-  absl::StatusOr<JournalReader> reader =
-      JournalReader::Open(*options_.file_system, layout_, data_format_, applied.seq + 1);
+  absl::StatusOr<JournalReader> reader = JournalReader::Open(*options_.file_system, layout_, content_, applied.seq + 1);
   absl::MutexLock lock(&mutex_);
   if (!reader.ok()) {
     if (MayPass(reader.status())) {

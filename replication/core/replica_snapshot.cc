@@ -262,7 +262,7 @@ void ReplicaCore::RunSnapshots() {
 }
 
 absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, const JournalLayout& layout,
-                                                            uint64_t data_format, const StateHooks& hooks) {
+                                                            const JournalContent& content, const StateHooks& hooks) {
   SnapshotStore store(fs, layout.snapshots());
   for (int looks = 1;; ++looks) {
     SnapshotStore::Found found;
@@ -272,8 +272,8 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, cons
       KB_ASSIGN_OR_RETURN(found, store.FindNewest(hooks.snapshot_type));
     }
     absl::StatusOr<JournalReader> reader =
-        found.snapshot == nullptr ? JournalReader::Open(fs, layout, data_format)
-                                  : JournalReader::OpenBehind(fs, layout, data_format, found.snapshot->header().last);
+        found.snapshot == nullptr ? JournalReader::Open(fs, layout, content)
+                                  : JournalReader::OpenBehind(fs, layout, content, found.snapshot->header().last);
     if (reader.ok()) return Source{.found = std::move(found), .reader = *std::move(reader)};
     // The journal may have been cut meanwhile: between two looks at a segment, or behind snapshots that are newer
     // still.
@@ -285,10 +285,10 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, cons
 }
 
 absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, const JournalLayout& layout,
-                                                            const SyncMark& mark, uint64_t data_format,
+                                                            const SyncMark& mark, const JournalContent& content,
                                                             const StateHooks& hooks) {
   KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
-  KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, data_format, hooks));
+  KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, content, hooks));
   const auto& snapshot = source.found.snapshot;
   KB_RETURN_IF_ERROR(CheckSegments(fs, layout, mark, snapshot == nullptr ? 0 : snapshot->header().last.position.seq));
   return source;
@@ -327,7 +327,7 @@ void ReplicaCore::StartOver() {
   }
   absl::StatusOr<bool> loaded = false;
   if (hooks_.load != nullptr) {
-    absl::StatusOr<Source> source = FindSource(*options_.file_system, layout_, data_format_, hooks_);
+    absl::StatusOr<Source> source = FindSource(*options_.file_system, layout_, content_, hooks_);
     loaded = source.ok() ? LoadSnapshot(std::move(source->found), std::move(source->reader)) : source.status();
   }
   absl::MutexLock lock(&mutex_);

@@ -136,7 +136,8 @@ absl::Status ReplicaCore::BecomePrimary() {
   }
   JournalWriterOptions options = {.file_system = options_.file_system,
                                   .layout = layout_,
-                                  .data_format = data_format_,
+                                  .data_format = content_.data_format.value(),
+                                  .state_name = content_.state,
                                   .segment_bytes = options_.segment_bytes,
                                   .synced = options_.ack == Ack::kSynced,
                                   .preparer = preparer_.get(),

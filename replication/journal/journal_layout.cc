@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/state_name.h"
 
 namespace kekbit {
 namespace {
@@ -49,9 +50,10 @@ absl::StatusOr<std::vector<SegmentNumber>> JournalLayout::ListSegments(FileSyste
   return numbers;
 }
 
-Extension SegmentExtension(uint64_t data_format, const ChainLink& follows) {
+Extension SegmentExtension(uint64_t data_format, const ChainLink& follows, absl::string_view state) {
   return {.data_format = data_format,
-          .hints = {kSegmentMagic, follows.position.epoch, follows.position.seq, follows.crc32c | kCountsUnsynced}};
+          .hints = {kSegmentMagic, follows.position.epoch, follows.position.seq, follows.crc32c | kCountsUnsynced},
+          .label = ToStateNameField(state)};
 }
 
 absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& extension) {
@@ -65,6 +67,15 @@ absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& exte
 
 bool SegmentCountsUnsynced(const std::optional<Extension>& extension) {
   return extension && extension->hints[0] == kSegmentMagic && (extension->hints[3] & kCountsUnsynced) != 0;
+}
+
+std::string SegmentStateName(const std::optional<Extension>& extension) {
+  if (!extension || extension->hints[0] != kSegmentMagic) return {};
+  return FromStateNameField(extension->label);
+}
+
+absl::Status CheckSegmentState(const std::optional<Extension>& extension, const JournalContent& content) {
+  return CheckStateName(SegmentStateName(extension), content.state);
 }
 
 }  // namespace kekbit

@@ -13,11 +13,14 @@
 #ifndef KEKBIT_REPLICATION_JOURNAL_JOURNAL_LAYOUT_H_
 #define KEKBIT_REPLICATION_JOURNAL_JOURNAL_LAYOUT_H_
 
+#include <concepts>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "kekbit/base/file_system.h"
@@ -54,13 +57,29 @@ class JournalLayout final {
   std::string directory_;
 };
 
+// What the commands of a journal are, so that no service applies those of another.
+struct JournalContent {
+  // A data format alone will do, or std::nullopt: tools read the journals of all services.
+  template <std::convertible_to<std::optional<uint64_t>> Format = std::nullopt_t>
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  JournalContent(Format format = std::nullopt, std::string state_name = {})
+      : data_format(format), state(std::move(state_name)) {}
+
+  std::optional<uint64_t> data_format;  // nullopt: any
+  std::string state;                    // as StateName() has it; empty: any
+};
+
 // A segment says in its extension block what its first frame follows (the time aside), so that it can be checked, and a
-// seq be found, without those before it; and that its frames' FrameHeader::unsynced counts.
-Extension SegmentExtension(uint64_t data_format, const ChainLink& follows);
+// seq be found, without those before it; that its frames' FrameHeader::unsynced counts; and the name of the state.
+Extension SegmentExtension(uint64_t data_format, const ChainLink& follows, absl::string_view state = {});
 // DataLoss for a channel that is no segment of a journal.
 absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& extension);
 // Whether FrameHeader::unsynced of its frames means something: the first version of the format had 0 there, always.
 bool SegmentCountsUnsynced(const std::optional<Extension>& extension);
+// The name of the state whose commands it holds; empty for a segment of an earlier version, or no segment.
+std::string SegmentStateName(const std::optional<Extension>& extension);
+// FailedPrecondition, with both names, if the segment is of another state than `content` says.
+absl::Status CheckSegmentState(const std::optional<Extension>& extension, const JournalContent& content);
 
 }  // namespace kekbit
 

@@ -19,8 +19,8 @@ constexpr size_t kBatchFrames = 64;
 }  // namespace
 
 absl::StatusOr<JournalReader> JournalReader::Open(FileSystem& fs, const JournalLayout& layout,
-                                                  std::optional<uint64_t> data_format, Seq from) {
-  JournalReader reader(fs, layout, data_format);
+                                                  const JournalContent& content, Seq from) {
+  JournalReader reader(fs, layout, content);
   KB_RETURN_IF_ERROR(reader.SeekTo(from));
   return reader;
 }
@@ -100,15 +100,14 @@ std::optional<Frame> JournalReader::Fail(const absl::Status& status) {
 }
 
 absl::StatusOr<JournalReader::Found> JournalReader::FindSegment(SegmentNumber number) const {
-  const ReaderOptions options = {.file_system = fs_, .data_format = data_format_, .heartbeats = false};
+  const ReaderOptions options = {.file_system = fs_, .data_format = content_.data_format, .heartbeats = false};
   KB_ASSIGN_OR_RETURN(ShmReader channel, ShmReader::OpenAt(layout_.segment(number), options));
   absl::StatusOr<ChainLink> follows = FollowedBySegment(channel.extension());
   if (follows.ok() && channel.header().channel_id() != number) {
     follows = absl::DataLossError(absl::StrCat("this is segment ", channel.header().channel_id(), ", not ", number));
   }
-  if (!follows.ok()) {
-    return absl::Status(follows.status().code(), absl::StrCat(channel.path(), ": ", follows.status().message()));
-  }
+  const absl::Status fits = follows.ok() ? CheckSegmentState(channel.extension(), content_) : follows.status();
+  if (!fits.ok()) return absl::Status(fits.code(), absl::StrCat(channel.path(), ": ", fits.message()));
   return std::make_pair(std::move(channel), *follows);
 }
 
@@ -294,8 +293,8 @@ bool JournalReader::FindBehind(const ChainLink& link) {
 }
 
 absl::StatusOr<JournalReader> JournalReader::OpenBehind(FileSystem& fs, const JournalLayout& layout,
-                                                        std::optional<uint64_t> data_format, const ChainLink& link) {
-  JournalReader reader(fs, layout, data_format);
+                                                        const JournalContent& content, const ChainLink& link) {
+  JournalReader reader(fs, layout, content);
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(fs));
   Seq first_kept = 0;
   KB_ASSIGN_OR_RETURN(std::optional<Found> found, reader.FindBefore(kept, link.position.seq + 1, first_kept));
@@ -331,9 +330,9 @@ absl::StatusOr<JournalReader> JournalReader::StandBefore(FileSystem& fs, const J
 }
 
 absl::StatusOr<JournalReader> JournalReader::ContinueBehind(FileSystem& fs, const JournalLayout& layout,
-                                                            std::optional<uint64_t> data_format, const ChainLink& link,
+                                                            const JournalContent& content, const ChainLink& link,
                                                             SegmentNumber segment, uint64_t offset) {
-  JournalReader reader(fs, layout, data_format);
+  JournalReader reader(fs, layout, content);
   KB_ASSIGN_OR_RETURN(Found found, reader.FindSegment(segment));
   KB_RETURN_IF_ERROR(found.first.JumpTo(offset));
   reader.segment_ = segment;

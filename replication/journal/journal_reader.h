@@ -9,7 +9,7 @@
 //   OutOfRange          the journal no longer holds the frame that would be next; the message has the first seq it
 //                       holds.
 //   DataLoss            a frame does not fit: checksum, seq or epoch; the message has the file, the offset and the seq.
-//   FailedPrecondition  written with another data format, or by a newer version of this code.
+//   FailedPrecondition  written with another data format, for another state, or by a newer version of this code.
 //   ResourceExhausted, Unavailable   the next segment could not be opened this time; call again later.
 // Every other code stays, unless somebody mends the journal and calls LookAgain(). So each frame's seq is that of the
 // one before + 1, and none is skipped silently.
@@ -46,22 +46,22 @@ inline bool MayPass(const absl::Status& status) {
 class JournalReader final {
  public:
   // Opens the journal at the frame `from` (at least 1), which may be the next to come; the journal may still be to be
-  // made. `data_format`: that the commands must have; nothing: any. OutOfRange if the frame is no longer kept, or
+  // made. `content`: what the commands must be. OutOfRange if the frame is no longer kept, or
   // further ahead. `fs` outlives the reader. What is before the frame is not checked, but for the one just before it;
   // the frame itself is, by Next().
   static absl::StatusOr<JournalReader> Open(FileSystem& fs, const JournalLayout& layout,
-                                            std::optional<uint64_t> data_format = std::nullopt, Seq from = 1);
+                                            const JournalContent& content = {}, Seq from = 1);
 
   // Opens the journal behind a frame that is known from elsewhere, as from a snapshot: at the seq after `link`, whose
   // time does not count. What is damaged before that does not matter. OutOfRange if that seq is no longer kept.
   // DataLoss if the journal does not reach that frame, or has another one of that seq.
   static absl::StatusOr<JournalReader> OpenBehind(FileSystem& fs, const JournalLayout& layout,
-                                                  std::optional<uint64_t> data_format, const ChainLink& link);
+                                                  const JournalContent& content, const ChainLink& link);
 
   // The same for who knows where the next frame stands or will stand, as from segment() and offset() of another reader,
   // or who has written the frame before it: nothing is looked for. A wrong place shows as a frame that does not fit.
   static absl::StatusOr<JournalReader> ContinueBehind(FileSystem& fs, const JournalLayout& layout,
-                                                      std::optional<uint64_t> data_format, const ChainLink& link,
+                                                      const JournalContent& content, const ChainLink& link,
                                                       SegmentNumber segment, uint64_t offset);
 
   // The same for who goes on behind that frame without the segments that there are, of which none follows it: it stands
@@ -97,14 +97,16 @@ class JournalReader final {
   SegmentNumber segment() const { return segment_; }
   uint64_t offset() const { return channel_ ? channel_->position() : 0; }
   bool segment_open() const { return channel_.has_value(); }
+  // The name of the state whose commands the open segment holds; empty if it does not say, or none is open.
+  std::string state_name() const { return channel_ ? SegmentStateName(channel_->extension()) : std::string(); }
   // OK if the segment follows the last frame read, as far as it says; else DataLoss.
   absl::Status CheckFollows(SegmentNumber number) const;
   // Whether that segment was closed, so that what comes next will be in another one, or there is none yet.
   bool at_segment_end() const { return !channel_ || channel_->exhausted(); }
 
  private:
-  JournalReader(FileSystem& fs, const JournalLayout& layout, std::optional<uint64_t> data_format)
-      : fs_(&fs), layout_(layout), data_format_(data_format) {}
+  JournalReader(FileSystem& fs, const JournalLayout& layout, const JournalContent& content)
+      : fs_(&fs), layout_(layout), content_(content) {}
 
   // A segment that is there, and what it follows.
   using Found = std::pair<ShmReader, ChainLink>;
@@ -137,7 +139,7 @@ class JournalReader final {
 
   FileSystem* fs_;
   JournalLayout layout_;
-  std::optional<uint64_t> data_format_;
+  JournalContent content_;
   SegmentNumber segment_ = 0;
   std::optional<ShmReader> channel_;
   ChainLink last_;

@@ -13,7 +13,7 @@ absl::StatusOr<ShmWriter> JournalWriter::CreateSegment(const JournalWriterOption
                                                          .max_msg_len = options.segment_bytes}));
   WriterOptions writer;
   writer.file_system = options.file_system;
-  writer.extension = SegmentExtension(options.data_format, tail);
+  writer.extension = SegmentExtension(options.data_format, tail, options.state_name);
   writer.first_heartbeat = false;
   writer.wake_path = options.layout.wake();
   writer.flush_on_close = false;

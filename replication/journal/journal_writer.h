@@ -22,6 +22,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "absl/base/optimization.h"
@@ -43,6 +44,7 @@ struct JournalWriterOptions {
   FileSystem* file_system = &FileSystem::Posix();  // outlives the writer
   JournalLayout layout{""};
   uint64_t data_format = kRawDataFormat;
+  std::string state_name = {};  // as StateName() has it
   // Capacity of each segment, in bytes, 16 KiB to just under 4 GiB. A frame takes at most 1/128 of it.
   uint32_t segment_bytes = 64u << 20;
   // Whether frames will be synced a few at a time.

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -22,10 +23,12 @@ Bytes BytesOf(const T& value) {
 }  // namespace
 
 std::string SnapshotType::ToString() const {
-  return absl::StrCat("{data format ", data_format, ", type ", type_id, ", version ", type_version, "}");
+  const std::string name = state.empty() ? "" : absl::StrCat("state \"", absl::CHexEscape(state), "\", ");
+  return absl::StrCat("{", name, "data format ", data_format, ", type ", type_id, ", version ", type_version, "}");
 }
 
 absl::Status CheckSnapshotType(const SnapshotType& found, const SnapshotType& known) {
+  if (absl::Status same = CheckStateName(found.state, known.state); !same.ok()) return same;
   if (found.data_format != known.data_format || found.type_id != known.type_id) {
     return absl::FailedPreconditionError(
         absl::StrCat("holds a state of the type ", found.ToString(), ", not ", known.ToString()));
@@ -63,6 +66,7 @@ SnapshotFileHeader ToFile(const SnapshotHeader& header) {
   file.type_id = header.type.type_id;
   file.type_version = header.type.type_version;
   file.chunk_bytes = header.chunk_bytes;
+  file.state = ToStateNameField(header.type.state);
   file.crc32c = HeaderChecksum(file);
   return file;
 }
@@ -92,7 +96,10 @@ absl::StatusOr<SnapshotHeader> FromFile(const SnapshotFileHeader& file) {
   SnapshotHeader header;
   header.last = {
       .position = {.epoch = file.epoch, .seq = file.seq}, .crc32c = file.frame_crc32c, .time_ns = file.time_ns};
-  header.type = {.data_format = file.data_format, .type_id = file.type_id, .type_version = file.type_version};
+  header.type = {.data_format = file.data_format,
+                 .type_id = file.type_id,
+                 .type_version = file.type_version,
+                 .state = FromStateNameField(file.state)};
   header.compression = static_cast<SnapshotCompression>(file.compression);
   header.chunk_bytes = file.chunk_bytes;
   return header;

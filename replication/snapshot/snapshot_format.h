@@ -19,6 +19,7 @@
 #include "absl/strings/string_view.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/replication/journal/frame.h"
+#include "kekbit/replication/journal/state_name.h"
 #include "kekbit/replication/position.h"
 
 namespace kekbit {
@@ -28,8 +29,14 @@ struct SnapshotType {
   uint64_t data_format = 0;   // how the state is encoded: an id of codecs/data_format.h
   uint32_t type_id = 0;       // of the state's class, if it has one; 0
   uint32_t type_version = 0;  // of the state's class; a newer one than the code's is not loaded
+  std::string state = {};     // as StateName() has it; empty: of an earlier version, or any
 
   std::string ToString() const;
+  // Whether that is this type, but for the name that snapshots of earlier versions lack.
+  bool IsSameOrUnnamed(SnapshotType other) const {
+    if (state.empty()) other.state.clear();
+    return *this == other;
+  }
 
   friend bool operator==(const SnapshotType&, const SnapshotType&) = default;
 };
@@ -71,7 +78,8 @@ struct SnapshotFileHeader {
   uint32_t type_id = 0;
   uint32_t type_version = 0;
   uint32_t chunk_bytes = 0;
-  uint32_t reserved[15] = {};
+  uint32_t reserved = 0;
+  StateNameField state = {};  // zeros in snapshots of earlier versions, which read those with a name
 };
 static_assert(std::is_trivially_copyable_v<SnapshotFileHeader> && sizeof(SnapshotFileHeader) == 128);
 static_assert(offsetof(SnapshotFileHeader, version) == 8 && offsetof(SnapshotFileHeader, crc32c) == 12);
@@ -79,7 +87,7 @@ static_assert(offsetof(SnapshotFileHeader, epoch) == 16 && offsetof(SnapshotFile
 static_assert(offsetof(SnapshotFileHeader, time_ns) == 32 && offsetof(SnapshotFileHeader, frame_crc32c) == 40);
 static_assert(offsetof(SnapshotFileHeader, compression) == 44 && offsetof(SnapshotFileHeader, data_format) == 48);
 static_assert(offsetof(SnapshotFileHeader, type_id) == 56 && offsetof(SnapshotFileHeader, type_version) == 60);
-static_assert(offsetof(SnapshotFileHeader, chunk_bytes) == 64 && offsetof(SnapshotFileHeader, reserved) == 68);
+static_assert(offsetof(SnapshotFileHeader, chunk_bytes) == 64 && offsetof(SnapshotFileHeader, state) == 72);
 
 // What stands before each chunk's bytes. A chunk whose bytes are as many as its raw_bytes is not compressed.
 struct SnapshotChunk {

@@ -40,8 +40,8 @@ uint64_t SnapshotReader::backed() const {
 absl::Status SnapshotReader::ReadBeyond(MutableBytes to) {
   KB_RETURN_IF_ERROR(status_);
   if (to.size() > left()) {
-    return Fail(absl::DataLossError(
-        absl::StrCat(path(), ": the state ends: ", to.size(), " more bytes are asked for, ", left(), " are left")));
+    return FailLength(
+        absl::StrCat(path(), ": the state ends: ", to.size(), " more bytes are asked for, ", left(), " are left"));
   }
   while (!to.empty()) {
     if (buffered() == 0) {
@@ -83,8 +83,8 @@ absl::Status SnapshotReader::Finish() {
   KB_RETURN_IF_ERROR(status_);
   if (ended_) return absl::OkStatus();
   if (left() > 0) {
-    return Fail(absl::DataLossError(absl::StrCat(path(), ": ", left(), " of ", scan_.claimed_raw_bytes(),
-                                                 " bytes of the state are left over behind what was loaded")));
+    return FailLength(absl::StrCat(path(), ": ", left(), " of ", scan_.claimed_raw_bytes(),
+                                   " bytes of the state are left over after what was loaded"));
   }
   const absl::StatusOr<std::optional<SnapshotScan::Chunk>> chunk = scan_.Next();
   if (!chunk.ok()) return Fail(chunk.status());
@@ -95,6 +95,23 @@ absl::Status SnapshotReader::Finish() {
   }
   ended_ = true;
   return absl::OkStatus();
+}
+
+absl::Status SnapshotReader::CheckRest() {
+  KB_RETURN_IF_ERROR(status_);
+  while (!ended_) {
+    const absl::StatusOr<std::optional<SnapshotScan::Chunk>> chunk = scan_.Next();
+    if (!chunk.ok()) return Fail(chunk.status());
+    ended_ = !*chunk;
+  }
+  SetBuffer(Bytes(), 0);
+  return absl::OkStatus();
+}
+
+absl::Status SnapshotReader::FailLength(const std::string& message) {
+  // The trailer says how long the state is, and its checksum is known once all chunks were read.
+  KB_RETURN_IF_ERROR(CheckRest());
+  return Fail(absl::FailedPreconditionError(message));
 }
 
 absl::Status SnapshotReader::Fail(const absl::Status& status) {

@@ -4,7 +4,8 @@
 //   KB_RETURN_IF_ERROR(LoadState(*reader, &state));
 //
 // Memory: a chunk, with zstd two. Errors: DataLoss with path, offset and both numbers; FailedPrecondition for a newer
-// version of the format; what the file system says.
+// version of the format, and for a state of another length than the one who reads it wants, in a file that is whole;
+// what the file system says.
 //
 // Thread safety: one thread at a time.
 
@@ -35,12 +36,16 @@ class SnapshotReader final : public SnapshotInput {
 
   const std::string& path() const { return file_->path(); }
 
+  // Checks all of the file that was not read yet; nothing can be read afterwards. OK if the whole file fits its
+  // trailer.
+  absl::Status CheckRest();
+
   // left() is what the trailer says; a file that is not compressed has all these bytes, a compressed one, if it is no
   // ordinary one, may not.
   uint64_t backed() const override;
 
   // To be called once everything is read. OK if that was the whole state, and all of the file fits its trailer;
-  // DataLoss if some of it is left over.
+  // FailedPrecondition if some of it is left over.
   absl::Status Finish();
 
  private:
@@ -50,6 +55,8 @@ class SnapshotReader final : public SnapshotInput {
   // Makes the next chunk the buffer; with none left, an empty one.
   absl::Status NextChunk();
   absl::Status Fail(const absl::Status& status);
+  // Of who reads more or less than there is: FailedPrecondition with that message; DataLoss if the file is damaged.
+  absl::Status FailLength(const std::string& message);
 
   const std::unique_ptr<File> file_;
   SnapshotScan scan_;

@@ -175,7 +175,7 @@ absl::StatusOr<bool> SnapshotWriter::Link() {
     const absl::StatusOr<std::unique_ptr<File>> other = fs_.Open(path_, Access::kRead);
     KB_RETURN_IF_ERROR(other.status());
     const absl::StatusOr<SnapshotHeader> header = VerifySnapshot(**other);
-    if (header.ok() && header->last == header_.last && header->type == header_.type) return false;
+    if (header.ok() && header->last == header_.last && header->type.IsSameOrUnnamed(header_.type)) return false;
     if (!header.ok() && !absl::IsDataLoss(header.status())) return header.status();
   }
   // Damaged, or of another history: this one is good and of this one.

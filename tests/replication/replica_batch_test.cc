@@ -64,7 +64,7 @@ class ReplicaBatchTest : public ReplicaTest {
     }
     const Seq last = primary->applied().seq - 100;
     EXPECT_THAT(follower->Poll(),
-                StatusIs(absl::StatusCode::kDataLoss, HasSubstr(absl::StrCat("seq ", last + 1, "}"))));
+                StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(absl::StrCat("seq ", last + 1, "}"))));
     EXPECT_EQ(follower->role(), Role::kStopped);
     EXPECT_EQ(follower->applied().seq, last);
     EXPECT_EQ(follower->Read([](const Tape& tape) { return tape.commands.size(); }), static_cast<size_t>(bad));

@@ -297,6 +297,12 @@ TEST_F(ReplicaSnapshotTest, ATakeoverDoesNotWaitForASnapshot) {
   EXPECT_THAT(Snapshots(), IsEmpty());
 }
 
+TEST_F(ReplicaSnapshotTest, ATimeLessThanNothingIsRefused) {
+  ReplicaOptions options = Polled();
+  options.snapshots.time = absl::Nanoseconds(-1);
+  EXPECT_THAT(TapeReplica::Open(options), StatusIs(absl::StatusCode::kInvalidArgument));
+}
+
 TEST_F(ReplicaSnapshotTest, AStateWithoutAWayToSaveItHasNone) {
   struct Plain {
     using Command = std::string;
@@ -304,10 +310,22 @@ TEST_F(ReplicaSnapshotTest, AStateWithoutAWayToSaveItHasNone) {
     Result Apply(const Command&, const ApplyContext&) { return 0; }
     std::unique_ptr<int> what;
   };
+  // Whatever is asked for would never happen.
+  const std::vector<SnapshotOptions> asked = {{.frames = 1},
+                                              {.bytes = 1},
+                                              {.time = kLong},
+                                              {.time = absl::InfiniteDuration()},
+                                              {.on_primary = true},
+                                              {.compressed = true},
+                                              {.on_progress = [](uint64_t) {}}};
   ReplicaOptions options = Polled();
-  options.snapshots.frames = 1;
-  EXPECT_THAT((Replica<Plain, TextCodec>::Open(options)), StatusIs(absl::StatusCode::kInvalidArgument));
-  options.snapshots.frames = 0;
+  for (const SnapshotOptions& snapshots : asked) {
+    options.snapshots = snapshots;
+    EXPECT_THAT((Replica<Plain, TextCodec>::Open(options)),
+                StatusIs(absl::StatusCode::kInvalidArgument, testing::HasSubstr("ReplicaOptions::snapshots")))
+        << &snapshots - asked.data();
+  }
+  options.snapshots = {};
   const auto plain = Replica<Plain, TextCodec>::Open(options);
   ASSERT_THAT(plain, IsOk());
   EXPECT_THAT((*plain)->TakeSnapshot(), StatusIs(absl::StatusCode::kFailedPrecondition));

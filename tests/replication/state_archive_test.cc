@@ -19,11 +19,13 @@
 #include <unordered_set>
 #include <vector>
 
+#include "absl/strings/string_view.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/snapshot/snapshot_store.h"
 #include "tests/support/allocations.h"
 #include "tests/support/faulty_file_system.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
@@ -62,6 +64,7 @@ struct Bank {
 
 // The same class in three builds.
 struct CountersV0 {
+  static constexpr absl::string_view kStateName = "counters";
   int64_t sum = 0;
 
   template <class Archive>
@@ -79,6 +82,7 @@ struct CountersUnnumbered {
   }
 };
 struct CountersV1 {
+  static constexpr absl::string_view kStateName = "counters";
   int64_t sum = 0;
 
   template <class Archive>
@@ -87,6 +91,7 @@ struct CountersV1 {
   }
 };
 struct CountersV2 {
+  static constexpr absl::string_view kStateName = "counters";
   int64_t sum = 0;
   std::string label = "none";
 
@@ -107,6 +112,7 @@ struct Inner1 {
 struct Inner5 : Inner1 {};
 template <typename T>
 struct Outer {
+  static constexpr absl::string_view kStateName = "outer";
   T inner;
   template <class Archive>
   void serialize(Archive& archive) {
@@ -116,6 +122,7 @@ struct Outer {
 
 // Its own way.
 struct Text {
+  static constexpr absl::string_view kStateName = "text";
   static constexpr uint32_t kSnapshotVersion = 3;
   static constexpr uint32_t kSnapshotTypeId = 9;
 
@@ -238,9 +245,12 @@ TEST_F(StateArchiveTest, AStatesOwnWayIsPreferred) {
 }
 
 TEST_F(StateArchiveTest, TypesAreNamedInTheHeader) {
-  EXPECT_EQ(StateType<Text>(), (SnapshotType{.data_format = 2, .type_id = 9, .type_version = 3}));
-  EXPECT_EQ(StateType<Bank>(), (SnapshotType{.data_format = 17, .type_id = 0, .type_version = 0}));
-  EXPECT_EQ(StateType<CountersV2>(), (SnapshotType{.data_format = 17, .type_id = 0, .type_version = 2}));
+  EXPECT_EQ(StateType<Text>(),
+            (SnapshotType{.data_format = 2, .type_id = 9, .type_version = 3, .state = StateName<Text>()}));
+  EXPECT_EQ(StateType<Bank>(),
+            (SnapshotType{.data_format = 17, .type_id = 0, .type_version = 0, .state = StateName<Bank>()}));
+  EXPECT_EQ(StateType<CountersV2>(),
+            (SnapshotType{.data_format = 17, .type_id = 0, .type_version = 2, .state = StateName<CountersV2>()}));
 }
 
 // Its first bytes are not taken for a version.
@@ -294,16 +304,43 @@ TEST_F(StateArchiveTest, AnotherTypeIsRefused) {
   OtherText other;
   EXPECT_THAT(Load(&other), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("type 9")));
   Bank bank;
-  EXPECT_THAT(Load(&bank), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("data format 2")));
+  EXPECT_THAT(Load(&bank), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                    AllOf(HasSubstr("the state \"text\", not of"), HasSubstr("Bank"))));
 }
 
-TEST_F(StateArchiveTest, WhatIsLeftOverIsDamage) {
+// A state of a snapshot whose checksums hold is of another version, whatever the decoder makes of it.
+TEST_F(StateArchiveTest, WhatIsLeftOverOfAWholeSnapshotIsNoDamage) {
   ASSERT_THAT(Save(Careless()), IsOk());
   Careless careless;
-  EXPECT_THAT(Load(&careless), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("13 of 14 bytes")));
+  EXPECT_THAT(Load(&careless), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("13 of 14 bytes")));
   ASSERT_THAT(Plant<int64_t>(std::string("\1", 1) + std::string(9, 'x')), IsOk());
   int64_t number = 0;
-  EXPECT_THAT(Load(&number), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("1 of 10 bytes")));
+  EXPECT_THAT(Load(&number),
+              StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr("1 of 10 bytes"), HasSubstr(path_))));
+}
+
+TEST_F(StateArchiveTest, WhatAStateDoesNotTakeNamesBothTypesAndVersions) {
+  ASSERT_THAT(Plant<CountersV2>(std::string("\1\2", 2)), IsOk());
+  CountersV2 loaded;
+  EXPECT_THAT(
+      Load(&loaded),
+      StatusIs(absl::StatusCode::kFailedPrecondition,
+               AllOf(HasSubstr(path_), HasSubstr("the snapshot is whole"),
+                     HasSubstr("{state \"counters\", data format 17, type 0, version 2}, which this program can't"))));
+}
+
+// The state's own word is DataLoss, and so it is where the checksums say so, too.
+TEST_F(StateArchiveTest, WhatAStateDoesNotTakeOfADamagedSnapshotIsDamage) {
+  std::vector<std::string> state(100, std::string(20, 'x'));
+  ASSERT_THAT(Save(state), IsOk());
+  std::string bytes = ReadFileBytes(path_);
+  bytes[bytes.size() - 100] ^= 1;  // in the last chunk
+  WriteFileBytes(path_, bytes);
+  Throwing throwing;
+  KB_ASSERT_OK_AND_ASSIGN(auto reader, SnapshotReader::Open(fs_, path_));
+  const absl::Status refused = absl::DataLossError("not what I know");
+  EXPECT_THAT(internal::ExplainLoaded(refused, *reader, reader->header().type),
+              StatusIs(absl::StatusCode::kDataLoss, HasSubstr("checksum")));
 }
 
 TEST_F(StateArchiveTest, ExceptionsBecomeErrors) {
@@ -311,7 +348,7 @@ TEST_F(StateArchiveTest, ExceptionsBecomeErrors) {
   ASSERT_THAT(Plant<Throwing>("x"), IsOk());
   Throwing throwing;
   EXPECT_THAT(Load(&throwing),
-              StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("can't be loaded"), HasSubstr(path_))));
+              StatusIs(absl::StatusCode::kFailedPrecondition, AllOf(HasSubstr("can't be loaded"), HasSubstr(path_))));
 }
 
 TEST_F(StateArchiveTest, AFailingDiskIsWhatIsReported) {
@@ -330,14 +367,14 @@ TEST_F(StateArchiveTest, AFailingDiskIsWhatIsReported) {
   }
 }
 
-TEST_F(StateArchiveTest, ACutStateIsDamage) {
+TEST_F(StateArchiveTest, AStateThatEndsEarlyInAWholeSnapshotIsNoDamage) {
   const std::vector<std::string> state = {"one", "two", "three"};
   ASSERT_THAT(Save(state), IsOk());
   const std::string bytes = ReadSnapshot(path_).value();
   for (size_t size = 0; size < bytes.size(); ++size) {
     ASSERT_THAT(Plant<std::vector<std::string>>(bytes.substr(0, size)), IsOk());
     std::vector<std::string> loaded;
-    EXPECT_THAT(Load(&loaded), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path_))) << size;
+    EXPECT_THAT(Load(&loaded), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr(path_))) << size;
   }
 }
 

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "cereal/types/string.hpp"
 #include "cereal/types/vector.hpp"
 #include "kekbit/replication/apply_context.h"
@@ -18,6 +19,8 @@
 namespace kekbit {
 
 struct Tape {
+  // Of those derived from it, too: they take over from each other.
+  static constexpr absl::string_view kStateName = "tape";
   using Command = std::string;
   using Result = absl::StatusOr<uint64_t>;  // how many commands were taken, with this one
 

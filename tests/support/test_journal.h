@@ -66,10 +66,11 @@ inline std::vector<std::string> ReadTexts(JournalReader& reader) {
 class TestJournal final {
  public:
   explicit TestJournal(const std::string& directory, FileSystem& fs = FileSystem::Posix(),
-                       uint32_t segment_bytes = kCapacityMin)
+                       uint32_t segment_bytes = kCapacityMin, std::string state_name = {})
       : fs_(fs),
         layout_(directory),
         segment_bytes_(segment_bytes),
+        state_name_(std::move(state_name)),
         epochs_(ValueOrDie(EpochStore::Open(fs, layout_.epoch()))) {}
 
   const JournalLayout& layout() const { return layout_; }
@@ -84,8 +85,11 @@ class TestJournal final {
     if (!reader.status().ok()) return reader.status();
     const std::vector<SegmentNumber> segments = ValueOrDie(layout_.ListSegments(fs_));
     const SegmentNumber next = segments.empty() ? 1 : segments.back() + 1;
-    JournalWriterOptions options = {
-        .file_system = &fs_, .layout = layout_, .data_format = kTestDataFormat, .segment_bytes = segment_bytes_};
+    JournalWriterOptions options = {.file_system = &fs_,
+                                    .layout = layout_,
+                                    .data_format = kTestDataFormat,
+                                    .state_name = state_name_,
+                                    .segment_bytes = segment_bytes_};
     return JournalWriter::Begin(std::move(options), epochs_, ValueOrDie(epochs_.Grant(reader.last().position.epoch)),
                                 reader.last(), next, now_ns);
   }
@@ -103,6 +107,7 @@ class TestJournal final {
   FileSystem& fs_;
   JournalLayout layout_;
   uint32_t segment_bytes_;
+  std::string state_name_;
   EpochStore epochs_;
 };
 

@@ -79,6 +79,7 @@ class TwoLedgers(KekbitTest):
         journal, replicas = self.stat()
         self.assertEqual((journal["epoch"], journal["first_seq"], journal["last_seq"]), (1, 1, 503))
         self.assertEqual((journal["lease"], journal["primary_pid"]), ("held", self.primary.pid))
+        self.assertEqual(journal["state_name"], "ledger")
         self.assertEqual((journal["replicas_alive"], journal["replicas_dead"]), (2, 0))
         primary, standby = replicas[self.primary.pid], replicas[self.standby.pid]
         self.assertEqual((primary["state"], primary["role"], primary["epoch"]), ("alive", "primary", 1))

@@ -70,6 +70,15 @@ TEST(KekbitOverviewTest, ReadersThatHoldTheJournalAreWarnedOf) {
                                        "\"warning\":true}"))));
 }
 
+TEST(KekbitOverviewTest, TheStateIsNamedIfTheJournalSaysWhichItIs) {
+  JournalFacts facts;
+  EXPECT_THAT(OverviewText(facts), testing::Not(Contains(StartsWith("state "))));
+  EXPECT_THAT(OverviewJson(facts), testing::Not(Contains(HasSubstr("state_name"))));
+  facts.state_name = "led\x1bger";  // whatever it is, it must not reach the terminal
+  EXPECT_THAT(OverviewText(facts), Contains("state            \"led\\u001bger\""));
+  EXPECT_THAT(OverviewJson(facts), Contains(HasSubstr("\"state_name\":\"led\\u001bger\"")));
+}
+
 TEST(KekbitOverviewTest, ReadersAreShownWithTheirPlaces) {
   JournalFacts facts;
   facts.last = {.epoch = 2, .seq = 100};

@@ -61,8 +61,8 @@ SEES_CODECS = r"replication/(\w+\.(h|cc)|apply/.*)"
 # The layers inside a directory, lowest first: a file (.h and .cc alike) includes from lower rows only.
 ROWS = {
     "kekbit/base": [
-        "asymmetric_fence backoff bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros uninterrupted",
-        "byte_stream crc32c file_system fork_guard fork_mark histogram logger stop_event versioned_words",
+        "asymmetric_fence backoff bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros type_name uninterrupted",
+        "byte_stream crc32c current_exception file_system fork_guard fork_mark histogram logger stop_event versioned_words",
         "file_lock free_space posix_fork_mark posix_mapped_file posix_mode robust_word",
         "lock_holder posix_file_system",
     ],
@@ -85,7 +85,7 @@ ROWS = {
     ],
     "replication/testing": ["planted_bugs"],
     "replication/journal": [
-        "frame journal_time",
+        "frame journal_time state_name",
         "journal_clock journal_layout",
         "epoch_store kept_segments sync_mark",
         "group_commit segment_preparer",
@@ -108,6 +108,7 @@ ROWS = {
         "journal_tail",
         "recovery",
     ],
+    "replication/apply": ["command_check"],
     "replication/stats": ["replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
     "replication/core": ["replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
 }

@@ -59,7 +59,10 @@ TEST(JournalFormatDocTest, TheSegmentReadsAsTheDocumentSays) {
   const JournalLayout layout(dir.path());
   std::filesystem::create_directories(layout.segments() + "/0000_0000");
   WriteFileBytes(layout.segment(1), SegmentOfTheDocument());
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), layout, kRawDataFormat));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader,
+                          JournalReader::Open(FileSystem::Posix(), layout, JournalContent(kRawDataFormat, "greeter")));
+  EXPECT_THAT(JournalReader::Open(FileSystem::Posix(), layout, JournalContent(kRawDataFormat, "tape")),
+              StatusIs(absl::StatusCode::kFailedPrecondition));
   const std::optional<Frame> start = reader.Next();
   ASSERT_TRUE(start.has_value()) << reader.status();
   EXPECT_EQ(start->kind(), FrameKind::kEpochStart);
@@ -84,6 +87,7 @@ TEST(JournalFormatDocTest, ASegmentOfTheFirstVersionReadsAndClaimsNoSyncs) {
   const auto put = [&segment](size_t at, const std::string& bytes) { segment.replace(at, bytes.size(), bytes); };
   put(140, "\x71\x1a\x3f\x8b");
   put(180, std::string(1, '\0'));
+  put(184, std::string(64, '\0'));
   put(1104, "\x3e\x41\xa7\x9d");
   put(1140, std::string(1, '\0'));
   const TempDir dir = TempDir::InMemory();
@@ -95,11 +99,12 @@ TEST(JournalFormatDocTest, ASegmentOfTheFirstVersionReadsAndClaimsNoSyncs) {
   EXPECT_THAT(reader.status(), IsOk());
   KB_ASSERT_OK_AND_ASSIGN(const ChannelFile channel, OpenChannelFile(FileSystem::Posix(), layout.segment(1)));
   EXPECT_FALSE(SegmentCountsUnsynced(channel.extension));
+  EXPECT_EQ(SegmentStateName(channel.extension), "");
 }
 
 TEST(JournalFormatDocTest, TheCallsMakeTheSegment) {
   const TempDir dir = TempDir::InMemory();
-  TestJournal journal(dir.path());
+  TestJournal journal(dir.path(), FileSystem::Posix(), kCapacityMin, "greeter");
   {
     JournalWriter writer = journal.Begin(kTime);
     ASSERT_THAT(Append(writer, "hi", kTime + 1000), IsOk());

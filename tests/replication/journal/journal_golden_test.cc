@@ -4,7 +4,7 @@
 // of the format:
 //   KEKBIT_GOLDEN_OUT=DIR bazel-bin/tests/replication/journal_golden_test
 // Those that are there are never written again. v1 is of a version whose frames had zeros in the place of
-// FrameHeader::unsynced, and which knew no snapshots.
+// FrameHeader::unsynced, and which knew no snapshots. v1 and v2 have no name of the state.
 
 #include <cstdlib>
 #include <filesystem>
@@ -64,6 +64,7 @@ class JournalGoldenTest : public testing::TestWithParam<std::string> {
   }
 
   bool marked() const { return GetParam() != "v1"; }
+  bool named() const { return marked() && GetParam() != "v2"; }
 
   ReplicaOptions Polled() {
     ReplicaOptions options;
@@ -94,11 +95,12 @@ class JournalGoldenTest : public testing::TestWithParam<std::string> {
     }
   }
 
-  bool CountsUnsynced(SegmentNumber number) const {
+  std::optional<Extension> ExtensionOf(SegmentNumber number) const {
     auto channel = OpenChannelFile(FileSystem::Posix(), layout_.segment(number));
     EXPECT_THAT(channel, IsOk());
-    return channel.ok() && SegmentCountsUnsynced(channel->extension);
+    return channel.ok() ? channel->extension : std::nullopt;
   }
+  bool CountsUnsynced(SegmentNumber number) const { return SegmentCountsUnsynced(ExtensionOf(number)); }
 
   TempDir dir_ = TempDir::InMemory();
   JournalLayout layout_{dir_.path()};
@@ -158,6 +160,24 @@ TEST_P(JournalGoldenTest, WhatIsTornIsCutAndClaimsNoSyncs) {
   EXPECT_TRUE(CountsUnsynced(segments.back() + 1));
 }
 
+struct Diary : Tape {
+  static constexpr absl::string_view kStateName = "diary";
+};
+
+// Only a journal that says whose it is can be refused to others.
+TEST_P(JournalGoldenTest, AnotherServiceIsRefusedByName) {
+  EXPECT_EQ(SegmentStateName(ExtensionOf(1)), named() ? "tape" : "");
+  ReplicaOptions options = Polled();
+  options.may_lead = false;
+  const auto diary = Replica<Diary, TextCodec>::Open(options).status();
+  if (named()) {
+    EXPECT_THAT(diary,
+                StatusIs(absl::StatusCode::kFailedPrecondition, testing::HasSubstr("\"tape\", not of \"diary\"")));
+  } else {
+    EXPECT_THAT(diary, IsOk());
+  }
+}
+
 TEST_P(JournalGoldenTest, ARegisteredReaderGoesOn) {
   if (!marked()) GTEST_SKIP() << "there were none";
   KB_ASSERT_OK_AND_ASSIGN(auto reader, RegisteredReader::Open(FileSystem::Posix(), layout_, "golden"));
@@ -167,7 +187,7 @@ TEST_P(JournalGoldenTest, ARegisteredReaderGoesOn) {
   EXPECT_EQ(frame->header.seq, kReaderSeq + 1);
 }
 
-INSTANTIATE_TEST_SUITE_P(Versions, JournalGoldenTest, testing::Values("v1", "v2"),
+INSTANTIATE_TEST_SUITE_P(Versions, JournalGoldenTest, testing::Values("v1", "v2", "v3"),
                          [](const auto& version) { return version.param; });
 
 TEST(JournalGoldenFileTest, WritesOneWhereItIsTold) {

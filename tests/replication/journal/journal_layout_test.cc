@@ -87,6 +87,19 @@ TEST(SegmentExtensionTest, OnlyANewSegmentCountsUnsynced) {
   EXPECT_FALSE(SegmentCountsUnsynced(Extension{.data_format = 17, .hints = {0, 0, 0, ~uint64_t{0}}}));
 }
 
+TEST(SegmentExtensionTest, SaysWhoseCommandsTheSegmentHolds) {
+  const Extension extension = SegmentExtension(17, {}, "ledger");
+  EXPECT_EQ(SegmentStateName(extension), "ledger");
+  EXPECT_THAT(CheckSegmentState(extension, JournalContent(uint64_t{17}, "ledger")), IsOk());
+  EXPECT_THAT(CheckSegmentState(extension, JournalContent()), IsOk());
+  EXPECT_THAT(CheckSegmentState(extension, JournalContent(uint64_t{17}, "tape")),
+              StatusIs(absl::StatusCode::kFailedPrecondition,
+                       testing::AllOf(testing::HasSubstr("\"ledger\""), testing::HasSubstr("\"tape\""))));
+  // One of an earlier version does not say.
+  EXPECT_THAT(CheckSegmentState(SegmentExtension(17, {}), JournalContent(uint64_t{17}, "tape")), IsOk());
+  EXPECT_EQ(SegmentStateName(Extension{.label = {'x'}}), "");
+}
+
 TEST(SegmentExtensionTest, AnyOtherChannelIsNoSegment) {
   EXPECT_THAT(FollowedBySegment(std::nullopt), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(FollowedBySegment(Extension{}), StatusIs(absl::StatusCode::kDataLoss));

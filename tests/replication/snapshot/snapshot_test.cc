@@ -204,11 +204,11 @@ TEST_F(SnapshotTest, ReadingBeyondTheEndAndStoppingBeforeItAreErrors) {
   ASSERT_THAT(WriteSnapshot(fs_, directory_, HeaderOf(1), "four"), IsOk());
   uint8_t bytes[5];
   KB_ASSERT_OK_AND_ASSIGN(auto reader, SnapshotReader::Open(fs_, PathOf(1)));
-  EXPECT_THAT(reader->Read(MutableBytes(bytes)),
-              StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("5 more bytes"), HasSubstr("4 are left"))));
+  EXPECT_THAT(reader->Read(MutableBytes(bytes)), StatusIs(absl::StatusCode::kFailedPrecondition,
+                                                          AllOf(HasSubstr("5 more bytes"), HasSubstr("4 are left"))));
   KB_ASSERT_OK_AND_ASSIGN(reader, SnapshotReader::Open(fs_, PathOf(1)));
   ASSERT_THAT(reader->Read(MutableBytes(bytes, 3)), IsOk());
-  EXPECT_THAT(reader->Finish(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("1 of 4 bytes")));
+  EXPECT_THAT(reader->Finish(), StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("1 of 4 bytes")));
 }
 
 TEST_F(SnapshotTest, ANewerFormatIsNoDamage) {
