@@ -80,7 +80,7 @@ absl::Status JournalView::LookAtSegments(JournalFacts& facts) {
 }
 
 void JournalView::LookAtEnd(JournalFacts& facts) {
-  if (reader_ && (reader_->status().ok() || MayPass(reader_->status()))) {
+  if (reader_ && (reader_->status().ok() || IsTransient(reader_->status()))) {
     while (const std::optional<Frame> frame = reader_->Next()) last_time_ns_ = frame->header.time_ns;
     facts.end_status = reader_->status();
   } else {

@@ -43,7 +43,7 @@ void RegisteredReader::OpenJournal() {
 
 std::optional<Frame> RegisteredReader::Next() {
   if (mark_.in_child()) return std::nullopt;
-  if (!reader_ && MayPass(status_)) OpenJournal();
+  if (!reader_ && IsTransient(status_)) OpenJournal();
   if (!reader_) return std::nullopt;
   return reader_->Next();
 }

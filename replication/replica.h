@@ -16,7 +16,8 @@
 //
 // Thread safety: any thread, any method. Commands are applied one at a time, in the order of their seq.
 //   In a child that the process forks a replica is nobody's: every call is FailedPrecondition, role() is kStopped,
-//   applied() and recovery() are empty, Now() is the infinite past, WaitForRole() is false, and the destructor does nothing, not even to the state.
+//   applied() and recovery() are empty, Now() is the infinite past, WaitForRole() is false, and the destructor does
+//   nothing, not even to the state.
 //   A Read() whose function returns no Status ends the child, with a word on standard error.
 // Publication: when Execute() returns a result, every follower can see the command, and none that takes over
 //   goes without. A follower's state is that of the primary some moments ago, at applied().
@@ -115,7 +116,9 @@ class Replica final {
   // Journals the command and applies it; returns once it is acknowledged at the stage asked for, or that of the
   // options. What the state returns is the result, errors included. Errors of Execute() itself:
   //   FailedPrecondition  not the primary: nothing was done.
-  //   ResourceExhausted   the disk is full, or the command too long: nothing was done.
+  //   ResourceExhausted   the disk or another resource is at its end, or the command too long: nothing was done.
+  //   Unavailable         the command is published and applied, but could not be synced yet, say for want of
+  //                       descriptors: the next sync covers it, and comes by itself.
   //   Aborted             no longer the primary, or a sync failed: whether it was done, or lasts, is unknown.
   //   other codes         from the codec, or ReplicaOptions::checks: nothing was done.
   absl::StatusOr<Executed> Execute(const Command& command) { return Execute(command, core_->options().ack); }
@@ -183,9 +186,9 @@ class Replica final {
   }
 
   // Waits until the command at `position`, which Submit() returned, is acknowledged at the stage. A submitted command
-  // is published. Unavailable if that took longer than the timeout: it may still come. Aborted if a sync failed:
-  // whether the command lasts is unknown, and this replica stops. FailedPrecondition if the position is of another
-  // replica, or of a reign of this one before its last.
+  // is published. Unavailable if that took longer than the timeout, or could not be done yet: it may still come.
+  // Aborted if a sync failed: whether the command lasts is unknown, and this replica stops. FailedPrecondition if the
+  // position is of another replica, or of a reign of this one before its last.
   absl::Status WaitFor(Position position, Ack ack, absl::Duration timeout) {
     if (ABSL_PREDICT_FALSE(mark_.in_child())) return InChild();
     return core_->WaitFor(position, ack, absl::Now() + timeout);

@@ -43,9 +43,10 @@ absl::StatusCode CodeOfErrno(int error) {
     case EBUSY:
     case EDEADLK:
     case ETIMEDOUT:
-      return absl::StatusCode::kUnavailable;
-    // The device does not give the bytes, or what the file system says of them does not hold.
+    // Of a name or a size that the device could not read or change: nothing was done. See ReadAt() for bytes.
     case EIO:
+      return absl::StatusCode::kUnavailable;
+    // What the file system or the device says of the bytes does not hold.
     case EUCLEAN:
     case EBADMSG:
     case EHWPOISON:
@@ -64,6 +65,10 @@ absl::Status ErrorOf(int error, absl::string_view operation, absl::string_view a
   if (error == EXDEV)
     advice = "; both must lie on one file system: keep a journal's directory on one, with all that is in it";
   return absl::Status(CodeOfErrno(error), absl::StrCat(about, ": ", operation, ": ", std::strerror(error), advice));
+}
+
+absl::Status SyncErrorOf(int error, absl::string_view operation, absl::string_view about) {
+  return absl::AbortedError(ErrorOf(error, operation, about).message());
 }
 
 }  // namespace kekbit

@@ -21,6 +21,10 @@ absl::StatusCode CodeOfErrno(int error);
 // is known.
 absl::Status ErrorOf(int error, absl::string_view operation, absl::string_view about);
 
+// Returns the error of a sync that was made and failed: Aborted, whatever the number is. What the sync
+// should have written may count as written from now on. See SyncFailed() in file_system.h.
+absl::Status SyncErrorOf(int error, absl::string_view operation, absl::string_view about);
+
 }  // namespace kekbit
 
 #endif  // KEKBIT_BASE_ERRNO_CODE_H_

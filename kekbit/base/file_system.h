@@ -3,8 +3,12 @@
 //
 // The real one is FileSystem::Posix(). Errors are absl::Status with the path, the operation and the system's reason:
 // NotFound, AlreadyExists, ResourceExhausted (disk, quota, file size or descriptors at an end), PermissionDenied,
-// FailedPrecondition (the file system can't do it), Unavailable (EINTR, EAGAIN), and DataLoss for an input/output
-// error.
+// FailedPrecondition (the file system can't do it), Unavailable (EINTR, EAGAIN, and an input/output error of anything
+// but a read), and DataLoss for an input/output error of a read.
+//
+// Syncs are told apart from all else: Aborted is a sync that was made and failed. Then nobody can know which bytes or
+// names are on stable storage, and a second sync may claim success: never try again. Any other error of a method that
+// syncs is one of a call on the way there: nothing was lost by that, and it may be tried again. See SyncFailed().
 //
 // Thread safety: FileSystem: any thread. File and MappedFile: one thread at a time unless a method says otherwise.
 
@@ -71,9 +75,8 @@ class MappedFile {
   uint64_t size() const { return size_; }
   Bytes bytes() const { return Bytes(data_, size_); }
 
-  // Returns once the bytes [offset, offset + size) are on stable storage. After an error nobody can know which are:
-  // never try again. FailedPrecondition for a mapping for Access::kRead, of which the kernel would sync nothing, and
-  // say that all is well. Any thread.
+  // Returns once the bytes [offset, offset + size) are on stable storage. Aborted: see above. FailedPrecondition for a
+  // mapping for Access::kRead, of which the kernel would sync nothing, and say that all is well. Any thread.
   virtual absl::Status Sync(uint64_t offset, uint64_t size) = 0;
 
   // Makes [offset, offset + size) ready to be stored to without a page fault; changes no byte. Any thread.
@@ -120,8 +123,7 @@ class File {
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, MutableBytes to) = 0;
   // Writes all of `from`. Any thread.
   virtual absl::Status WriteAt(uint64_t offset, Bytes from) = 0;
-  // Returns once all written data and what is needed to find it are on stable storage. After an error see
-  // MappedFile::Sync. Any thread.
+  // Returns once all written data and what is needed to find it are on stable storage. Aborted: see above. Any thread.
   virtual absl::Status Sync() = 0;
   // Forgets what memory keeps of the bytes [offset, offset + size), so that they are next read from the device: after a
   // failed sync, memory may hold what the device does not. Bytes that wait to be written, or that somebody maps, stay.
@@ -180,13 +182,23 @@ class FileSystem {
   // Puts `from` in the place of `to`, if that exists, in one step.
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Unlink(const std::string& path) = 0;
-  // Returns once the names in the directory are on stable storage.
+  // Returns once the names in the directory are on stable storage. Aborted: see above; other errors: the directory
+  // could not be opened, say for want of descriptors.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
   // How many bytes the file system of `path`, which exists, has left for this user.
   virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& path) = 0;
   // How many bytes the file system of `path`, which exists, has in all; 0: it does not say.
   virtual absl::StatusOr<uint64_t> TotalBytes(const std::string& /*path*/) { return 0; }
 };
+
+// Whether a method that syncs made its sync, and that failed: see above.
+inline bool SyncFailed(const absl::Status& status) { return absl::IsAborted(status); }
+
+// Whether a call could not be made this time, and may be later: room on the disk, descriptors, memory, a lock or a
+// right may come. It says nothing of what the call was about.
+inline bool IsTransient(const absl::Status& status) {
+  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) || absl::IsPermissionDenied(status);
+}
 
 // The directory part of a path ("." if it has none).
 std::string DirectoryOf(absl::string_view path);

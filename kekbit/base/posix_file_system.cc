@@ -55,6 +55,12 @@ absl::Status OpenError(int error, absl::string_view operation, const std::string
       absl::StrCat(path, ": is ", kind, ", not a ", wants_directory ? "directory" : "file"));
 }
 
+// Bytes that the device has, and does not give, are damaged.
+absl::Status ReadError(int error, absl::string_view path) {
+  absl::Status status = ErrorOf(error, "pread", path);
+  return error == EIO ? absl::DataLossError(status.message()) : status;
+}
+
 // The unit of st_blocks, whatever the file system's own is.
 constexpr uint64_t kStatBlockBytes = 512;
 
@@ -122,7 +128,7 @@ class PosixFile final : public File {
     while (done < to.size()) {
       const ssize_t n = Uninterrupted(
           [&] { return ::pread(fd_, to.data() + done, to.size() - done, static_cast<off_t>(offset + done)); });
-      if (n < 0) return ErrorOf(errno, "pread", path());
+      if (n < 0) return ReadError(errno, path());
       if (n == 0) break;
       done += static_cast<size_t>(n);
     }
@@ -142,7 +148,7 @@ class PosixFile final : public File {
   }
 
   absl::Status Sync() override {
-    if (::fdatasync(fd_) != 0) return ErrorOf(errno, "fdatasync", path());
+    if (::fdatasync(fd_) != 0) return SyncErrorOf(errno, "fdatasync", path());
     return absl::OkStatus();
   }
 
@@ -298,7 +304,7 @@ class PosixFileSystem final : public FileSystem {
     const int result = ::fsync(fd);
     const int error = errno;
     ::close(fd);
-    if (result != 0) return ErrorOf(error, "fsync", path);
+    if (result != 0) return SyncErrorOf(error, "fsync", path);
     return absl::OkStatus();
   }
 

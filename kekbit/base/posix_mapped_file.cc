@@ -35,7 +35,7 @@ absl::Status PosixMappedFile::Sync(uint64_t offset, uint64_t size) {
     return absl::FailedPreconditionError(absl::StrCat(path_, ": is mapped for reading, and can't be synced by that"));
   }
   const uint64_t begin = offset & ~(PageBytes() - 1);
-  if (::msync(data() + begin, offset + size - begin, MS_SYNC) != 0) return ErrorOf(errno, "msync", path_);
+  if (::msync(data() + begin, offset + size - begin, MS_SYNC) != 0) return SyncErrorOf(errno, "msync", path_);
   return absl::OkStatus();
 }
 

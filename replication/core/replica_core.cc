@@ -12,7 +12,6 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/header.h"
 #include "kekbit/replication/recovery/journal_files.h"
-#include "kekbit/replication/stats/replica_facts.h"
 
 namespace kekbit {
 namespace {
@@ -28,13 +27,20 @@ constexpr absl::Duration kKillAfterMin = absl::Milliseconds(200);
 
 uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
+// Names the boot clock of this process: of this start of the machine, and of this time namespace. 0: not known.
+uint64_t BootClockName(FileSystem& fs) {
+  const uint64_t boot = SyncMark::CurrentBoot(fs).value_or(0);
+  return boot == 0 ? 0 : boot ^ (TimeNamespace(fs) << 32);
+}
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, JournalContent content,
                                                                StateHooks hooks) {
   FileSystem& fs = *options.file_system;
   const JournalLayout layout(options.directory);
-  absl::StatusOr<std::unique_ptr<ReplicaCore>> core = OpenJournal(std::move(options), std::move(content), std::move(hooks));
+  absl::StatusOr<std::unique_ptr<ReplicaCore>> core =
+      OpenJournal(std::move(options), std::move(content), std::move(hooks));
   if (!core.ok()) return WithRepairHint(fs, layout, core.status());
   return core;
 }
@@ -148,7 +154,7 @@ absl::Status ReplicaCore::CatchUpAndStart() {
     KB_RETURN_IF_ERROR(CatchUp());
     // Cut meanwhile, behind a newer snapshot.
     while (PlaceIsGone() && role() == Role::kFollower) {
-      StartOver();
+      KB_RETURN_IF_ERROR(StartOver());
       KB_RETURN_IF_ERROR(CatchUp());
     }
     KB_RETURN_IF_ERROR(MendAtStart());
@@ -183,7 +189,7 @@ absl::Status ReplicaCore::MendAtStart() {
     while (Follow()) {
     }
   }
-  if (MayPass(reader_.status())) return absl::OkStatus();
+  if (IsTransient(reader_.status())) return absl::OkStatus();
   // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is wrong.
   if (absl::IsDataLoss(reader_.status())) KB_RETURN_IF_ERROR(status());
   return reader_.status();
@@ -207,8 +213,9 @@ absl::Status ReplicaCore::StartThreads() {
 absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {
   if (!absl::IsAborted(status)) return status;
   // Fenced by a newer epoch of this journal: there is a primary to follow. Otherwise the journal is not there any more.
+  // Who can't look does not know, and looks again as a follower.
   const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
-  if (named.ok() && *named) {
+  if (!named.ok() || *named) {
     EndReign();
   } else {
     Stop(status);
@@ -232,47 +239,6 @@ absl::Status ReplicaCore::WaitFor(Position position, Ack stage, absl::Time deadl
   absl::Status status = commit->WaitFor(position.seq, deadline);
   if (absl::IsAborted(status)) ReportRole();
   return status;
-}
-
-void ReplicaCore::OnSyncError(Epoch epoch, const absl::Status& error) {
-  absl::MutexLock lock(&mutex_);
-  if (commit_ == nullptr || commit_->epoch() != epoch || role_ == Role::kStopped) return;
-  Stop(error);
-}
-
-absl::Status ReplicaCore::FindStandby() const {
-  for (const ReplicaFacts& other : ReadLivingReplicas(*options_.file_system, layout_)) {
-    if (other.stands_by()) return absl::OkStatus();
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat(options_.directory, ": there is no standby, so nobody would lead: no other living replica that may ",
-                   "lead is seen in ", layout_.replicas()));
-}
-
-absl::Status ReplicaCore::StepDown(Successor successor) {
-  std::shared_ptr<GroupCommit> commit;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return NotPrimary();
-    commit = commit_;
-  }
-  if (successor == Successor::kStandby) KB_RETURN_IF_ERROR(FindStandby());
-  // Most of what the successor would have to sync, while commands are still taken.
-  if (options_.ack == Ack::kSynced) {
-    if (absl::Status synced = commit->Sync(); !synced.ok()) {
-      ReportRole();
-      return synced;
-    }
-  }
-  {
-    absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return NotPrimary();
-    LeaveLease();
-    EndReign();
-  }
-  wake_.Notify();
-  ReportRole();
-  return absl::OkStatus();
 }
 
 void ReplicaCore::ReportRole() {
@@ -382,6 +348,10 @@ void ReplicaCore::Complain(const absl::Status& error, absl::string_view what) {
 
 void ReplicaCore::Note(const absl::Status& error, absl::string_view what) {
   status_ = error;
+  LogNowAndThen(error, what);
+}
+
+void ReplicaCore::LogNowAndThen(const absl::Status& error, absl::string_view what) {
   const int64_t now = options_.clock->MonotonicNanos();
   if (error == noted_ && now < noted_ns_ + absl::ToInt64Nanoseconds(kNoteAgainAfter)) return;
   noted_ = error;

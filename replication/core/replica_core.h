@@ -139,7 +139,6 @@ class ReplicaCore final {
 
   Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
   Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // The same for who holds the lock.
   Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return applied_; }
   // The journal's time; see Replica::Now().
   int64_t JournalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
@@ -198,7 +197,6 @@ class ReplicaCore final {
   }
   absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // The loop's steps; one thread at a time.
   // Applies what is published; returns whether there was anything.
   bool Follow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what JournalReader::NextBatch() returned.
@@ -218,12 +216,10 @@ class ReplicaCore final {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Whether the journal no longer holds what the reader wants next.
   bool PlaceIsGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-  // The reader's place is gone: starts over from a snapshot, or stops.
-  void StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Segments that hold frames behind `synced`, oldest first, and the one before if that ends there.
-  absl::StatusOr<std::vector<ChannelFile>> UnsyncedSegments(Seq synced) const;
-  // For the reign that begins: knows every segment that holds frames which are not synced.
-  absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
+  // The reader's place is gone: starts over from a snapshot, or stops. An error that IsTransient(): not this time.
+  absl::Status StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // For the reign that begins: knows every segment that holds frames which are not synced; none if all were synced.
+  absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit(bool all_synced) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
   // Stops if the pages that this replica has read may not be what the disk has.
   bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -315,12 +311,12 @@ class ReplicaCore final {
   void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes an error that may pass the status; notes and logs it, but not each time that it comes again.
   void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Notes an error, and logs it.
   void Complain(const absl::Status& error, absl::string_view what);
   void SayOfClocks(const ClockNote& note);
-  // Names the boot clock of this process: of this start of the machine, and of this time namespace. 0: not known.
-  static uint64_t BootClockName(FileSystem& fs);
+  // The second half of Note(): for what does not keep the replica from its role.
+  void LogNowAndThen(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void OnSyncPutOff(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const ReplicaOptions options_;

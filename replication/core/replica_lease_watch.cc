@@ -130,8 +130,9 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
     return WatchForLife(watch, kWatchFor, kLookAtHolder, [] { return true; }) == Life::kDead;
   }
   FileSystem& fs = *options_.file_system;
+  // A sign of life that can't be read, for want of descriptors say, is no silence.
   const auto is_silent = [&fs, this, beat = Lease::LastBeat(fs, layout_.lease())] {
-    return Lease::LastBeat(fs, layout_.lease()) == beat;
+    return beat.has_value() && Lease::LastBeat(fs, layout_.lease()) == beat;
   };
   const absl::Duration patience = options_.kill_hung_primary_after;
   const Life life = WatchForLife(watch, patience, kLookAtHolder, is_silent);

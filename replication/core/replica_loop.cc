@@ -58,9 +58,9 @@ bool ReplicaCore::Follow() {
     stats_->SetApplied(applied_, followed_.time_ns, reader_.segment(), reader_.offset());
   }
   const absl::Status& status = reader_.status();
-  if (status.ok() && MayPass(status_)) status_ = absl::OkStatus();  // it has passed
+  if (status.ok() && IsTransient(status_)) status_ = absl::OkStatus();  // it has passed
   if (status.ok()) return true;
-  if (MayPass(status)) {
+  if (IsTransient(status)) {
     Note(status, "the journal can't be read, it is tried again");
   } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
     // Who holds the lease may yet mend it.
@@ -102,8 +102,10 @@ void ReplicaCore::EndForException(absl::string_view function, Position position,
 bool ReplicaCore::PlaceIsGone() {
   const absl::Status& status = reader_.status();
   if (absl::IsOutOfRange(status)) return true;
+  if (!absl::IsNotFound(status)) return false;
   // A segment was cut between two looks: the next ones tell.
-  return absl::IsNotFound(status) && !reader_.LookAgain().ok();
+  const absl::Status again = reader_.LookAgain();
+  return !again.ok() && !IsTransient(again);
 }
 
 bool ReplicaCore::Rejoin() {
@@ -117,7 +119,7 @@ bool ReplicaCore::Rejoin() {
   absl::StatusOr<JournalReader> reader = JournalReader::Open(*options_.file_system, layout_, content_, applied.seq + 1);
   absl::MutexLock lock(&mutex_);
   if (!reader.ok()) {
-    if (MayPass(reader.status())) {
+    if (IsTransient(reader.status()) || absl::IsNotFound(reader.status())) {
       Note(reader.status(), "the journal can't be read, it is tried again");
     } else {
       Stop(reader.status());
@@ -166,7 +168,7 @@ void ReplicaCore::RunFollower() {
       sleep_ = kSleepMin;
       continue;
     }
-    if (PlaceIsGone()) StartOver();
+    if (PlaceIsGone()) StartOver().IgnoreError();
     if (StopIfPoisoned()) return;
     if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
     if (options_.wait == Wait::kSpin) {
@@ -244,11 +246,6 @@ void ReplicaCore::StopIfMoved() {
   }
 }
 
-uint64_t ReplicaCore::BootClockName(FileSystem& fs) {
-  const uint64_t boot = SyncMark::CurrentBoot(fs);
-  return boot == 0 ? 0 : boot ^ (TimeNamespace(fs) << 32);
-}
-
 void ReplicaCore::SayOfClocks(const ClockNote& note) {
   Log(options_.logger, note.is_warning() ? LogSeverity::kWarning : LogSeverity::kInfo,
       absl::StrCat(options_.directory, ": ", note.ToString()));
@@ -276,8 +273,8 @@ void ReplicaCore::Tick() {
         enough ? space_.Refusal(options_.directory).message()
                : absl::string_view(absl::StrCat(options_.directory, ": there is room on the disk again")));
   }
-  // Those that are closed: nobody may wait for them, and they shall not gather. An error stops this replica.
-  if (commit->open_segments() > 1) commit->Sync().IgnoreError();
+  // Nobody may wait for what is due, and it shall not gather. A sync that fails stops this replica.
+  commit->SyncDue().IgnoreError();
 }
 
 absl::Status ReplicaCore::Poll() {
@@ -287,7 +284,7 @@ absl::Status ReplicaCore::Poll() {
     if (role() == Role::kFollower && Rejoin()) {
       while (Follow()) {
       }
-      if (PlaceIsGone()) StartOver();
+      if (PlaceIsGone()) StartOver().IgnoreError();
       LookForJournal();
       if (!StopIfPoisoned()) TryTakeOver();
     }

@@ -8,9 +8,11 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/types/span.h"
 #include "kekbit/base/duration_text.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/journal/segment_sync.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/missing_segments.h"
 #include "kekbit/replication/recovery/repair_hint.h"
@@ -26,6 +28,8 @@ constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 
 // The part of the disk that segments may take for registered readers, unless the user says how much.
 constexpr uint64_t kDiskShare = 4;
+// How often a snapshot is read whose reading fails: it was whole when it was looked at, just now.
+constexpr int kTriesToLoad = 2;
 
 // How often a segment that was cut while the journal was being opened is put down to that.
 constexpr int kLooksAtCut = 100;
@@ -156,16 +160,8 @@ absl::Status ReplicaCore::SyncThrough(Seq seq) {
   if (mark_.synced() >= seq) return absl::OkStatus();
   // By a follower: the same segments, by mappings of its own. The mark is the primary's to move, but for bad news.
   FileSystem& fs = *options_.file_system;
-  KB_ASSIGN_OR_RETURN(const std::vector<ChannelFile> segments, UnsyncedSegments(mark_.synced()));
-  for (const ChannelFile& segment : segments) {
-    if (absl::Status synced = segment.mapping->Sync(0, segment.mapping->size()); !synced.ok()) {
-      // The kernel may tell nobody else, and the next sync may say that all is well.
-      mark_.Poison(segment.header.channel_id());
-      return synced;
-    }
-    KB_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(segment.file->path())));
-  }
-  return fs.SyncDirectory(layout_.segments());
+  KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs, layout_, mark_.synced()));
+  return SegmentSync(fs, layout_, mark_).Sync(absl::MakeSpan(segments), SegmentSync::kWhole);
 }
 
 uint64_t ReplicaCore::RetainBytesMax() {
@@ -295,18 +291,31 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, cons
 }
 
 absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, JournalReader reader) {
-  reader_ = std::move(reader);
-  pending_ = {};
   for (const absl::Status& skipped : found.passed_over) {
     Complain(skipped, "a snapshot is passed over");
     absl::MutexLock lock(&mutex_);
     recovery_.skipped.push_back(std::string(skipped.message()));
   }
-  if (found.snapshot == nullptr) return false;
+  const auto read_on = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) {
+    reader_ = std::move(reader);
+    pending_ = {};
+  };
+  if (found.snapshot == nullptr) {
+    read_on();
+    return false;
+  }
   const ChainLink last = found.snapshot->header().last;
   absl::MutexLock lock(&mutex_);
   if (last.position.seq <= applied_.seq && applied_.seq != 0) return false;
-  KB_RETURN_IF_ERROR(hooks_.load(*found.snapshot));
+  // With the lock held until the state is whole again, or this replica ends: nobody sees it half loaded.
+  absl::Status loaded = hooks_.load(*found.snapshot);
+  for (int tries = 1; !loaded.ok() && tries < kTriesToLoad; ++tries) {
+    Complain(loaded, "a snapshot could not be loaded, it is tried again");
+    KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(*options_.file_system, found.snapshot->path()));
+    loaded = hooks_.load(*found.snapshot);
+  }
+  KB_RETURN_IF_ERROR(loaded);
+  read_on();
   applied_ = last.position;
   followed_ = last;
   journal_clock_.Follow(last.time_ns, /*live=*/false);
@@ -317,12 +326,12 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, Journ
   return true;
 }
 
-void ReplicaCore::StartOver() {
+absl::Status ReplicaCore::StartOver() {
   const absl::Status gone = WithRepairHint(*options_.file_system, layout_, reader_.status());
   {
     absl::MutexLock lock(&mutex_);
     if (saver_ != nullptr) saver_->Cancel();
-    if (saving_) return;  // again later: whoever saves the state reads it without a lock
+    if (saving_) return absl::UnavailableError("the state is being saved");  // whoever does reads it without a lock
     starting_over_ = true;
   }
   absl::StatusOr<bool> loaded = false;
@@ -340,6 +349,7 @@ void ReplicaCore::StartOver() {
     Log(options_.logger, LogSeverity::kWarning,
         absl::StrCat(options_.directory, ": too far behind, started over from a snapshot: ", gone.message()));
   }
+  return loaded.status();
 }
 
 }  // namespace kekbit

@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <memory>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/journal/segment_sync.h"
+#include "kekbit/replication/stats/replica_facts.h"
 
 namespace kekbit {
 namespace {
@@ -100,7 +101,7 @@ void ReplicaCore::TryTakeOver() {
     next_try_ns_ = now + retry_ns_;
     absl::MutexLock lock(&mutex_);
     // NotFound: somebody cut the journal's beginning meanwhile.
-    if (MayPass(status) || absl::IsNotFound(status)) {
+    if (IsTransient(status) || absl::IsNotFound(status)) {
       Note(status, "can't become primary, it is tried again");
     } else if (role_ != Role::kStopped) {
       Stop(status);
@@ -126,7 +127,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   report.epoch = granted_;
   report.follows = reader_.last().position.seq;
   report.recovered = lap();
-  KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit());
+  KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit(outcome.synced));
   if (options_.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
   report.synced = lap();
   int64_t begin_ns = 0;
@@ -177,7 +178,7 @@ absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
     while (Follow()) {
     }
     if (role() == Role::kStopped) return status();
-    if (MayPass(reader_.status())) return reader_.status();
+    if (IsTransient(reader_.status())) return reader_.status();
     KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome,
                         RecoverTail(*options_.file_system, layout_, reader_, mark_, options));
     if (outcome.torn) {
@@ -189,26 +190,7 @@ absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
   }
 }
 
-absl::StatusOr<std::vector<ChannelFile>> ReplicaCore::UnsyncedSegments(Seq synced) const {
-  FileSystem& fs = *options_.file_system;
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout_.ListSegments(fs));
-  // From the newest back, to the one that begins at or before the first frame that is not synced.
-  std::vector<ChannelFile> segments;
-  for (size_t i = numbers.size(); i-- > 0;) {
-    // For writing: what is mapped for reading can't be synced.
-    absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs, layout_.segment(numbers[i]), Access::kReadWrite);
-    // Cut just now, as all before it: only what is synced is cut.
-    if (absl::IsNotFound(channel.status())) break;
-    KB_RETURN_IF_ERROR(channel.status());
-    KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBySegment(channel->extension));
-    segments.push_back(*std::move(channel));
-    if (follows.position.seq <= synced) break;
-  }
-  std::reverse(segments.begin(), segments.end());
-  return segments;
-}
-
-absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit() {
+absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(bool all_synced) {
   FileSystem& fs = *options_.file_system;
   GroupCommit::Options options;
   options.file_system = &fs;
@@ -219,13 +201,58 @@ absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit() {
   options.synced = std::min(mark_.synced(), reader_.last().position.seq);
   options.on_error = [this, epoch = granted_](const absl::Status& error) { OnSyncError(epoch, error); };
   options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
-  auto commit = std::make_shared<GroupCommit>(options);
-  KB_ASSIGN_OR_RETURN(const std::vector<ChannelFile> unsynced, UnsyncedSegments(options.synced));
-  for (const ChannelFile& channel : unsynced) {
-    commit->AddSegment(channel.header.channel_id(), channel.file->path(), channel.mapping);
-    commit->Published(reader_.last().position.seq, channel.mapping->size());
+  options.on_put_off = [this](const absl::Status& why) { OnSyncPutOff(why); };
+  options.published = reader_.last().position.seq;
+  if (!all_synced) {
+    KB_ASSIGN_OR_RETURN(options.unsynced, FindUnsynced(fs, layout_, options.synced));
   }
-  return commit;
+  return std::make_shared<GroupCommit>(std::move(options));
+}
+
+void ReplicaCore::OnSyncPutOff(const absl::Status& why) {
+  absl::MutexLock lock(&mutex_);
+  LogNowAndThen(why, "a sync could not be made, it is tried again");
+}
+
+void ReplicaCore::OnSyncError(Epoch epoch, const absl::Status& error) {
+  absl::MutexLock lock(&mutex_);
+  if (commit_ == nullptr || commit_->epoch() != epoch || role_ == Role::kStopped) return;
+  Stop(error);
+}
+
+absl::Status ReplicaCore::FindStandby() const {
+  for (const ReplicaFacts& other : ReadLivingReplicas(*options_.file_system, layout_)) {
+    if (other.stands_by()) return absl::OkStatus();
+  }
+  return absl::FailedPreconditionError(
+      absl::StrCat(options_.directory, ": there is no standby, so nobody would lead: no other living replica that may ",
+                   "lead is seen in ", layout_.replicas()));
+}
+
+absl::Status ReplicaCore::StepDown(Successor successor) {
+  std::shared_ptr<GroupCommit> commit;
+  {
+    absl::MutexLock lock(&mutex_);
+    if (role_ != Role::kPrimary) return NotPrimary();
+    commit = commit_;
+  }
+  if (successor == Successor::kStandby) KB_RETURN_IF_ERROR(FindStandby());
+  // Most of what the successor would have to sync, while commands are still taken.
+  if (options_.ack == Ack::kSynced) {
+    if (absl::Status synced = commit->Sync(); !synced.ok()) {
+      ReportRole();
+      return synced;
+    }
+  }
+  {
+    absl::MutexLock lock(&mutex_);
+    if (role_ != Role::kPrimary) return NotPrimary();
+    LeaveLease();
+    EndReign();
+  }
+  wake_.Notify();
+  ReportRole();
+  return absl::OkStatus();
 }
 
 bool ReplicaCore::StopIfPoisoned() {

@@ -7,15 +7,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/base/futex.h"
-#include "kekbit/base/status_macros.h"
-#include "kekbit/channel_format.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
-
-// Mappings are synced by whole pages.
-constexpr uint64_t kPageBytes = 4096;
 
 // How long a leader waits for callers to come back: a part of the time of a sync, since each that comes saves that
 // time, and never longer than a slow disk's would be. (The last sync may have waited for an error of the disk, or in a
@@ -23,9 +18,9 @@ constexpr uint64_t kPageBytes = 4096;
 constexpr int64_t kPatience = 4;
 constexpr int64_t kPatienceMaxNanos = 2'000'000;
 
-// The first byte to sync of a file that is synced up to `end`: from the last word on, which was a WATERMARK, in whose
-// place a length stands now, maybe as the last one of its page.
-uint64_t FirstUnsynced(uint64_t end) { return (end - std::min(end, kLengthBytes)) / kPageBytes * kPageBytes; }
+// Pauses between tries of a sync that a call keeps from being made: from the first to the last, each twice as long.
+constexpr absl::Duration kFirstPause = absl::Milliseconds(1);
+constexpr absl::Duration kLastPause = absl::Milliseconds(64);
 
 // By which those who wait for one sync are woken, and not those who wait for the next.
 uint32_t BitOf(uint32_t group) { return uint32_t{1} << (group % 32); }
@@ -33,14 +28,28 @@ uint32_t BitOf(uint32_t group) { return uint32_t{1} << (group % 32); }
 }  // namespace
 
 GroupCommit::GroupCommit(Options options)
-    : options_(std::move(options)), published_(options_.synced), synced_(options_.synced) {}
+    : options_(std::move(options)),
+      sync_(*options_.file_system, options_.layout, *options_.mark),
+      published_(std::max(options_.synced, options_.published)),
+      published_end_(SegmentSync::kWhole),
+      synced_(options_.synced),
+      segments_(options_.unsynced) {}
 
-void GroupCommit::AddSegment(SegmentNumber number, const std::string& path, std::shared_ptr<MappedFile> mapping) {
+void GroupCommit::AddSegment(SegmentNumber number, std::shared_ptr<MappedFile> mapping) {
   absl::MutexLock lock(&mutex_);
   PrepareWord(&published_end_, 0);
   options_.mark->Made(number);
-  segments_.push_back({.number = number, .path = path, .mapping = std::move(mapping)});
+  segments_.push_back({.number = number, .mapping = std::move(mapping)});
+  // What is written faster than it is synced is mapped again when it is. Whoever syncs just now has copies.
+  if (segments_.size() > kMappedMax) segments_[segments_.size() - 1 - kMappedMax].mapping = nullptr;
 }
+
+bool GroupCommit::IsDue() const {
+  absl::MutexLock lock(&mutex_);
+  return error_.ok() && (segments_.size() > 1 || !put_off_.ok());
+}
+
+absl::Status GroupCommit::SyncDue() { return IsDue() ? WaitFor(published(), absl::InfinitePast()) : absl::OkStatus(); }
 
 size_t GroupCommit::open_segments() const {
   absl::MutexLock lock(&mutex_);
@@ -60,9 +69,14 @@ absl::Status GroupCommit::WaitFor(Seq seq, absl::Time deadline) {
   }
   absl::Status late;
   mutex_.Lock();
+  const uint64_t put_offs = put_offs_;
   while (synced() < seq && error_.ok() && late.ok()) {
-    if (!leading_) {
-      Lead();
+    if (put_offs_ != put_offs && !put_off_.ok()) {
+      late = absl::UnavailableError(absl::StrCat(options_.layout.directory(), ": seq ", seq,
+                                                 " is published, and not synced yet: ", put_off_.message(),
+                                                 "; the next sync covers it"));
+    } else if (!leading_) {
+      Lead(deadline);
     } else if (deadline != absl::InfiniteFuture() && absl::Now() >= deadline) {
       late = absl::UnavailableError(
           absl::StrCat(options_.layout.directory(), ": seq ", seq, " is not synced in time, seq ", synced(), " is"));
@@ -97,7 +111,28 @@ void GroupCommit::Gather() {
   mutex_.Lock();
 }
 
-void GroupCommit::Lead() {
+absl::Status GroupCommit::SyncPatiently(std::vector<UnsyncedSegment>& segments, uint64_t end, Seq target,
+                                        absl::Time deadline) {
+  for (absl::Duration pause = kFirstPause;; pause *= 2) {
+    absl::Status status = sync_.SyncAndMark(absl::MakeSpan(segments), end, target);
+    const bool again = !status.ok() && (!SyncFailed(status) || Planted(PlantedBug::kRetryFailedSync));
+    if (!again || pause > kLastPause || absl::Now() + pause > deadline) return status;
+    absl::SleepFor(pause);
+  }
+}
+
+void GroupCommit::TakeProgress(const std::vector<UnsyncedSegment>& segments) {
+  // By now there may be further ones. Only the last one is written to.
+  for (size_t i = 0; i < segments.size(); ++i) {
+    segments_[i].synced_end = segments[i].synced_end;
+    segments_[i].named = segments[i].named;
+    segments_[i].whole = segments[i].whole;
+  }
+  const auto unsynced = std::find_if(segments_.begin(), segments_.end(), [](const auto& each) { return !each.whole; });
+  segments_.erase(segments_.begin(), unsynced);
+}
+
+void GroupCommit::Lead(absl::Time deadline) {
   leading_ = true;
   if (released_ > 0) Gather();
   ++group_;
@@ -105,14 +140,11 @@ void GroupCommit::Lead() {
   const Seq target = AcquireWord(&published_);
   target_ = target;
   const uint64_t end = PeekWord(&published_end_);  // at least that of `target`; segments can't change meanwhile
-  std::vector<Segment> segments = segments_;
+  std::vector<UnsyncedSegment> segments = segments_;
   mutex_.Unlock();
 
-  if (Planted(PlantedBug::kMarkBeforeSync)) options_.mark->Advance(target);
-  if (!segments.empty()) options_.mark->Begin(segments.front().number, FirstUnsynced(segments.front().synced_end));
   const int64_t begin = options_.clock->MonotonicNanos();
-  SegmentNumber failed = 0;
-  const absl::Status status = SyncSegments(segments, end, &failed);
+  const absl::Status status = SyncPatiently(segments, end, target, deadline);
   const int64_t nanos = options_.clock->MonotonicNanos() - begin;
 
   mutex_.Lock();
@@ -120,20 +152,16 @@ void GroupCommit::Lead() {
   sync_nanos_ = nanos;
   released_ = sleepers;
   const uint64_t frames = target - synced();
+  TakeProgress(segments);
   if (status.ok()) {
     PublishWord(&synced_, target);
-    options_.mark->Advance(target);
-    options_.mark->End();
+    put_off_ = absl::OkStatus();
     if (options_.on_sync) options_.on_sync(target, frames, nanos);
-    // Only the last one is written to any more. By now there may be further ones.
-    for (size_t i = 0; i < segments.size(); ++i) segments_[i].synced_end = segments[i].synced_end;
-    if (segments.size() > 1) {
-      segments_.erase(segments_.begin(), segments_.begin() + static_cast<std::ptrdiff_t>(segments.size() - 1));
-    }
-  } else if (!Planted(PlantedBug::kRetryFailedSync)) {
-    options_.mark->Poison(failed);
-    error_ = absl::AbortedError(absl::StrCat(status.message(), ": a sync failed; whether what was written after seq ",
-                                             synced(), " lasts is unknown"));
+  } else if (SyncFailed(status)) {
+    error_ = status;
+  } else {
+    put_off_ = status;
+    ++put_offs_;
   }
   ++syncs_;
   const absl::Status error = error_;
@@ -142,36 +170,10 @@ void GroupCommit::Lead() {
   mutex_.Unlock();
   // Who shall lead the next one, first. If it is not asleep, it finds out by itself that nobody leads.
   PrivateFutexWake(&syncs_, next, 1);
-  PrivateFutexWake(&syncs_, error.ok() ? done : ~uint32_t{0});
-  if (!error.ok() && options_.on_error) options_.on_error(error);
+  PrivateFutexWake(&syncs_, status.ok() ? done : ~uint32_t{0});
+  if (SyncFailed(error) && options_.on_error) options_.on_error(error);
+  if (!status.ok() && !SyncFailed(status) && options_.on_put_off) options_.on_put_off(status);
   mutex_.Lock();
-}
-
-absl::Status GroupCommit::SyncSegments(std::vector<Segment>& segments, uint64_t end, SegmentNumber* failed) const {
-  if (Planted(PlantedBug::kAckBeforeSync)) return absl::OkStatus();
-  for (Segment& segment : segments) {
-    const bool last = &segment == &segments.back();
-    if (Planted(PlantedBug::kNewestSegmentFirst) && !last) continue;
-    const uint64_t to = last ? end : segment.mapping->size();
-    *failed = segment.number;
-    const uint64_t from = FirstUnsynced(segment.synced_end);
-    if (to > from) KB_RETURN_IF_ERROR(segment.mapping->Sync(from, to - from));
-    if (segment.synced_end == 0) KB_RETURN_IF_ERROR(SyncNames(segment.path));
-    segment.synced_end = std::max(segment.synced_end, to);
-  }
-  return absl::OkStatus();
-}
-
-absl::Status GroupCommit::SyncNames(const std::string& path) const {
-  if (Planted(PlantedBug::kNamesNotSynced)) return absl::OkStatus();
-  KB_RETURN_IF_ERROR(options_.file_system->SyncDirectory(DirectoryOf(path)));
-  // Once a reign: the directories above, which the first segment may have been the first to need.
-  if (synced() != options_.synced) return absl::OkStatus();
-  KB_RETURN_IF_ERROR(options_.file_system->SyncDirectory(options_.layout.segments()));
-  KB_RETURN_IF_ERROR(options_.file_system->SyncDirectory(options_.layout.directory()));
-  const absl::Status above = options_.file_system->SyncDirectory(DirectoryOf(options_.layout.directory()));
-  // Who made the directory for a service that may not read around it has synced it, one hopes.
-  return absl::IsPermissionDenied(above) ? absl::OkStatus() : above;
 }
 
 }  // namespace kekbit

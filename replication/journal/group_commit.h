@@ -1,8 +1,8 @@
 // GroupCommit brings the published frames of one reign to stable storage, for all who wait at once.
 //
-//   commit.AddSegment(number, path, mapping);  // the writer: from now on frames lie in that segment
-//   commit.Published(seq, end);                // the writer: after each frame; two stores
-//   commit.WaitFor(seq, deadline);             // any thread: returns once that frame is synced
+//   commit.AddSegment(number, mapping);  // the writer: from now on frames lie in that segment
+//   commit.Published(seq, end);          // the writer: after each frame; two stores
+//   commit.WaitFor(seq, deadline);       // any thread: returns once that frame is synced
 //
 // There is no thread and no timer. Who waits while nobody syncs does it itself, for everything published by then; who
 // comes meanwhile gathers for the next sync, which one of them leads. So a single caller pays the sync and no hand-over
@@ -10,10 +10,12 @@
 // their next frames: whoever leads the next sync waits for as many, for at most a quarter of the time of a sync and 2
 // ms, since otherwise they split into two groups that take turns, and each waits for the other's sync.
 //
-// Segments are synced strictly in order, and the name of one before anything counts as synced that stands in it.
+// How segments are synced says segment_sync.h. Few of those that wait for it stay mapped, however many there are.
 //
-// An error is final: the kernel marks pages clean that it failed to write, so a second try would claim success. The
-// journal is marked as poisoned, and every wait, now and later, returns Aborted: whether these frames last is unknown.
+// The error of a sync is final: the kernel marks pages clean that it failed to write, so a second try would claim
+// success. The journal is marked as poisoned, and every wait, now and later, returns Aborted: whether these frames last
+// is unknown. A call that could not be made on the way to a sync is another thing: it is made again for a moment, then
+// those who wait are told that it is not synced yet, Unavailable, and the next sync does it.
 //
 // Thread safety: AddSegment() and Published(): the writer's thread. Everything else: any thread.
 
@@ -24,7 +26,6 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
@@ -35,6 +36,7 @@
 #include "kekbit/base/file_system.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/segment_sync.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/position.h"
 
@@ -49,8 +51,13 @@ class GroupCommit final {
     SyncMark* mark = nullptr;  // outlives this
     Epoch epoch = 0;
     Seq synced = 0;  // frames up to this one are synced already
-    // Called once, by whoever met it, without a lock held.
+    // What earlier reigns have left: segments that may hold something that is not synced, and the last frame of them.
+    std::vector<UnsyncedSegment> unsynced = {};
+    Seq published = 0;
+    // Called once, by whoever met the error of a sync, without a lock held.
     std::function<void(const absl::Status&)> on_error = {};
+    // Called each time that a sync is put off since a call could not be made; by whoever met it, without a lock held.
+    std::function<void(const absl::Status&)> on_put_off = {};
     // Called after each sync, one call at a time, with a lock held: up to where all is synced now, how many frames that
     // is more, and how long it took.
     std::function<void(Seq synced, uint64_t frames, int64_t nanos)> on_sync = {};
@@ -60,9 +67,8 @@ class GroupCommit final {
   GroupCommit(const GroupCommit&) = delete;
   GroupCommit& operator=(const GroupCommit&) = delete;
 
-  // Frames published from now on lie in this segment; those before are complete. `path` may lack a durable name.
-  void AddSegment(SegmentNumber number, const std::string& path, std::shared_ptr<MappedFile> mapping)
-      ABSL_LOCKS_EXCLUDED(mutex_);
+  // Frames published from now on lie in this segment, whose name need not be synced; those before are complete.
+  void AddSegment(SegmentNumber number, std::shared_ptr<MappedFile> mapping) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Frame `seq` is published, in the segment added last, and ends `end` bytes into its file.
   void Published(Seq seq, uint64_t end) {
@@ -70,12 +76,17 @@ class GroupCommit final {
     PublishWord(&published_, seq);
   }
 
-  // Waits until frame `seq`, which is published, is synced. Unavailable if it was not by the deadline; Aborted: see
-  // above.
+  // Waits until frame `seq`, which is published, is synced. Unavailable if it was not by the deadline, or if a sync was
+  // put off: it is published all the same, and synced with the next. Aborted: see above.
   absl::Status WaitFor(Seq seq, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Syncs what is published.
   absl::Status Sync() { return WaitFor(published(), absl::InfiniteFuture()); }
+
+  // Whether there is something to sync that nobody may be waiting for: closed segments, or what was put off.
+  bool IsDue() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // If it is: tries to, once.
+  absl::Status SyncDue();
 
   Seq published() const { return AcquireWord(&published_); }
   Seq synced() const { return AcquireWord(&synced_); }
@@ -86,24 +97,23 @@ class GroupCommit final {
   size_t open_segments() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  struct Segment {
-    SegmentNumber number;
-    std::string path;
-    std::shared_ptr<MappedFile> mapping;
-    uint64_t synced_end = 0;  // bytes of the file that are synced; 0: its name is not either
-  };
+  // So many segments that are not synced stay mapped; the one in use among them.
+  static constexpr size_t kMappedMax = 32;
 
   // Says that the caller is about to sleep until `seq` is synced; returns by which bit it is woken.
   uint32_t Join(Seq seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Gives those whom the last sync has just released a moment to come back with their next frames.
   void Gather() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Syncs once, with the mutex released meanwhile, and wakes who waited for it.
-  void Lead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Syncs all of `segments` up to the end of their mapping, the last one to `end`. Sets how far each is synced, and at
-  // an error which one failed.
-  absl::Status SyncSegments(std::vector<Segment>& segments, uint64_t end, SegmentNumber* failed) const;
-  absl::Status SyncNames(const std::string& path) const;
+  // Syncs once, with the mutex released meanwhile, and wakes who waited for it. If a call can't be made, tries for a
+  // moment, at most until the deadline.
+  void Lead(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  // Syncs `segments`, without the mutex, until it is done, has failed or was put off.
+  absl::Status SyncPatiently(std::vector<UnsyncedSegment>& segments, uint64_t end, Seq target, absl::Time deadline);
+  // Takes over how far a sync has brought the segments that it had.
+  void TakeProgress(const std::vector<UnsyncedSegment>& segments) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
   const Options options_;
+  SegmentSync sync_;  // of whoever leads
 
   // The writer's cache line.
   alignas(64) uint64_t published_;
@@ -119,7 +129,9 @@ class GroupCommit final {
   uint64_t sleepers_ ABSL_GUARDED_BY(mutex_) = 0;   // for the next sync
   uint64_t released_ ABSL_GUARDED_BY(mutex_) = 0;   // by the last sync
   absl::Status error_ ABSL_GUARDED_BY(mutex_);
-  std::vector<Segment> segments_ ABSL_GUARDED_BY(mutex_);  // not synced to their end; ascending
+  uint64_t put_offs_ ABSL_GUARDED_BY(mutex_) = 0;  // syncs that were
+  absl::Status put_off_ ABSL_GUARDED_BY(mutex_);   // why the last one was; OK again after one that was not
+  std::vector<UnsyncedSegment> segments_ ABSL_GUARDED_BY(mutex_);  // not synced to their end; ascending
 };
 
 }  // namespace kekbit

@@ -26,7 +26,7 @@ absl::StatusOr<JournalReader> JournalReader::Open(FileSystem& fs, const JournalL
 }
 
 std::optional<Frame> JournalReader::Next() {
-  if (MayPass(status_)) status_ = absl::OkStatus();
+  if (IsTransient(status_)) status_ = absl::OkStatus();
   if (ABSL_PREDICT_TRUE(status_.ok())) {
     if (std::optional<Frame> frame = TryNext()) {
       waits_ = 0;

@@ -10,7 +10,7 @@
 //                       holds.
 //   DataLoss            a frame does not fit: checksum, seq or epoch; the message has the file, the offset and the seq.
 //   FailedPrecondition  written with another data format, for another state, or by a newer version of this code.
-//   ResourceExhausted, Unavailable   the next segment could not be opened this time; call again later.
+//   another one that IsTransient()   the next segment could not be opened this time; call again later.
 // Every other code stays, unless somebody mends the journal and calls LookAgain(). So each frame's seq is that of the
 // one before + 1, and none is skipped silently.
 //
@@ -36,12 +36,6 @@
 #include "kekbit/shm_reader.h"
 
 namespace kekbit {
-
-// Whether what failed this way may succeed later: room on the disk, descriptors, memory or a lock may come free. It
-// says nothing of the journal.
-inline bool MayPass(const absl::Status& status) {
-  return absl::IsResourceExhausted(status) || absl::IsUnavailable(status);
-}
 
 class JournalReader final {
  public:

@@ -44,25 +44,31 @@ absl::StatusOr<JournalWriter> JournalWriter::Begin(JournalWriterOptions options,
   return writer;
 }
 
+absl::Status JournalWriter::NothingDone(const absl::Status& status) {
+  return IsTransient(status) ? absl::ResourceExhaustedError(status.message()) : status;
+}
+
 absl::Status JournalWriter::Roll() {
   // By then the directory may be another's, or gone: nothing of this journal belongs there.
-  KB_ASSIGN_OR_RETURN(const bool named, epochs_->IsNamed(*options_.file_system));
-  if (!named) {
+  const absl::StatusOr<bool> named = epochs_->IsNamed(*options_.file_system);
+  if (!named.ok()) return NothingDone(named.status());
+  if (!*named) {
     return absl::AbortedError(
         absl::StrCat(options_.layout.directory(), ": the journal was moved, replaced or deleted"));
   }
-  KB_ASSIGN_OR_RETURN(ShmWriter next, CreateSegment(options_, epoch_, last_, number_ + 1));
+  absl::StatusOr<ShmWriter> next = CreateSegment(options_, epoch_, last_, number_ + 1);
+  if (!next.ok()) return NothingDone(next.status());
   segment_.Close();
-  std::swap(segment_, next);
+  std::swap(segment_, *next);
   ++number_;
   EnterSegment();
-  if (options_.preparer != nullptr) options_.preparer->Retire(std::move(next));
+  if (options_.preparer != nullptr) options_.preparer->Retire(*std::move(next));
   return absl::OkStatus();
 }
 
 void JournalWriter::EnterSegment() {
   prepare_at_ = segment_.header().capacity() / 2;
-  if (options_.commit != nullptr) options_.commit->AddSegment(number_, segment_.path(), segment_.mapping());
+  if (options_.commit != nullptr) options_.commit->AddSegment(number_, segment_.mapping());
 }
 
 void JournalWriter::PrepareNext() {

@@ -76,7 +76,8 @@ class JournalWriter final {
   // as absl::StatusOr<size_t>; ResourceExhausted if it needs more room, when it may be called again with more.
   //
   // After an error nothing is published, but for Aborted, when nobody can say: the epoch is over. ResourceExhausted:
-  // the disk is full, or the command is longer than command_bytes_max(). Everything else is what `encode` returned.
+  // the disk is full, another limit is reached, or the command is longer than command_bytes_max(). Everything else is
+  // what `encode` returned.
   template <typename Encode>
   absl::StatusOr<Position> Append(Encode&& encode, int64_t now_ns) {
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
@@ -206,6 +207,8 @@ class JournalWriter final {
     return absl::OkStatus();
   }
 
+  // The error of a call that could not be made, as that of a command of which nothing was done.
+  static absl::Status NothingDone(const absl::Status& status);
   absl::Status Roll();
   // Frames will lie in segment_.
   void EnterSegment();

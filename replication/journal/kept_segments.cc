@@ -26,24 +26,13 @@ absl::StatusOr<ChainLink> FollowedBy(Bytes start, SegmentNumber number) {
   return absl::DataLossError(absl::StrCat("this is segment ", header.channel_id(), ", not ", number));
 }
 
-absl::StatusOr<KeptSegment> Look(FileSystem& fs, const JournalLayout& layout, SegmentNumber number) {
-  const std::string path = layout.segment(number);
-  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kRead));
-  KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
-  std::array<uint8_t, kDataOffset> start;
-  KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(start)));
-  const absl::StatusOr<ChainLink> follows = FollowedBy(Bytes(start).first(size), number);
-  if (follows.ok()) return KeptSegment{.number = number, .follows = follows->position, .bytes = info.allocated};
-  return absl::Status(follows.status().code(), absl::StrCat(path, ": ", follows.status().message()));
-}
-
 // The first `count` of them, or all; NotFound if one is gone by the time it is looked at.
 absl::StatusOr<std::vector<KeptSegment>> LookAtFirst(FileSystem& fs, const JournalLayout& layout, size_t count) {
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout.ListSegments(fs));
   std::vector<KeptSegment> segments;
   for (const SegmentNumber number : numbers) {
     if (segments.size() == count) break;
-    KB_ASSIGN_OR_RETURN(const KeptSegment segment, Look(fs, layout, number));
+    KB_ASSIGN_OR_RETURN(const KeptSegment segment, LookAtSegment(fs, layout, number));
     if (!segments.empty()) {
       const KeptSegment& before = segments.back();
       if (number != before.number + 1) {
@@ -71,6 +60,17 @@ absl::StatusOr<std::vector<KeptSegment>> ListFirst(FileSystem& fs, const Journal
 }
 
 }  // namespace
+
+absl::StatusOr<KeptSegment> LookAtSegment(FileSystem& fs, const JournalLayout& layout, SegmentNumber number) {
+  const std::string path = layout.segment(number);
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kRead));
+  KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
+  std::array<uint8_t, kDataOffset> start;
+  KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(start)));
+  const absl::StatusOr<ChainLink> follows = FollowedBy(Bytes(start).first(size), number);
+  if (follows.ok()) return KeptSegment{.number = number, .follows = follows->position, .bytes = info.allocated};
+  return absl::Status(follows.status().code(), absl::StrCat(path, ": ", follows.status().message()));
+}
 
 absl::StatusOr<std::vector<KeptSegment>> ListKeptSegments(FileSystem& fs, const JournalLayout& layout) {
   return ListFirst(fs, layout, static_cast<size_t>(-1));

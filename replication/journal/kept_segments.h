@@ -22,6 +22,9 @@ struct KeptSegment {
   uint64_t bytes = 0;  // on the disk
 };
 
+// One segment. NotFound if it is gone; DataLoss if it is none, or is another one.
+absl::StatusOr<KeptSegment> LookAtSegment(FileSystem& fs, const JournalLayout& layout, SegmentNumber number);
+
 // All of them, in order. DataLoss if one is missing in the middle, is no segment, or follows less than the one before;
 // Unavailable if they were cut faster than they could be looked at.
 absl::StatusOr<std::vector<KeptSegment>> ListKeptSegments(FileSystem& fs, const JournalLayout& layout);

@@ -65,14 +65,17 @@ absl::StatusOr<SyncMark> SyncMark::OpenFor(FileSystem& fs, const std::string& pa
   return SyncMark(std::move(mapping));
 }
 
-uint64_t SyncMark::CurrentBoot(FileSystem& fs) {
+absl::StatusOr<uint64_t> SyncMark::CurrentBoot(FileSystem& fs) {
   constexpr size_t kUuid = 36;
   constexpr size_t kHalfDigits = 16;
   const absl::StatusOr<std::unique_ptr<File>> file = fs.Open("/proc/sys/kernel/random/boot_id", Access::kRead);
+  if (absl::IsResourceExhausted(file.status()) || absl::IsUnavailable(file.status())) return file.status();
   if (!file.ok()) return 0;
   uint8_t bytes[kUuid];
   const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(bytes));
-  if (!size.ok() || *size != kUuid) return 0;
+  // It is no damage of the journal, whatever the error is.
+  if (!size.ok()) return absl::UnavailableError(size.status().message());
+  if (*size != kUuid) return 0;
   const std::string digits = absl::StrReplaceAll(AsText(Bytes(bytes)), {{"-", ""}}).substr(0, kHalfDigits);
   uint64_t boot = 0;
   return absl::SimpleHexAtoi(digits, &boot) ? boot : 0;

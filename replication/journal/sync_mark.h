@@ -86,8 +86,9 @@ class SyncMark final {
   // recovery; 0: not known. As long as it is CurrentBoot(), no power failure has taken anything.
   uint64_t boot() const { return AcquireWord(word(3)); }
   void SetBoot(uint64_t boot) { PublishWord(word(3), boot); }
-  // Names this start of the machine; 0 if the system does not say.
-  static uint64_t CurrentBoot(FileSystem& fs);
+  // Names this start of the machine; 0 if the system does not say. An error if it could not be asked just now: who
+  // takes that for 0 takes damage for a torn tail.
+  static absl::StatusOr<uint64_t> CurrentBoot(FileSystem& fs);
 
   // The newest segment that was made; 0: none, or not known. It is there as long as no power failure has taken it (see
   // boot()): only recovery takes the newest one away, and says so first.

@@ -135,7 +135,8 @@ bool ProcessWatch::IsGone(FileSystem& fs, const ProcessId& process) {
   ::close(fd);
   // Whoever has the pid now may be one that is hidden from this process.
   const uint64_t start_time = StartTime(fs, process.pid);
-  return start_time != 0 && start_time != process.start_time;
+  // Nor does a process differ from itself that could not read its own start time, for want of descriptors say.
+  return start_time != 0 && process.start_time != 0 && start_time != process.start_time;
 }
 
 bool ProcessWatch::IsStopped(FileSystem& fs, const ProcessId& process) {

@@ -32,7 +32,7 @@ class Examiner {
   absl::StatusOr<JournalTail> Examine(const SyncMark* mark, const std::vector<KnownSeq>& known, bool holes) {
     const absl::Status& status = reader_.status();
     if (!status.ok() && !absl::IsDataLoss(status) && !absl::IsOutOfRange(status)) return status;
-    AskOthers(mark, known);
+    KB_RETURN_IF_ERROR(AskOthers(mark, known));
     KB_RETURN_IF_ERROR(FindBeyond());
     if (tail_.segment_open) KB_RETURN_IF_ERROR(LookAtPlace());
     if (!tail_.continues) {
@@ -51,10 +51,10 @@ class Examiner {
   }
 
  private:
-  void AskOthers(const SyncMark* mark, const std::vector<KnownSeq>& known) {
+  absl::Status AskOthers(const SyncMark* mark, const std::vector<KnownSeq>& known) {
     if (mark != nullptr) {
       tail_.facts.synced_by_mark = mark->synced();
-      tail_.facts.nothing_lost = NothingLost(fs_, *mark);
+      KB_ASSIGN_OR_RETURN(tail_.facts.nothing_lost, NothingLost(fs_, *mark));
       if (tail_.facts.nothing_lost) made_ = mark->made();
     }
     for (const KnownSeq& other : known) {
@@ -62,6 +62,7 @@ class Examiner {
       tail_.facts.synced_by_others = other.seq;
       by_others_ = other.what;
     }
+    return absl::OkStatus();
   }
 
   absl::Status FindBeyond() {

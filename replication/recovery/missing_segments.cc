@@ -16,16 +16,19 @@ constexpr int kLooks = 3;
 
 }  // namespace
 
-bool NothingLost(FileSystem& fs, const SyncMark& mark) {
+absl::StatusOr<bool> NothingLost(FileSystem& fs, const SyncMark& mark) {
   const uint64_t boot = mark.boot();
-  return boot != 0 && mark.poisoned() == 0 && boot == SyncMark::CurrentBoot(fs);
+  if (boot == 0 || mark.poisoned() != 0) return false;
+  KB_ASSIGN_OR_RETURN(const uint64_t now, SyncMark::CurrentBoot(fs));
+  return boot == now;
 }
 
 absl::Status CheckSegments(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark, Seq snapshot) {
   std::string missing;
   for (int looks = 0; looks < kLooks; ++looks) {
     // Before the segments are listed: each that it speaks of was there before.
-    const SegmentNumber made = NothingLost(fs, mark) ? mark.made() : 0;
+    KB_ASSIGN_OR_RETURN(const bool nothing_lost, NothingLost(fs, mark));
+    const SegmentNumber made = nothing_lost ? mark.made() : 0;
     const Seq synced = mark.synced();
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout.ListSegments(fs));
     const SegmentNumber last = segments.empty() ? 0 : segments.back();

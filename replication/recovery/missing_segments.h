@@ -11,6 +11,7 @@
 #define KEKBIT_REPLICATION_RECOVERY_MISSING_SEGMENTS_H_
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/sync_mark.h"
@@ -19,8 +20,8 @@
 namespace kekbit {
 
 // Whether the machine has run without a stop since all of the journal was known to be well, and no sync has failed:
-// then nothing that was written is missing.
-bool NothingLost(FileSystem& fs, const SyncMark& mark);
+// then nothing that was written is missing. An error: it could not look.
+absl::StatusOr<bool> NothingLost(FileSystem& fs, const SyncMark& mark);
 
 // DataLoss, with what is missing and the command that shows what can be done. Other errors: it could not look.
 // `snapshot`: the seq of the newest one, behind which nothing need be there; 0: there is none.

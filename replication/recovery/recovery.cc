@@ -1,7 +1,6 @@
 #include "kekbit/replication/recovery/recovery.h"
 
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -9,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
+#include "absl/types/span.h"
 #include "kekbit/base/duration_text.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"
@@ -16,6 +16,7 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/channel_seal.h"
+#include "kekbit/replication/journal/segment_sync.h"
 #include "kekbit/replication/recovery/aside.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
@@ -24,8 +25,7 @@ namespace {
 
 constexpr uint64_t kRewriteBytes = 1u << 20;
 
-// More than a file has.
-constexpr uint64_t kWhole = std::numeric_limits<uint64_t>::max();
+constexpr uint64_t kWhole = SegmentSync::kWhole;
 
 absl::Status NotYet(const absl::Status& status) {
   return absl::UnavailableError(absl::StrCat("can't take over yet: ", status.message()));
@@ -82,8 +82,9 @@ class TailRecovery {
       outcome_.read_on = true;
       return std::move(outcome_);
     }
+    KB_ASSIGN_OR_RETURN(const uint64_t boot, SyncMark::CurrentBoot(fs_));
     if (poisoned != 0) KB_RETURN_IF_ERROR(mark_.ClearPoison());
-    mark_.SetBoot(SyncMark::CurrentBoot(fs_));
+    mark_.SetBoot(boot);
     return std::move(outcome_);
   }
 
@@ -148,23 +149,6 @@ class TailRecovery {
   RecoveryOutcome outcome_;
 };
 
-absl::Status SyncSegment(FileSystem& fs, const std::string& path, uint64_t bytes) {
-  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
-  KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
-  bytes = std::min(bytes, info.size);
-  if (bytes == 0) return absl::OkStatus();
-  KB_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> mapping, file->Map(Access::kReadWrite, bytes));
-  return mapping->Sync(0, bytes);
-}
-
-// What the segment follows; nothing known: 0, as if it held everything.
-Seq FollowedSeq(FileSystem& fs, const std::string& path) {
-  const absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs, path);
-  if (!channel.ok()) return 0;
-  const absl::StatusOr<ChainLink> follows = FollowedBySegment(channel->extension);
-  return follows.ok() ? follows->position.seq : 0;
-}
-
 }  // namespace
 
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
@@ -209,34 +193,10 @@ absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& 
     mark.Advance(seq);
     return absl::OkStatus();
   }
-  KB_ASSIGN_OR_RETURN(std::vector<SegmentNumber> segments, layout.ListSegments(fs));
-  segments.erase(std::upper_bound(segments.begin(), segments.end(), last), segments.end());
-  // The last one that begins at or before what is synced, and all behind it. If a frame of that one is synced, so is
-  // its name.
-  size_t first = segments.size();
-  bool named = false;
-  while (first > 0 && !named) named = FollowedSeq(fs, layout.segment(segments[--first])) < mark.synced();
-  if (first < segments.size()) mark.Begin(segments[first], 0);
-  // Names before contents: a frame counts only in a file that can be found.
-  std::string directory;
-  for (size_t i = first; i < segments.size(); ++i) {
-    const std::string path = layout.segment(segments[i]);
-    if (!(named && i == first) && directory != DirectoryOf(path)) {
-      directory = DirectoryOf(path);
-      KB_RETURN_IF_ERROR(fs.SyncDirectory(directory));
-      if (i == first) {
-        KB_RETURN_IF_ERROR(fs.SyncDirectory(layout.segments()));
-        KB_RETURN_IF_ERROR(fs.SyncDirectory(layout.directory()));
-      }
-    }
-    if (absl::Status synced = SyncSegment(fs, path, segments[i] == last ? last_bytes : kWhole); !synced.ok()) {
-      mark.Poison(segments[i]);
-      return synced;
-    }
-  }
-  mark.Advance(seq);
-  mark.End();
-  return absl::OkStatus();
+  KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs, layout, mark.synced(), last));
+  // Of whichever segment is the last one that is there, if that is no longer `last`, all.
+  const bool ends = !segments.empty() && segments.back().number == last;
+  return SegmentSync(fs, layout, mark).SyncAndMark(absl::MakeSpan(segments), ends ? last_bytes : kWhole, seq);
 }
 
 void RecoveryReport::Add(const RecoveryOutcome& outcome) {

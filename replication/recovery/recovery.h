@@ -70,8 +70,8 @@ struct RecoveryOutcome {
   std::vector<std::string> aside;  // paths of all that was kept
 };
 
-// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system fails: all of these
-// may be tried again. After a sync that failed the mark is poisoned.
+// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system could not be made: all
+// of these may be tried again. Aborted: a sync failed, and the mark is poisoned.
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options);
 
@@ -81,8 +81,8 @@ absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const 
 
 // Brings to the disk, in order, all segments up to `last` that may hold something that is not there, and their names.
 // Then everything up to `seq`, which ends there, is synced, and the mark says so. Of the last segment's file only the
-// first `last_bytes` count; the pages touched ahead behind them would take longer than all else. After an error the
-// mark is poisoned.
+// first `last_bytes` count; the pages touched ahead behind them would take longer than all else. Errors: see
+// SegmentSync.
 absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,
                          uint64_t last_bytes, Seq seq);
 

@@ -173,7 +173,7 @@ TEST_F(ReplicaTest, AStepDownThatFailsTellsThatTheReplicaStopped) {
   const auto standby = Open(Polled());
   ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
   ASSERT_THAT(primary->Submit("one"), IsOk());
-  fs_.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
+  fs_.FailCalls("MappedFile::Sync", absl::AbortedError("planted"));
   EXPECT_THAT(primary->StepDown(), StatusIs(absl::StatusCode::kAborted, HasSubstr("planted")));
   EXPECT_THAT(told, ElementsAre(Role::kPrimary, Role::kStopped));
   EXPECT_FALSE(primary->WaitForRole(Role::kPrimary, kLong));
@@ -292,7 +292,7 @@ TEST_F(ReplicaTest, AFailedSyncStopsThePrimary) {
   const auto primary = Open(options);
   ASSERT_TRUE(primary->WaitForRole(Role::kPrimary, kLong));
   ASSERT_THAT(primary->Execute("one"), IsOk());
-  faulty.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
+  faulty.FailCalls("MappedFile::Sync", absl::AbortedError("planted"));
   EXPECT_THAT(primary->Execute("two"), StatusIs(absl::StatusCode::kAborted, HasSubstr("unknown")));
   EXPECT_EQ(primary->role(), Role::kStopped);
   faulty.Heal();

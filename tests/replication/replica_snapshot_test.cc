@@ -80,8 +80,8 @@ TEST_F(ReplicaSnapshotTest, AFollowerWhoseSyncFailsPoisonsTheJournal) {
   ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
   ExecuteMany(*primary, 10);
   ASSERT_THAT(follower->Poll(), IsOk());
-  faulty.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
-  EXPECT_THAT(follower->TakeSnapshot(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("planted")));
+  faulty.FailCalls("MappedFile::Sync", absl::AbortedError("planted"));
+  EXPECT_THAT(follower->TakeSnapshot(), StatusIs(absl::StatusCode::kAborted, HasSubstr("planted")));
   EXPECT_THAT(Snapshots(), IsEmpty());
   EXPECT_EQ(SyncMark::Open(FileSystem::Posix(), JournalLayout(dir_.path()).synced()).value().poisoned(), 1u);
 }

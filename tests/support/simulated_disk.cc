@@ -166,7 +166,7 @@ bool SimulatedDisk::SyncFails() {
 }
 
 absl::Status SimulatedDisk::SyncError(absl::string_view path) {
-  return absl::DataLossError(absl::StrCat(path, ": sync: input/output error"));
+  return absl::AbortedError(absl::StrCat(path, ": sync: input/output error"));
 }
 
 std::unique_ptr<SimulatedDisk> SimulatedDisk::AfterDeath() {

@@ -88,6 +88,7 @@ ROWS = {
         "frame journal_time state_name",
         "journal_clock journal_layout",
         "epoch_store kept_segments sync_mark",
+        "segment_sync",
         "group_commit segment_preparer",
         "journal_reader journal_writer",
     ],

@@ -1,5 +1,6 @@
 #include "kekbit/replication/journal/group_commit.h"
 
+#include <algorithm>
 #include <atomic>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@
 #include "kekbit/replication/journal/sync_mark.h"
 #include "tests/support/fake_clock.h"
 #include "tests/support/faulty_file_system.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 
@@ -92,12 +94,13 @@ class GroupCommitTest : public testing::Test {
     options.clock = &clock_;
     options.synced = 10;
     options.on_error = [this](const absl::Status& error) { errors_.push_back(error); };
+    options.on_put_off = [this](const absl::Status&) { ++put_offs_; };
     options.on_sync = [this](Seq synced, uint64_t frames, int64_t) {
       EXPECT_EQ(synced, commit_->synced());
       groups_.push_back(frames);
     };
     commit_ = std::make_unique<GroupCommit>(std::move(options));
-    commit_->AddSegment(1, layout_.segment(1), mapping_);
+    commit_->AddSegment(1, mapping_);
   }
 
   static absl::Time Never() { return absl::InfiniteFuture(); }
@@ -126,6 +129,7 @@ class GroupCommitTest : public testing::Test {
   std::unique_ptr<SyncMark> mark_;
   std::shared_ptr<GatedMapping> mapping_ = std::make_shared<GatedMapping>();
   std::vector<absl::Status> errors_;
+  std::atomic<int> put_offs_ = 0;
   std::vector<uint64_t> groups_;
   std::unique_ptr<GroupCommit> commit_;
 };
@@ -166,7 +170,7 @@ TEST_F(GroupCommitTest, TheMarkTellsOfASyncUntilItHasSucceeded) {
   mapping_->SetOpen(true);
   first.join();
   EXPECT_FALSE(mark_->unfinished().has_value());
-  mapping_->SetError(absl::DataLossError("planted"));
+  mapping_->SetError(absl::AbortedError("planted"));
   commit_->Published(12, 9'000);
   EXPECT_THAT(commit_->WaitFor(12, Never()), StatusIs(StatusCode::kAborted));
   ASSERT_TRUE(mark_->unfinished().has_value());
@@ -217,14 +221,14 @@ TEST_F(GroupCommitTest, ALeaderWaitsAQuarterOfASync) {
 TEST_F(GroupCommitTest, SegmentsAreSyncedInOrderWithTheirNames) {
   auto second = std::make_shared<GatedMapping>();
   commit_->Published(11, 5'000);
-  commit_->AddSegment(2, layout_.segment(2), second);
+  commit_->AddSegment(2, second);
   commit_->Published(12, 2'000);
   mapping_->SetOpen(false);
+  fs_.FailCall(0, absl::OkStatus());  // counts from here
   std::thread caller([&] { EXPECT_THAT(commit_->WaitFor(12, Never()), IsOk()); });
   mapping_->AwaitBegun(1);
   EXPECT_THAT(second->ranges(), ElementsAre());
   EXPECT_EQ(commit_->open_segments(), 2u);
-  fs_.FailCall(0, absl::OkStatus());  // counts from here
   mapping_->SetOpen(true);
   caller.join();
   EXPECT_THAT(mapping_->ranges(), ElementsAre(std::pair(0, kSegmentBytes)));
@@ -236,7 +240,7 @@ TEST_F(GroupCommitTest, SegmentsAreSyncedInOrderWithTheirNames) {
 // P3. A segment whose name is lost is lost with all that was synced in it.
 TEST_F(GroupCommitTest, NothingIsSyncedBeforeTheNameIs) {
   commit_->Published(11, 5'000);
-  fs_.FailCalls("SyncDirectory", absl::DataLossError("planted"));
+  fs_.FailCalls("SyncDirectory", absl::AbortedError("planted"));
   EXPECT_THAT(commit_->WaitFor(11, Never()), StatusIs(StatusCode::kAborted, HasSubstr("planted")));
   EXPECT_EQ(mark_->synced(), 0u);
 }
@@ -245,7 +249,7 @@ TEST_F(GroupCommitTest, NothingIsSyncedBeforeTheNameIs) {
 TEST_F(GroupCommitTest, AnErrorIsFinal) {
   commit_->Published(11, 5'000);
   ASSERT_THAT(commit_->WaitFor(11, Never()), IsOk());
-  mapping_->SetError(absl::DataLossError("planted"));
+  mapping_->SetError(absl::AbortedError("planted"));
   commit_->Published(12, 6'000);
   EXPECT_THAT(commit_->WaitFor(12, Never()), StatusIs(StatusCode::kAborted, HasSubstr("unknown")));
   mapping_->SetError(absl::OkStatus());
@@ -258,9 +262,70 @@ TEST_F(GroupCommitTest, AnErrorIsFinal) {
   EXPECT_EQ(mark_->poisoned(), 1u);
 }
 
+// One EMFILE ended the primary and every standby.
+TEST_F(GroupCommitTest, ACallThatCouldNotBeMadeIsNoFailedSync) {
+  for (const absl::Status& error : FaultyFileSystem::ErrorsOf("SyncDirectory")) {
+    commit_->AddSegment(2, std::make_shared<GatedMapping>());
+    commit_->Published(commit_->published() + 1, 5'000);
+    fs_.FailCall(1, error);
+    EXPECT_THAT(commit_->Sync(), IsOk());
+    EXPECT_TRUE(fs_.failed());
+  }
+  EXPECT_EQ(mark_->poisoned(), 0u);
+  EXPECT_FALSE(mark_->unfinished().has_value());
+  EXPECT_EQ(commit_->synced(), commit_->published());
+  EXPECT_THAT(errors_, ElementsAre());
+  EXPECT_EQ(put_offs_, 0);
+}
+
+TEST_F(GroupCommitTest, ASyncThatIsPutOffIsToldToAllWhoWaitAndMadeLater) {
+  fs_.FailCalls("SyncDirectory", absl::ResourceExhaustedError("planted"));
+  commit_->Published(14, 5'000);
+  std::vector<std::thread> callers;
+  for (Seq seq = 11; seq <= 14; ++seq) {
+    callers.emplace_back([&, seq] {
+      EXPECT_THAT(commit_->WaitFor(seq, Never()), StatusIs(StatusCode::kUnavailable, HasSubstr("planted")));
+    });
+  }
+  for (std::thread& caller : callers) caller.join();
+  EXPECT_EQ(commit_->synced(), 10u);
+  EXPECT_EQ(mark_->poisoned(), 0u);
+  EXPECT_FALSE(mark_->unfinished().has_value());
+  EXPECT_THAT(errors_, ElementsAre());
+  EXPECT_GE(put_offs_, 1);
+  EXPECT_TRUE(commit_->IsDue());
+  fs_.Heal();
+  EXPECT_THAT(commit_->SyncDue(), IsOk());
+  EXPECT_EQ(commit_->synced(), 14u);
+  EXPECT_FALSE(commit_->IsDue());
+}
+
+// One mapping for each segment that is not synced came to the system's limit.
+TEST_F(GroupCommitTest, FewOfManySegmentsStayMapped) {
+  constexpr SegmentNumber kSegments = 100;
+  std::vector<std::shared_ptr<GatedMapping>> mappings;
+  for (SegmentNumber number = 2; number <= kSegments; ++number) {
+    WriteFileBytes(layout_.segment(number), std::string(kSegmentBytes, 'x'));
+    mappings.push_back(std::make_shared<GatedMapping>());
+    commit_->AddSegment(number, mappings.back());
+    commit_->Published(commit_->published() + 1, 1'000);
+  }
+  const auto in_use =
+      std::count_if(mappings.begin(), mappings.end(), [](const auto& each) { return each.use_count() > 1; });
+  EXPECT_LE(in_use, 32);
+  EXPECT_GT(mappings.back().use_count(), 1);
+  fs_.LimitMappings(2);
+  fs_.LimitFiles(1);
+  fs_.FailCall(0, absl::OkStatus());
+  EXPECT_THAT(commit_->Sync(), IsOk());
+  const std::vector<std::string> calls = fs_.calls();
+  EXPECT_EQ(std::count(calls.begin(), calls.end(), "MappedFile::Sync"), static_cast<int64_t>(kSegments - 1) - in_use);
+  EXPECT_EQ(commit_->open_segments(), 1u);
+}
+
 TEST_F(GroupCommitTest, AnErrorReachesAllWhoWait) {
   mapping_->SetOpen(false);
-  mapping_->SetError(absl::DataLossError("planted"));
+  mapping_->SetError(absl::AbortedError("planted"));
   commit_->Published(15, 5'000);
   std::vector<std::thread> callers;
   for (Seq seq = 11; seq <= 15; ++seq) {

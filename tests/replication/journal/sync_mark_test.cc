@@ -69,15 +69,23 @@ TEST_F(SyncMarkTest, TheFirstPoisonedSegmentIsKeptUntilItIsCleared) {
 }
 
 TEST_F(SyncMarkTest, KnowsTheStartOfTheMachine) {
-  const uint64_t boot = SyncMark::CurrentBoot(fs_);
+  KB_ASSERT_OK_AND_ASSIGN(const uint64_t boot, SyncMark::CurrentBoot(fs_));
   EXPECT_NE(boot, 0u);
-  EXPECT_EQ(boot, SyncMark::CurrentBoot(fs_));
+  EXPECT_THAT(SyncMark::CurrentBoot(fs_), IsOkAndHolds(boot));
   SyncMark mark = Open();
   EXPECT_EQ(mark.boot(), 0u);
   mark.SetBoot(boot);
   EXPECT_EQ(Open().boot(), boot);
   fs_.FailCalls("Open", absl::NotFoundError("planted"));
-  EXPECT_EQ(SyncMark::CurrentBoot(fs_), 0u);
+  EXPECT_THAT(SyncMark::CurrentBoot(fs_), IsOkAndHolds(0u));
+}
+
+// Taken for "not known", one EMFILE made a torn tail of damage.
+TEST_F(SyncMarkTest, AStartOfTheMachineThatCanNotBeAskedForIsAnError) {
+  for (const char* call : {"Open", "ReadAt"}) {
+    fs_.FailCalls(call, absl::ResourceExhaustedError("planted"));
+    EXPECT_TRUE(IsTransient(SyncMark::CurrentBoot(fs_).status())) << call;
+  }
 }
 
 TEST_F(SyncMarkTest, WhoOnlyLooksMakesNothing) {

@@ -47,7 +47,7 @@ class RecoveryDamageTest : public testing::TestWithParam<Case> {
     for (int i = 0; i < 6; ++i) Append();
     EXPECT_EQ(made_.last().position.seq, kLast);
     image_ = made_.Files(GetParam().mark);
-    const uint64_t boot = GetParam().stopped ? 0 : SyncMark::CurrentBoot(FileSystem::Posix());
+    const uint64_t boot = GetParam().stopped ? 0 : ValueOrDie(SyncMark::CurrentBoot(FileSystem::Posix()));
     image_["synced"].replace(24, 8, reinterpret_cast<const char*>(&boot), 8);
     all_ = made_.TextsUpTo(kLast);
   }

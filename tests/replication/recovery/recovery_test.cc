@@ -270,7 +270,7 @@ TEST_F(RecoveryTest, NothingIsTornWhileTheMachineRuns) {
     Write();
     {
       SyncMark mark = ValueOrDie(SyncMark::Open(fs_, layout_.synced()));
-      mark.SetBoot(SyncMark::CurrentBoot(fs_));
+      mark.SetBoot(ValueOrDie(SyncMark::CurrentBoot(fs_)));
       if (poisoned) mark.Poison(3);
     }
     Flip(15, 30);
@@ -396,8 +396,8 @@ TEST_F(RecoveryTest, WhatAnUnfinishedSyncCoveredIsWrittenAgain) {
 
 TEST_F(RecoveryTest, ASyncThatFailsPoisonsTheSegment) {
   Write();
-  fs_.FailCalls("MappedFile::Sync", absl::DataLossError("planted"));
-  EXPECT_THAT(Recover(fs_, dir_.path()).status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("planted")));
+  fs_.FailCalls("MappedFile::Sync", absl::AbortedError("planted"));
+  EXPECT_THAT(Recover(fs_, dir_.path()).status, StatusIs(absl::StatusCode::kAborted, HasSubstr("planted")));
   fs_.Heal();
   EXPECT_NE(ValueOrDie(SyncMark::Open(fs_, layout_.synced())).poisoned(), 0u);
   EXPECT_THAT(Recover(fs_, dir_.path()).status, IsOk());
