@@ -180,10 +180,15 @@ absl::Status ReplicaCore::CatchUp() {
 }
 
 absl::Status ReplicaCore::MendAtStart() {
-  // What does not fit is torn, or damage. Who holds the lease tells; it may be about to, and then there is more to
+  // What does not fit is torn, or damage. Whoever holds the lease tells, or may be about to: then there is more to
   // read.
-  for (int looks = 0; absl::IsDataLoss(reader_.status()) && options_.may_lead && looks < kLooksAtRecovery; ++looks) {
+  for (int looks = 1; absl::IsDataLoss(reader_.status()) && options_.may_lead; ++looks) {
     if (AcquireLease()) return Recover().status();
+    // A replica without threads waits for nobody.
+    if (!options_.threads || looks == kLooksAtRecovery) {
+      return absl::UnavailableError(absl::StrCat("another process holds the lease and has not recovered the journal's ",
+                                                 "end yet: try again; ", reader_.status().message()));
+    }
     absl::SleepFor(absl::Milliseconds(1));
     KB_RETURN_IF_ERROR(reader_.LookAgain());
     while (Follow()) {

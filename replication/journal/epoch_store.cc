@@ -7,6 +7,7 @@
 #include "absl/strings/str_format.h"
 #include "kekbit/base/asymmetric_fence.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/directories_above.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/status_macros.h"
 
@@ -26,8 +27,15 @@ absl::Status Create(FileSystem& fs, const std::string& path) {
   KB_RETURN_IF_ERROR(file->WriteAt(0, Bytes(bytes)));
   KB_RETURN_IF_ERROR(file->Sync());
   const absl::Status linked = file->LinkTo(path);
-  if (!absl::IsAlreadyExists(linked)) KB_RETURN_IF_ERROR(linked);
-  return fs.SyncDirectory(directory);
+  return absl::IsAlreadyExists(linked) ? absl::OkStatus() : linked;
+}
+
+// Brings the file's name, and those above it, to stable storage: whoever made them may have died before. An epoch in a
+// file that a power failure takes could be granted again.
+absl::Status SyncNames(FileSystem& fs, const std::string& path) {
+  const std::string directory = DirectoryOf(path);
+  KB_RETURN_IF_ERROR(fs.SyncDirectory(directory));
+  return SyncDirectoriesAbove(fs, directory);
 }
 
 absl::Status WrongMagic(const std::string& path, uint64_t magic) {
@@ -57,9 +65,12 @@ absl::StatusOr<EpochStore> EpochStore::Open(FileSystem& fs, const std::string& p
   if (const uint64_t magic = PeekWord(mapping->data()); magic != kMagic) {
     return WrongMagic(path, magic);
   }
+  EpochStore store(*std::move(file), std::move(mapping));
+  // Once an epoch was granted, the names are there: whoever granted it has been here before.
+  if (store.current() == 0) KB_RETURN_IF_ERROR(SyncNames(fs, path));
   // Every process that may become primary: its looks at the word are the cheap side of the fence.
   JoinHeavyFence();
-  return EpochStore(*std::move(file), std::move(mapping));
+  return store;
 }
 
 absl::StatusOr<Epoch> EpochStore::Read(FileSystem& fs, const std::string& path) {

@@ -10,6 +10,7 @@
 #include "absl/strings/str_format.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/crc32c.h"
+#include "kekbit/base/directories_above.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"
 #include "kekbit/base/shared_word.h"
@@ -117,9 +118,13 @@ absl::Status Create(FileSystem& fs, const JournalLayout& layout, const std::stri
   KB_RETURN_IF_ERROR(file->WriteAt(0, Bytes(reinterpret_cast<const uint8_t*>(&raw), sizeof raw)));
   KB_RETURN_IF_ERROR(file->Sync());
   const absl::Status linked = file->LinkTo(path);
-  if (!absl::IsAlreadyExists(linked)) KB_RETURN_IF_ERROR(linked);
+  return absl::IsAlreadyExists(linked) ? absl::OkStatus() : linked;
+}
+
+// Brings the file's name, and those above it, to stable storage: whoever made them may have died before.
+absl::Status SyncNames(FileSystem& fs, const JournalLayout& layout) {
   KB_RETURN_IF_ERROR(fs.SyncDirectory(layout.readers()));
-  return fs.SyncDirectory(layout.directory());
+  return SyncDirectoriesAbove(fs, layout.readers());
 }
 
 absl::Status Gone(const std::string& path, Position wanted_behind, Seq first_kept) {
@@ -160,6 +165,7 @@ absl::StatusOr<ReaderCursor> ReaderCursor::Register(FileSystem& fs, const Journa
     absl::StatusOr<ReaderCursor> cursor = Take(fs, layout, name);
     if (cursor.ok()) {
       cursor->is_new_ = created;
+      KB_RETURN_IF_ERROR(SyncNames(fs, layout));
       KB_RETURN_IF_ERROR(cursor->FindPlace(created && !start));
       return cursor;
     }

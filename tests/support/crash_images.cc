@@ -118,6 +118,21 @@ std::unique_ptr<SimulatedDisk> CrashImages::Next() {
   return Build(Sample(), stale);
 }
 
+std::unique_ptr<SimulatedDisk> CrashImages::Draw(std::string* kind) {
+  static constexpr const char* kKinds[] = {"nothing written", "all written", "names only",    "all but names",
+                                           "one thing only",  "all but one", "some of it all", "some, and old bytes"};
+  uint64_t pick = random_.Below(12);
+  if (variables_.empty()) pick = 1;
+  if (pick >= 8) pick = 6;
+  if (kind != nullptr) *kind = kKinds[pick];
+  if (pick < 4) return Build(Corner(pick), false);
+  if (pick >= 6) return Build(Sample(), pick == 7);
+  Choice choice = Uniform(pick == 5);
+  const uint64_t one = random_.Below(variables_.size());
+  choice[one] = pick == 5 ? 0 : variables_[one].states - 1;
+  return Build(choice, false);
+}
+
 void CrashImages::BuildNames(const Choice& choice, SimulatedDisk& after) const {
   std::vector<bool> lost(disk_.changes_.size(), false);
   for (size_t i = 0; i < variables_.size(); ++i) {

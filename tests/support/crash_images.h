@@ -14,6 +14,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "tests/support/simulated_disk.h"
@@ -38,6 +39,10 @@ class CrashImages final {
 
   // The next one; null: there are no more. The same one may come twice.
   std::unique_ptr<SimulatedDisk> Next();
+
+  // One by chance, of any kind: nothing written, all, names only, all but names, one thing only, all but one, a mixture
+  // of all that, with old bytes or without. `kind`, if there is one, gets which.
+  std::unique_ptr<SimulatedDisk> Draw(std::string* kind = nullptr);
 
   // How many combinations there are; at most 2^62.
   uint64_t combinations() const { return combinations_; }

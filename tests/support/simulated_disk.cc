@@ -24,13 +24,34 @@ absl::string_view PartOf(absl::string_view path) {
 
 }  // namespace
 
+// A file as it was opened: also what a mapping of it syncs by.
+struct SimulatedDisk::OpenFile {
+  OpenFile(SimulatedDisk& on, std::shared_ptr<SimulatedInode> of)
+      : disk(on), inode(std::move(of)), errors(inode->errors) {}
+
+  absl::Status Sync(uint64_t offset, uint64_t size, const std::string& path) {
+    disk.Before("Sync", path);
+    if (disk.SyncFails()) {
+      inode->FailSync(offset, size, disk.random_);
+      errors = ++inode->errors;
+      return SyncError(path);
+    }
+    if (!disk.options_.lying) inode->Sync(offset, size);
+    // What is written now is; of an error since the last time the caller is told all the same.
+    return std::exchange(errors, inode->errors) == inode->errors ? absl::OkStatus() : SyncError(path);
+  }
+
+  SimulatedDisk& disk;
+  const std::shared_ptr<SimulatedInode> inode;
+  uint64_t errors;  // of the inode's, those that were told
+};
+
 class SimulatedDisk::SimulatedMapping final : public MappedFile {
  public:
-  SimulatedMapping(SimulatedDisk& disk, std::shared_ptr<SimulatedInode> inode, uint64_t size, bool writable,
-                   std::string path)
-      : MappedFile(inode->memory(), size),
-        disk_(disk),
-        inode_(std::move(inode)),
+  SimulatedMapping(std::shared_ptr<OpenFile> open, uint64_t size, bool writable, std::string path)
+      : MappedFile(open->inode->memory(), size),
+        open_(std::move(open)),
+        inode_(open_->inode),
         writable_(writable),
         path_(std::move(path)) {
     inode_->Mapped(writable_);
@@ -39,17 +60,12 @@ class SimulatedDisk::SimulatedMapping final : public MappedFile {
 
   absl::Status Sync(uint64_t offset, uint64_t size) override {
     if (!writable_) return absl::FailedPreconditionError(absl::StrCat(path_, ": mapped for reading"));
-    disk_.Before("Sync", path_);
-    const bool fails = disk_.SyncFails();
-    if (fails) inode_->FailSync(offset, size, disk_.random_);
-    if (fails) return SyncError(path_);
-    if (!disk_.options_.lying) inode_->Sync(offset, size);
-    return absl::OkStatus();
+    return open_->Sync(offset, size, path_);
   }
   absl::Status Touch(uint64_t /*offset*/, uint64_t /*size*/) override { return absl::OkStatus(); }
 
  private:
-  SimulatedDisk& disk_;
+  const std::shared_ptr<OpenFile> open_;
   const std::shared_ptr<SimulatedInode> inode_;
   const bool writable_;
   const std::string path_;
@@ -58,7 +74,10 @@ class SimulatedDisk::SimulatedMapping final : public MappedFile {
 class SimulatedDisk::SimulatedFile final : public File {
  public:
   SimulatedFile(SimulatedDisk& disk, std::shared_ptr<SimulatedInode> inode, std::string path)
-      : File(std::move(path)), disk_(disk), inode_(std::move(inode)) {}
+      : File(std::move(path)),
+        open_(std::make_shared<OpenFile>(disk, std::move(inode))),
+        disk_(disk),
+        inode_(open_->inode) {}
   ~SimulatedFile() override {
     if (inode_->locked_by == this) inode_->locked_by = nullptr;
   }
@@ -92,14 +111,7 @@ class SimulatedDisk::SimulatedFile final : public File {
     inode_->Write(offset, from);
     return absl::OkStatus();
   }
-  absl::Status Sync() override {
-    disk_.Before("Sync", path());
-    const bool fails = disk_.SyncFails();
-    if (fails) inode_->FailSync(0, inode_->size(), disk_.random_);
-    if (fails) return SyncError(path());
-    if (!disk_.options_.lying) inode_->Sync(0, inode_->size());
-    return absl::OkStatus();
-  }
+  absl::Status Sync() override { return open_->Sync(0, inode_->size(), path()); }
   absl::Status DropCache(uint64_t offset, uint64_t size) override {
     inode_->Observe();
     inode_->DropCache(offset, size);
@@ -125,10 +137,11 @@ class SimulatedDisk::SimulatedFile final : public File {
       return absl::InvalidArgumentError(
           absl::StrCat(path(), ": mmap of ", size, " bytes, the file has ", inode_->size()));
     }
-    return std::make_unique<SimulatedMapping>(disk_, inode_, size, access == Access::kReadWrite, path());
+    return std::make_unique<SimulatedMapping>(open_, size, access == Access::kReadWrite, path());
   }
 
  private:
+  const std::shared_ptr<OpenFile> open_;
   SimulatedDisk& disk_;
   const std::shared_ptr<SimulatedInode> inode_;
 };
@@ -137,6 +150,15 @@ SimulatedDisk::SimulatedDisk(const SimulatedDiskOptions& options) : options_(opt
 
 void SimulatedDisk::Observe() {
   for (const auto& [id, inode] : inodes_) inode->Observe();
+}
+
+void SimulatedDisk::Freeze() {
+  for (const auto& [id, inode] : inodes_) inode->Freeze();
+}
+
+void SimulatedDisk::Thaw() {
+  for (const auto& [id, inode] : inodes_) inode->Thaw();
+  Collect();
 }
 
 void SimulatedDisk::CrashPoint(absl::string_view tag) {
@@ -256,7 +278,7 @@ absl::StatusOr<std::unique_ptr<File>> SimulatedDisk::OpenOrCreate(const std::str
   if (there.ok()) return OpenEntry(*there, path);
   KB_ASSIGN_OR_RETURN(Place place, Find(path));
   Before("Create", path);
-  const Entry entry = {.is_directory = false, .id = NewInode()->id()};
+  const Entry entry = {.is_directory = false, .id = NewInode(place.directory)->id()};
   Change({.set = std::move(place), .entry = entry});
   return OpenEntry(entry, path);
 }
@@ -265,7 +287,7 @@ absl::StatusOr<std::unique_ptr<File>> SimulatedDisk::CreateUnnamed(const std::st
                                                                    const std::string& path) {
   KB_ASSIGN_OR_RETURN(const Entry entry, Lookup(directory));
   if (!entry.is_directory) return absl::FailedPreconditionError(absl::StrCat(directory, ": not a directory"));
-  return std::make_unique<SimulatedFile>(*this, NewInode(), path);
+  return std::make_unique<SimulatedFile>(*this, NewInode(entry.id), path);
 }
 
 absl::StatusOr<FileInfo> SimulatedDisk::Info(const std::string& path) {
@@ -339,9 +361,11 @@ absl::StatusOr<uint64_t> SimulatedDisk::TotalBytes(const std::string& path) {
   return options_.capacity;
 }
 
-std::shared_ptr<SimulatedInode> SimulatedDisk::NewInode() {
+std::shared_ptr<SimulatedInode> SimulatedDisk::NewInode(uint64_t directory) {
   const uint64_t id = next_id_++;
-  return inodes_[id] = std::make_shared<SimulatedInode>(id, options_.unit_bytes, options_.torn);
+  auto inode = std::make_shared<SimulatedInode>(id, options_.unit_bytes, options_.torn);
+  if (directories_.at(directory).scratch) inode->SetScratch();
+  return inodes_[id] = std::move(inode);
 }
 
 bool SimulatedDisk::IsScratch(const NameChange& change) const {

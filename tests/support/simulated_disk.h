@@ -11,7 +11,8 @@
 // each unit by itself, with any content that it had since the last sync. A file's length is old or new until a sync of
 // the file. Names come and go on the device each by itself, until the directory is synced; a rename is whole or not at
 // all. A sync that fails leaves the pages clean: memory keeps the new bytes, the device may have the old ones, and no
-// later sync tries again. That is what Linux does.
+// later sync tries again. Whoever has the file open since before is told of the error by its next sync, once; whoever
+// opens it afterwards is not. That is what Linux does.
 //
 // Stores can't be seen by a file system: contents are collected at each call that changes something, before its effect,
 // and at CrashPoint(). What words were stored in between is taken in several orders (see SimulatedInode).
@@ -71,6 +72,14 @@ class SimulatedDisk final : public FileSystem {
   uint64_t syncs() const { return syncs_; }
   void SetCapacity(uint64_t capacity) { options_.capacity = capacity; }
 
+  // Bytes of all files that somebody can reach; what SetCapacity() counts.
+  uint64_t UsedBytes();
+
+  // A process dies: from Freeze() on nothing that is stored into mappings has an effect, so that its objects can be
+  // destroyed. Thaw() takes it all back. Between the two, nobody else uses the disk.
+  void Freeze();
+  void Thaw();
+
   // What another process finds if all that had files open here die now: everything in memory, no locks. What was not
   // synced still isn't.
   std::unique_ptr<SimulatedDisk> AfterDeath();
@@ -93,6 +102,7 @@ class SimulatedDisk final : public FileSystem {
 
  private:
   friend class CrashImages;
+  struct OpenFile;
   class SimulatedFile;
   class SimulatedMapping;
 
@@ -132,14 +142,13 @@ class SimulatedDisk final : public FileSystem {
   absl::StatusOr<Place> Find(absl::string_view path) const;
   absl::StatusOr<Entry> Lookup(absl::string_view path) const;
   absl::StatusOr<std::unique_ptr<File>> OpenEntry(const Entry& entry, const std::string& path);
-  std::shared_ptr<SimulatedInode> NewInode();
+  std::shared_ptr<SimulatedInode> NewInode(uint64_t directory);
   bool IsScratch(const NameChange& change) const;
   void Change(NameChange change);
   static void Apply(const NameChange& change, std::map<uint64_t, Directory>& directories, Names Directory::*names);
   void Settle();
   // Forgets files that nobody can reach any more.
   void Collect();
-  uint64_t UsedBytes();
   absl::Status CheckSpace(const SimulatedInode& inode, uint64_t size, absl::string_view path);
 
   SimulatedDiskOptions options_;

@@ -138,8 +138,21 @@ void SimulatedInode::Unmapped(bool writable) {
   writable_mappings_ -= writable;
 }
 
+void SimulatedInode::Freeze() {
+  if (frozen_) return;
+  Observe();
+  frozen_ = true;
+  if (writable_mappings_ != 0) frozen_bytes_.assign(memory_.get(), memory_.get() + size_);
+}
+
+void SimulatedInode::Thaw() {
+  if (!std::exchange(frozen_, false)) return;
+  if (!frozen_bytes_.empty()) std::memcpy(memory_.get(), frozen_bytes_.data(), frozen_bytes_.size());
+  frozen_bytes_.clear();
+}
+
 void SimulatedInode::Observe() {
-  if (writable_mappings_ == 0) return;
+  if (writable_mappings_ == 0 || frozen_) return;
   const uint8_t* from = memory_.get();
   for (size_t i = 0; i < units_.size(); ++i) {
     if (std::memcmp(from, BytesOf(units_[i].cached), unit_bytes_) != 0) {
@@ -165,6 +178,10 @@ void SimulatedInode::Add(UnitState& unit, UnitRef content) {
 }
 
 void SimulatedInode::AddVersion(UnitState& unit, const uint8_t* now) {
+  if (scratch_) {
+    unit.cached = Content(now);
+    return;
+  }
   if (torn_) AddTorn(unit, now);
   UnitRef content = Content(now);
   // The newest is last, also if the unit had held the same before.

@@ -85,6 +85,13 @@ class SimulatedInode final {
   // Takes note of what was stored since the last time.
   void Observe();
 
+  // From Freeze() to Thaw() nothing is observed, and Thaw() takes back what was stored meanwhile.
+  void Freeze();
+  void Thaw();
+
+  // Of a scratch file only the bytes are kept, no contents of before: no power failure leaves it anyway.
+  void SetScratch() { scratch_ = true; }
+
   // The units that [offset, offset + size) touches, and the file's length, are on stable storage; what was held before
   // is history.
   void Sync(uint64_t offset, uint64_t size);
@@ -93,6 +100,9 @@ class SimulatedInode final {
   void FailSync(uint64_t offset, uint64_t size, SeededRandom& random);
   // Clean units are read anew from the device, unless somebody maps the file.
   void DropCache(uint64_t offset, uint64_t size);
+
+  // Syncs that have failed. As Linux does, each open file is told of those since it was opened, once.
+  uint64_t errors = 0;
 
   // Whoever has the lock; null: nobody.
   const void* locked_by = nullptr;
@@ -116,6 +126,9 @@ class SimulatedInode final {
   std::vector<bool> holes_;            // by unit; a file after a power failure has none
   std::unique_ptr<uint8_t[]> memory_;  // null: nobody needed it yet
   uint64_t memory_bytes_ = 0;
+  std::vector<uint8_t> frozen_bytes_;
+  bool frozen_ = false;
+  bool scratch_ = false;
   int mappings_ = 0;
   int writable_mappings_ = 0;
 };

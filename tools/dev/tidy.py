@@ -63,7 +63,7 @@ ROWS = {
     "kekbit/base": [
         "asymmetric_fence backoff bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros type_name uninterrupted",
         "byte_stream crc32c current_exception file_system fork_guard fork_mark histogram logger stop_event versioned_words",
-        "file_lock free_space posix_fork_mark posix_mapped_file posix_mode robust_word",
+        "directories_above file_lock free_space posix_fork_mark posix_mapped_file posix_mode robust_word",
         "lock_holder posix_file_system",
     ],
     "kekbit": [
