@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Plants each bug of replication/testing/planted_bugs.h in turn and sees the power-loss simulator find it:
-# tests/planted_bugs.sh, or tests/planted_bugs.sh BUG... for some of them.
+# Plants each bug of replication/testing/planted_bugs.h in turn and sees the power-loss simulator, or the simulation of
+# several replicas, find it: tests/planted_bugs.sh, or tests/planted_bugs.sh BUG... for some of them.
 #
 # One line for each bug, with what was found first; the last line is `caught N/N`. Exits with 0 only if each was caught,
 # and nothing was found where none is planted.
@@ -11,7 +11,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 bazel=${BAZEL:-./bazelw}
 read -ra bazel_flags <<<"${BAZEL_FLAGS:-}"
 header=replication/testing/planted_bugs.h
-target=//tests/scenarios:power_loss_test
+tests=(power_loss_test replica_simulation_test)
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -21,23 +21,39 @@ export work
 mapfile -t all < <(sed -nE '/^enum class PlantedBug/,/^};/s/^ +(k[A-Za-z]+),.*/\1/p' "$header")
 files=$(grep -rlF "$header" replication --include="*.cc" | sed -E 's/.*\/(.*)\.cc/\1/' | paste -sd '|')
 "$bazel" "${bazel_flags[@]}" build --config=quiet -c opt "--per_file_copt=replication/.*/($files)\\.cc@-DKEKBIT_PLANTABLE" \
-  "$target" >"$work/build" 2>&1 || { cat "$work/build"; exit 1; }
-export binary=bazel-bin/tests/scenarios/power_loss_test  # dynamically linked: not to be copied
+  "${tests[@]/#///tests/scenarios:}" >"$work/build" 2>&1 || { cat "$work/build"; exit 1; }
+export bin=bazel-bin/tests/scenarios  # dynamically linked: not to be copied
+# The first that is for the simulation: the one after that line.
+simulated=$(sed -nE '/^enum class PlantedBug/,/^};/p' "$header" | sed -n '/for the simulation of replicas/{n;s/^ *\(k[A-Za-z]*\),.*/\1/p}')
+for number in "${!all[@]}"; do
+  [[ ${all[number]} != "$simulated" ]] || export simulated_from=$number
+done
 
 [[ $# -gt 0 ]] || set -- "${all[@]}"
 
+# Runs what finds a bug of that number: prints it, and fails if it found something.
+power_loss() { KEKBIT_PLANT=$1 KEKBIT_POWER_LOSS_IMAGES=$2 KEKBIT_POWER_LOSS_STOP=1 "$bin/power_loss_test" --gtest_fail_fast; }
+simulation() { KEKBIT_PLANT=$1 KEKBIT_SIMULATION_SCHEDULES=$2 "$bin/replica_simulation_test" --gtest_filter='*.ManySchedules'; }
+
 # try NUMBER NAME: one line about it, and a file of its name if it was caught.
 try() {
-  local started=$SECONDS violation
+  local started=$SECONDS violation found=0
   if [[ $1 == 0 ]]; then
-    if KEKBIT_PLANT=0 KEKBIT_POWER_LOSS_IMAGES=5000 "$binary" >"$work/$2.log" 2>&1; then
+    power_loss 0 5000 >"$work/$2.log" 2>&1 && simulation 0 1000 >>"$work/$2.log" 2>&1 || found=1
+    if [[ $found == 0 ]]; then
       echo "$2: nothing found, as it should be"
     else
       cat "$work/$2.log"
       touch "$work/found_without"
     fi
-  elif KEKBIT_PLANT=$1 KEKBIT_POWER_LOSS_IMAGES=60000 KEKBIT_POWER_LOSS_STOP=1 \
-    "$binary" --gtest_fail_fast >"$work/$2.log" 2>&1; then
+    return
+  fi
+  if [[ $1 -lt $simulated_from ]]; then
+    power_loss "$1" 60000 >"$work/$2.log" 2>&1 || found=1
+  else
+    simulation "$1" 20000 >"$work/$2.log" 2>&1 || found=1
+  fi
+  if [[ $found == 0 ]]; then
     echo "$2: NOT CAUGHT in $((SECONDS - started)) s"
   elif violation=$(grep -m 1 '^  violation: ' "$work/$2.log"); then
     touch "$work/$2.caught"
@@ -47,6 +63,7 @@ try() {
     echo "$2: the test ended in another way"
   fi
 }
+export -f power_loss simulation
 export -f try
 
 for bug in "$@"; do

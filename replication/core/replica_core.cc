@@ -12,6 +12,7 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/header.h"
 #include "kekbit/replication/recovery/journal_files.h"
+#include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -329,7 +330,7 @@ void ReplicaCore::Stop(const absl::Status& why) {
 void ReplicaCore::LetGo() {
   // The segment before the lease: whoever takes over finds it closed.
   writer_.reset();
-  lease_.reset();
+  if (!Planted(PlantedBug::kLeaseKept)) lease_.reset();
   lease_held_ = false;
   events_.loop.Signal();
 }

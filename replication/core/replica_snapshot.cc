@@ -157,7 +157,7 @@ absl::Status ReplicaCore::SyncThrough(Seq seq) {
     if (role_ == Role::kPrimary) commit = commit_;
   }
   if (commit != nullptr) return commit->WaitFor(seq, absl::InfiniteFuture());
-  if (mark_.synced() >= seq) return absl::OkStatus();
+  if (mark_.synced() >= seq || Planted(PlantedBug::kFollowerSyncsNothing)) return absl::OkStatus();
   // By a follower: the same segments, by mappings of its own. The mark is the primary's to move, but for bad news.
   FileSystem& fs = *options_.file_system;
   KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs, layout_, mark_.synced()));
@@ -201,10 +201,10 @@ void ReplicaCore::CutJournal(Seq synced) {
   absl::Status status = retained.status();
   if (status.ok()) {
     for (const absl::Status& damaged : retained->damaged) Complain(damaged, "a snapshot is damaged");
-    const absl::StatusOr<RetentionReport> report = ApplyRetention(*options_.file_system, layout_,
-                                                                  {.older_snapshot = retained->journal_may_go_up_to(),
-                                                                   .synced = std::max(synced, mark_.synced()),
-                                                                   .cap_bytes = RetainBytesMax()});
+    const Seq older = Planted(PlantedBug::kTrimmedByNewest) ? synced : retained->journal_may_go_up_to();
+    const absl::StatusOr<RetentionReport> report = ApplyRetention(
+        *options_.file_system, layout_,
+        {.older_snapshot = older, .synced = std::max(synced, mark_.synced()), .cap_bytes = RetainBytesMax()});
     status = report.status();
     if (status.ok() && report->segments_cut != 0) {
       Log(options_.logger, LogSeverity::kInfo,

@@ -9,6 +9,7 @@
 #include "kekbit/replication/core/replica_core.h"
 #include "kekbit/replication/journal/segment_sync.h"
 #include "kekbit/replication/stats/replica_facts.h"
+#include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -100,8 +101,18 @@ void ReplicaCore::TryTakeOver() {
     retry_ns_ = std::clamp(2 * retry_ns_, kLookEveryNs, kRetryEveryNs);
     next_try_ns_ = now + retry_ns_;
     absl::MutexLock lock(&mutex_);
-    // NotFound: somebody cut the journal's beginning meanwhile.
-    if (IsTransient(status) || absl::IsNotFound(status)) {
+    if (granted_ != 0 && epochs_.current() != granted_ && (absl::IsAlreadyExists(status) || absl::IsAborted(status))) {
+      // Somebody else was granted an epoch after this replica: the lease's file must have been replaced. This takeover
+      // is over, and what stands in its way is that one's reign.
+      Note(absl::UnavailableError(status.message()), "another replica has taken over meanwhile, this one follows");
+      lease_.reset();
+      lease_held_ = false;
+      granted_ = 0;
+      return;
+    }
+    // NotFound: somebody trimmed the journal's beginning meanwhile. AlreadyExists: a taker whose epoch was over made the
+    // segment first.
+    if (IsTransient(status) || absl::IsNotFound(status) || absl::IsAlreadyExists(status)) {
       Note(status, "can't become primary, it is tried again");
     } else if (role_ != Role::kStopped) {
       Stop(status);
@@ -143,7 +154,9 @@ absl::Status ReplicaCore::BecomePrimary() {
                                   .synced = options_.ack == Ack::kSynced,
                                   .preparer = preparer_.get(),
                                   .commit = commit.get()};
-  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, granted_, reader_.last(),
+  ChainLink tail = reader_.last();
+  if (Planted(PlantedBug::kTimeGoesBack)) tail.time_ns = 0;
+  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, granted_, tail,
                                                                  outcome.next_segment, begin_ns));
   report.first_append = lap();
   absl::MutexLock lock(&mutex_);
@@ -201,6 +214,7 @@ absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(bool all_sy
   options.synced = std::min(mark_.synced(), reader_.last().position.seq);
   options.on_error = [this, epoch = granted_](const absl::Status& error) { OnSyncError(epoch, error); };
   options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
+  if (Planted(PlantedBug::kInheritedCountsAsSynced)) options.synced = reader_.last().position.seq;
   options.on_put_off = [this](const absl::Status& why) { OnSyncPutOff(why); };
   options.published = reader_.last().position.seq;
   if (!all_synced) {

@@ -10,6 +10,7 @@
 #include "kekbit/base/directories_above.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -94,7 +95,7 @@ absl::StatusOr<Epoch> EpochStore::Grant(Epoch seen) {
   }
   const Epoch epoch = last + 1;
   PublishWord(word(), epoch);
-  KB_RETURN_IF_ERROR(mapping_->Sync(0, kFileBytes));
+  if (!Planted(PlantedBug::kEpochNotSynced)) KB_RETURN_IF_ERROR(mapping_->Sync(0, kFileBytes));
   HeavyFence();
   return epoch;
 }

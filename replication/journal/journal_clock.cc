@@ -4,6 +4,8 @@
 #include <limits>
 #include <utility>
 
+#include "kekbit/replication/testing/planted_bugs.h"
+
 namespace kekbit {
 namespace {
 
@@ -27,6 +29,9 @@ void JournalClock::Follow(int64_t time_ns, bool live) {
 
 int64_t JournalClock::Begin(int64_t last_ns, std::optional<int64_t> line) {
   const ClockReading now = Read();
+  if (Planted(PlantedBug::kTimeGoesBack)) {
+    return Take(BeginJournalTime(0, std::nullopt, now, set_ahead_max_ns()));
+  }
   std::optional<int64_t> expected;
   if (line) {
     expected = now.boot_ns + *line;
@@ -37,7 +42,10 @@ int64_t JournalClock::Begin(int64_t last_ns, std::optional<int64_t> line) {
   return Take(BeginJournalTime(std::max(last_ns, shown()), expected, now, set_ahead_max_ns()));
 }
 
-int64_t JournalClock::Look() { return Take(AdvanceJournalTime(time_, Read(), set_ahead_max_ns())); }
+int64_t JournalClock::Look() {
+  if (Planted(PlantedBug::kTimeStandsStill)) return options_.clock->RealtimeNanos();
+  return Take(AdvanceJournalTime(time_, Read(), set_ahead_max_ns()));
+}
 
 int64_t JournalClock::Take(const JournalTimeStep& step) {
   time_ = step.next;

@@ -116,7 +116,7 @@ class TailRecovery {
   absl::Status RewriteUnsure() {
     if (const SegmentNumber poisoned = mark_.poisoned(); poisoned != 0) return Rewrite(poisoned, 0, kWhole);
     const std::optional<SyncMark::Unfinished> unfinished = mark_.unfinished();
-    if (!unfinished) return absl::OkStatus();
+    if (!unfinished || Planted(PlantedBug::kUnfinishedForgotten)) return absl::OkStatus();
     return Rewrite(unfinished->segment, unfinished->from,
                    tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole);
   }

@@ -8,6 +8,7 @@
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/kept_segments.h"
 #include "kekbit/replication/retention/reader_cursor.h"
+#include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -34,6 +35,7 @@ absl::Status Tell(FileSystem& fs, const JournalLayout& layout, const std::vector
 
 // After a power loss no cursor may stand before what was cut because it had stood behind it.
 absl::Status SyncHolders(FileSystem& fs, const JournalLayout& layout, const std::vector<CursorView>& cursors) {
+  if (Planted(PlantedBug::kCursorNotSynced)) return absl::OkStatus();
   for (const CursorView& cursor : cursors) {
     if (!cursor.status.ok() || cursor.lost()) continue;
     const absl::Status synced = SyncCursor(fs, layout, cursor.name);
@@ -50,7 +52,7 @@ absl::Status Unlink(FileSystem& fs, const JournalLayout& layout, const KeptSegme
     ++report.segments_cut;
     report.bytes_cut += segment.bytes;
   }
-  return fs.SyncDirectory(DirectoryOf(path));
+  return Planted(PlantedBug::kTrimLeavesHole) ? absl::OkStatus() : fs.SyncDirectory(DirectoryOf(path));
 }
 
 }  // namespace
@@ -72,6 +74,7 @@ absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayo
   RetentionReport report;
   if (segments.empty()) return report;
   KB_ASSIGN_OR_RETURN(std::vector<CursorView> cursors, ListCursors(fs, layout));
+  if (Planted(PlantedBug::kCursorIgnored)) cursors.clear();
   const RetentionPlan plan = PlanRetention(segments, PlacesOf(cursors), limits);
   report.first_kept = plan.first_kept;
   report.bytes_kept = plan.bytes_kept;

@@ -9,6 +9,7 @@
 #include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/snapshot/snapshot_scan.h"
+#include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -157,7 +158,9 @@ absl::Status SnapshotWriter::Publish() {
   if (flusher_->cancelled()) return Fail(Cancelled());
   const absl::StatusOr<bool> linked = Link();
   if (!linked.ok()) return Fail(linked.status());
-  if (absl::Status synced = fs_.SyncDirectory(DirectoryOf(path_)); !synced.ok()) {
+  absl::Status synced;
+  if (!Planted(PlantedBug::kSnapshotNameNotSynced)) synced = fs_.SyncDirectory(DirectoryOf(path_));
+  if (!synced.ok()) {
     // Nothing may rely on a name that could be gone after power loss.
     if (*linked) fs_.Unlink(path_).IgnoreError();
     return Fail(synced);

@@ -9,6 +9,7 @@
 #include "kekbit/base/logger.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/kept_segments.h"
+#include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/snapshot/snapshot_store.h"
 #include "tests/support/crash_images.h"
 
@@ -19,6 +20,8 @@ constexpr uint64_t kStepsMax = 120;
 // In the end: how often everybody is polled until all must be well.
 constexpr int kCalmRounds = 400;
 constexpr int64_t kCalmNs = 50'000'000;
+// ReplicaOptions::step_down_for.
+constexpr int64_t kStepDownForNs = 1'000'000'000;
 
 }  // namespace
 
@@ -41,6 +44,7 @@ Simulation::Simulation(const Options& options) : options_(options), random_(MixH
   kinds_ = random_.Next() & random_.Next();
   if (random_.OneIn(4)) kinds_ |= random_.Next();
   kinds_ |= 1u << random_.Below(kKinds);
+  if (!options_.failing_calls) kinds_ &= ~(uint64_t{1} << kCalls);
   ack_ = random_.OneIn(2) ? Ack::kSynced : Ack::kPublished;
   snapshots_on_primary_ = random_.OneIn(3);
   if (Has(kSnapshots) && random_.OneIn(2)) snapshot_frames_ = 5 + random_.Below(60);
@@ -188,6 +192,8 @@ void Simulation::Kill(Slot& slot) {
   slot.process.reset();
   slot.leads = false;
   slot.last.reset();
+  slot.sample.reset();
+  slot.stepped_down_ns.reset();
   slot.wakes_at = 0;
   history_.Forget(slot.number);
 }
@@ -216,6 +222,8 @@ void Simulation::FailPower() {
   disk_ = std::move(image);
   history_.PowerFailed();
   ++losses_;
+  journal_.reset();
+  stamp_.reset();
   trimmed_ = false;
   clock_.Reboot();
   if (random_.OneIn(8)) clock_.StepRealtime(-SomeTime());
@@ -249,6 +257,7 @@ void Simulation::Look() {
   }
   if (history_.generation() != std::exchange(generation_, history_.generation())) {
     ++losses_;
+    stamp_.reset();
     Count("history: a tail was lost");
   }
   if (!over()) LookAtFiles();
@@ -271,8 +280,13 @@ void Simulation::LookAt(Slot& slot) {
     history_.Saw(slot.number, log.commands, applied);
     now = applied;
   });
+  const ReplicaSample sample = {.role = role, .applied = now};
+  Check(CheckReplica(sample), "replica");
+  if (slot.sample) Check(CheckReplicaStep(*slot.sample, sample), slot.name);
+  slot.sample = sample;
   const bool leads = role == Role::kPrimary;
   if (leads && !slot.leads && !over()) {
+    CheckStepDown(slot, now.epoch);
     Count("replica: leads");
     Trace(slot.name, " leads in epoch ", now.epoch, " after ", history_.size(), " commands");
     history_.Leads(slot.number, now.epoch);
@@ -280,30 +294,64 @@ void Simulation::LookAt(Slot& slot) {
   slot.leads = leads;
 }
 
-void Simulation::LookAtFiles() {
-  if (const absl::StatusOr<Epoch> epoch = EpochStore::Read(*disk_, layout_.epoch()); epoch.ok()) {
-    history_.Granted(*epoch);
+// Who steps down leaves the lease to others, unless one of them had it.
+void Simulation::CheckStepDown(Slot& slot, Epoch epoch) {
+  const bool next = epoch == slot.stepped_down_from + 1;
+  if (next && slot.stepped_down_ns && clock_.MonotonicNanos() - *slot.stepped_down_ns < kStepDownForNs) {
+    Violate("step down", absl::StrCat(slot.name, " stepped down, and leads again at once"));
   }
-  if (!std::exchange(trimmed_, false)) return;
-  Count("journal: trimmed");
+  for (Slot& other : slots_) other.stepped_down_ns.reset();
+}
+
+void Simulation::Check(const absl::Status& status, absl::string_view what) {
+  if (!status.ok()) Violate(what, status.message());
+}
+
+JournalSample Simulation::SampleJournal() {
+  JournalSample sample;
+  sample.epoch = EpochStore::Read(*disk_, layout_.epoch()).value_or(0);
+  if (const auto mark = SyncMark::OpenForReading(*disk_, layout_.synced()); mark.ok()) sample.synced = mark->synced();
+  // While segments are being unlinked, the beginning is where it was.
   const absl::StatusOr<Position> before = BeforeFirstKept(*disk_, layout_);
-  if (!before.ok()) return;  // segments are being unlinked just now
-  const absl::StatusOr<std::vector<Seq>> snapshots = SnapshotStore(*disk_, layout_.snapshots()).List();
-  KB_CHECK(snapshots.ok());
-  std::vector<Seq> good;
-  for (const Seq seq : *snapshots) {
-    if (!rotten_.contains(seq)) good.push_back(seq);
-  }
-  const Seq older = good.size() < 2 ? 0 : good[good.size() - 2];
-  if (before->seq > older && rotten_.empty()) {
-    Violate("P9", absl::StrCat("the journal begins after seq ", before->seq, ", the older of two snapshots is of seq ",
-                               older));
-  }
+  sample.begins_after = before.ok() ? before->seq : journal_ ? journal_->begins_after : 0;
+  const std::vector<Seq> seqs = SnapshotStore(*disk_, layout_.snapshots()).List().value_or(std::vector<Seq>());
+  if (!seqs.empty()) sample.newest_snapshot = seqs.back();
+  if (seqs.size() > 1) sample.older_snapshot = seqs[seqs.size() - 2];
   for (const Slot& slot : slots_) {
-    if (!slot.registered || retain_bytes_max_ != 0 || slot.losses != losses_ || before->seq <= slot.done.seq) continue;
-    Violate("P7", absl::StrCat("the journal begins after seq ", before->seq, ", ", slot.name, " is done with ",
+    if (slot.leads && slot.free()) sample.published = slot.replica->applied();
+  }
+  return sample;
+}
+
+void Simulation::LookAtFiles() {
+  const JournalSample now = SampleJournal();
+  history_.Granted(now.epoch);
+  // A snapshot that rots is passed over, and another one takes its place.
+  if (rotten_.empty() && sync_failures_ == 0) Check(CheckJournal(now), "P9");
+  if (journal_ && sync_failures_ == 0) Check(CheckJournalStep(*journal_, now), "I7");
+  journal_ = now;
+  if (std::exchange(trimmed_, false)) LookAtPlaces(now);
+}
+
+void Simulation::LookAtPlaces(const JournalSample& now) {
+  Count("journal: trimmed");
+  for (const Slot& slot : slots_) {
+    if (!slot.registered || retain_bytes_max_ != 0 || slot.losses != losses_) continue;
+    if (now.begins_after <= slot.done.seq) continue;
+    Violate("P7", absl::StrCat("the journal begins after seq ", now.begins_after, ", ", slot.name, " is done with ",
                                slot.done.ToString()));
   }
+}
+
+// Of the last command, which this primary has taken since `before_ns`.
+void Simulation::CheckStamp(Slot& slot, int64_t before_ns) {
+  const int64_t time_ns = slot.replica->Read([](const CommandLog& log) { return log.commands.back().time_ns; });
+  const StampSample now = {.time_ns = time_ns, .after_ns = before_ns, .before_ns = clock_.MonotonicNanos()};
+  const Epoch epoch = slot.replica->applied().epoch;
+  // A successor may know only what its predecessor said some moments before its end.
+  const bool same = epoch == std::exchange(stamp_epoch_, epoch);
+  if (stamp_) Check(CheckStamps(*stamp_, same ? now : StampSample{.time_ns = time_ns}), "P15");
+  stamp_ = now;
 }
 
 bool Simulation::Settled() {

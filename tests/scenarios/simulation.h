@@ -33,6 +33,7 @@
 #include "kekbit/replication/position.h"
 #include "kekbit/replication/registered_reader.h"
 #include "kekbit/replication/replica.h"
+#include "kekbit/replication/testing/invariants.h"
 #include "tests/scenarios/command_log.h"
 #include "tests/scenarios/history.h"
 #include "tests/support/fiber.h"
@@ -49,6 +50,8 @@ class Simulation final {
     uint64_t seed = 1;
     // Keeps what happened, line by line.
     bool trace = false;
+    // Whether calls find no descriptor, memory or mapping.
+    bool failing_calls = false;
     // Syncs succeed and do nothing: something must be found.
     bool lying = false;
   };
@@ -98,11 +101,15 @@ class Simulation final {
     bool failed_call = false;      // a call of the current action failed by plan
     uint64_t doubts = 0;           // sync_failures_ when it opened
     std::optional<Position> last;  // that it submitted
+    std::optional<ReplicaSample> sample;
+    std::optional<int64_t> stepped_down_ns;  // until another one leads
+    Epoch stepped_down_from = 0;
     // Of a reader.
     bool registered = false;
-    Position done;        // what it said last that it is done with
-    Seq next = 0;         // the frame that comes next; 0: not known
-    uint64_t losses = 0;  // losses_ when it said so
+    bool displaced = false;  // its place is gone, and it has not started over
+    Position done;           // what it said last that it is done with
+    Seq next = 0;            // the frame that comes next; 0: not known
+    uint64_t losses = 0;     // losses_ when it said so
     bool free() const { return process != nullptr && !fiber->busy() && !process->dead(); }
   };
   enum Kind : uint32_t {  // of faults; a schedule has some of them
@@ -137,6 +144,11 @@ class Simulation final {
   void Look();
   void LookAt(Slot& slot);
   void LookAtFiles();
+  JournalSample SampleJournal();
+  void LookAtPlaces(const JournalSample& now);
+  void CheckStamp(Slot& slot, int64_t before_ns);
+  void CheckStepDown(Slot& slot, Epoch epoch);
+  void Check(const absl::Status& status, absl::string_view what);
   void Violate(absl::string_view invariant, absl::string_view what);
   void Settle();
   bool Settled();
@@ -189,6 +201,9 @@ class Simulation final {
   uint64_t generation_ = 1;     // of the history, as was seen last
   bool trimmed_ = false;        // a segment was unlinked
   std::set<Seq> rotten_;        // snapshots that were damaged
+  std::optional<JournalSample> journal_;
+  Epoch stamp_epoch_ = 0;
+  std::optional<StampSample> stamp_;  // of the last command, in this run of the machine
   // The same for all replicas of a schedule.
   Ack ack_ = Ack::kPublished;
   bool snapshots_on_primary_ = false;

@@ -225,6 +225,8 @@ void Simulation::Close(Slot& slot) {
   });
   slot.leads = false;
   slot.last.reset();
+  slot.sample.reset();
+  slot.stepped_down_ns.reset();
   history_.Forget(number);
 }
 
@@ -237,10 +239,11 @@ void Simulation::Submit(Slot& slot) {
   const uint64_t first = history_.Invoke(count);
   std::vector<std::string> commands;
   for (uint64_t i = 0; i < count; ++i) commands.push_back(CommandLog::Make(first + i, random_.Below(55)));
-  RunIn(slot, [this, &slot, first, commands = std::move(commands)] {
+  RunIn(slot, [this, &slot, first, before_ns = clock_.MonotonicNanos(), commands = std::move(commands)] {
     using Executed = SimulatedReplica::Executed;
     absl::StatusOr<std::vector<Executed>> done = slot.replica->SubmitBatch(commands);
     const bool dead = slot.process->dead();
+    if (!dead && done.ok()) CheckStamp(slot, before_ns);
     for (uint64_t i = 0; i < commands.size(); ++i) {
       if (dead || absl::IsAborted(done.status())) {
         history_.Unknown(first + i);
@@ -295,7 +298,10 @@ void Simulation::StepDown(Slot& slot) {
     const absl::Status status = slot.replica->StepDown(successor);
     if (slot.process->dead()) return;
     Trace(slot.name, " steps down: ", status.ToString());
-    if (status.ok()) Count("replica: stepped down");
+    if (!status.ok()) return;
+    Count("replica: stepped down");
+    slot.stepped_down_ns = clock_.MonotonicNanos();
+    slot.stepped_down_from = slot.replica->applied().epoch;
   });
 }
 
@@ -341,9 +347,11 @@ void Simulation::OpenReader(Slot& slot) {
     slot.reader = std::make_unique<RegisteredReader>(*std::move(reader));
     Count("reader: registered");
     // A power failure may have taken the frame that it was done with.
-    if (absl::IsOutOfRange(slot.reader->status()) && !lost && retain_bytes_max_ == 0) {
+    const bool gone = absl::IsOutOfRange(slot.reader->status());
+    if (gone && !lost && !slot.displaced && retain_bytes_max_ == 0) {
       Violate("P7", absl::StrCat(slot.name, " has lost its place: ", slot.reader->status().ToString()));
     }
+    slot.displaced = gone;
   });
 }
 
@@ -373,10 +381,10 @@ void Simulation::ReadSome(Slot& slot) {
       }
     }
     if (!absl::IsOutOfRange(slot.reader->status())) return;
-    if (retain_bytes_max_ == 0 && slot.losses == losses_ &&
-        report_.kinds.find("fault: power failed") == report_.kinds.end() && sync_failures_ == 0) {
+    if (!slot.displaced && retain_bytes_max_ == 0) {
       Violate("P7", absl::StrCat(slot.name, " has lost its place: ", slot.reader->status().ToString()));
     }
+    slot.displaced = true;
     StartReaderOver(slot);
   });
 }
@@ -394,6 +402,7 @@ void Simulation::StartReaderOver(Slot& slot) {
     slot.done = slot.reader->cursor().position();
     slot.next = slot.done.seq + 1;
     slot.losses = losses_;
+    slot.displaced = !reset.ok();
     return;
   }
 }
