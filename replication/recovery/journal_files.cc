@@ -104,8 +104,21 @@ class SmallFiles {
     return absl::OkStatus();
   }
 
+  // DIR/segments, and what is named as one of the directories in it.
+  std::vector<std::string> SegmentDirectories() {
+    std::vector<std::string> paths = {layout_.segments()};
+    const absl::StatusOr<std::vector<std::string>> names = fs_.List(layout_.segments());
+    if (!names.ok()) return paths;
+    for (const std::string& name : *names) {
+      std::string path = JoinPath(layout_.segments(), name);
+      const bool alike = path.size() == DirectoryOf(layout_.segment(1)).size() && name[name.size() / 2] == '_';
+      if (alike) paths.push_back(std::move(path));
+    }
+    return paths;
+  }
+
   void CheckDirectories() {
-    for (const std::string& path : {layout_.segments(), DirectoryOf(layout_.segment(1))}) {
+    for (const std::string& path : SegmentDirectories()) {
       Take(path, CheckIsDirectory(fs_, path), "the segments are gone, and no primary can make one");
     }
     Take(layout_.snapshots(), CheckIsDirectory(fs_, layout_.snapshots()),
@@ -123,14 +136,10 @@ class SmallFiles {
     const bool bad = absl::IsDataLoss(status) || (path == layout_.wake() && absl::IsFailedPrecondition(status)) ||
                      (absl::IsFailedPrecondition(status) && !CheckIsFile(fs_, path).ok());
     if (!bad) return;
-    const std::string stopping[] = {layout_.epoch(),
-                                    layout_.synced(),
-                                    layout_.wake(),
-                                    layout_.lease(),
-                                    LeaseNext(layout_),
-                                    layout_.segments(),
-                                    DirectoryOf(layout_.segment(1))};
-    const bool stops = moves && std::find(std::begin(stopping), std::end(stopping), path) != std::end(stopping);
+    const std::string stopping[] = {layout_.epoch(), layout_.synced(), layout_.wake(), layout_.lease(),
+                                    LeaseNext(layout_)};
+    const bool stops = moves && (std::find(std::begin(stopping), std::end(stopping), path) != std::end(stopping) ||
+                                 absl::StartsWith(path, layout_.segments()));
     bad_.push_back({.path = path,
                     .reason = absl::StrCat(status.message(), "; ", means),
                     .damage = damage,
