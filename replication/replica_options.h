@@ -75,8 +75,9 @@ struct ReplicaOptions {
   // Whether threads of the replica's own follow the journal and wait for the lease. Without, nothing happens but in
   // Poll().
   bool threads = true;
-  // Capacity of each segment of the journal, in bytes, 16 KiB to 4 GiB less 8, rounded up to a multiple of 8; an
-  // encoded command takes at most 1/128 of it. Counts when this replica is primary.
+  // Capacity of the longest segments of the journal, in bytes, 16 KiB to 4 GiB less 8, rounded up to
+  // a multiple of 8. An encoded command takes at most 1/128 of it. The first segments of a reign are
+  // shorter, from 1 MiB on, unless a command or a batch wants more. Counts on a primary.
   uint32_t segment_bytes = 64u << 20;
   // The newest is where a replica starts. Only for a state of which snapshots can be taken (see state_archive.h).
   SnapshotOptions snapshots = {};
@@ -95,7 +96,7 @@ struct ReplicaOptions {
   absl::Duration clock_set_ahead_max = absl::Hours(1);
 
   // With less room left on the disk, in bytes, a primary takes no new commands (ResourceExhausted), and takes them
-  // again once there is an eighth more. It is room to roll into, and for a snapshot. Unset: that of one segment. 0:
+  // again once there is an eighth more. It is room to roll into, and for a snapshot. Unset: segment_bytes. 0:
   // commands are taken until a segment can't be made.
   std::optional<uint64_t> free_bytes_min = std::nullopt;
   // Segments before the older of two snapshots stay for registered readers (see reader_cursor.h), up to so many bytes

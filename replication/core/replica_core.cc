@@ -11,6 +11,7 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/header.h"
+#include "kekbit/replication/journal/segment_size.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
@@ -204,9 +205,9 @@ absl::Status ReplicaCore::MendAtStart() {
 absl::Status ReplicaCore::StartThreads() {
   if (options_.may_lead) {
     // Ready for a takeover from the beginning on.
-    preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, options_.segment_bytes,
-                                                  kSegmentTouchBytes, options_.ack == Ack::kSynced);
-    preparer_->Prepare();
+    preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, kSegmentTouchBytes,
+                                                  options_.ack == Ack::kSynced);
+    preparer_->Prepare(FirstSegmentBytes(options_.segment_bytes));
     KB_ASSIGN_OR_RETURN(lease_watch_, StartThread([this] { RunLeaseWatch(); }));
   }
   if (options_.snapshots.has_reason()) {
@@ -328,6 +329,11 @@ void ReplicaCore::Stop(const absl::Status& why) {
 }
 
 void ReplicaCore::LetGo() {
+  if (writer_) {
+    followed_bytes_ += writer_->written_bytes();
+    // Not the long one that this reign would have gone on in.
+    if (preparer_ != nullptr) preparer_->Prepare(FirstSegmentBytes(options_.segment_bytes));
+  }
   // The segment before the lease: whoever takes over finds it closed.
   writer_.reset();
   if (!Planted(PlantedBug::kLeaseKept)) lease_.reset();

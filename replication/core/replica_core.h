@@ -238,8 +238,7 @@ class ReplicaCore final {
   // The last frame that the state holds.
   ChainLink LastApplied() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return writer_ ? writer_->last() : followed_; }
   uint64_t JournalBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (!writer_) return followed_bytes_;
-    return writer_->segment() * options_.segment_bytes + writer_->segment_offset();
+    return followed_bytes_ + (writer_ ? writer_->written_bytes() : 0);
   }
   // Returns once the journal is synced up to that frame, which this replica has applied.
   absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -354,7 +353,7 @@ class ReplicaCore final {
   Position applied_ ABSL_GUARDED_BY(mutex_);
   JournalClock journal_clock_ ABSL_GUARDED_BY(mutex_);
   ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
-  uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // where that stands in the journal, counted in segments
+  uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the records up to there, since this replica began
   RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
   bool saving_ ABSL_GUARDED_BY(mutex_) = false;         // the state is being saved: it must not change
   bool starting_over_ ABSL_GUARDED_BY(mutex_) = false;  // the state is being replaced: it must not be saved
@@ -376,6 +375,12 @@ class ReplicaCore final {
   absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);              // what was said of a process that can't be killed
   int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;                  // when that was shown last to be alive
   Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;                  // the reign of the dead one whose lease this was
+  // Closed, of the reign before: what it does not need is given back. Number 0: that is done.
+  struct ClosedSegment {
+    SegmentNumber number = 0;
+    uint64_t position = 0;  // of its CLOSE
+  };
+  ClosedSegment closed_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
   std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
   std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);

@@ -16,7 +16,9 @@
 #include "kekbit/base/current_exception.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/base/type_name.h"
+#include "kekbit/channel_format.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/recovery/give_back.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
@@ -55,7 +57,7 @@ bool ReplicaCore::Follow() {
     if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
     followed_ = reader_.last();
     journal_clock_.Follow(followed_.time_ns, !starting_);
-    followed_bytes_ = reader_.segment() * options_.segment_bytes + reader_.offset();
+    for (const Frame& frame : frames) followed_bytes_ += RecordBytes(kFrameHeaderBytes + frame.payload.size());
     stats_->SetApplied(applied_, followed_.time_ns, reader_.segment(), reader_.offset());
   }
   const absl::Status& status = reader_.status();
@@ -260,6 +262,7 @@ void ReplicaCore::LookAtClocks() {
 
 void ReplicaCore::Tick() {
   std::shared_ptr<GroupCommit> commit;
+  ClosedSegment closed;
   {
     absl::MutexLock lock(&mutex_);
     if (role_ != Role::kPrimary) return;
@@ -267,6 +270,11 @@ void ReplicaCore::Tick() {
     if (role_ != Role::kPrimary) return;
     LookAtClocks();
     commit = commit_;
+    closed = std::exchange(closed_, {});
+  }
+  if (closed.number != 0) {
+    // What fails now, or can't be done on this file system, is left as it is.
+    GiveBackSpace(*options_.file_system, layout_, closed.number, closed.position).IgnoreError();
   }
   const bool enough = space_.enough();
   space_.Look(*options_.file_system, options_.directory, options_.clock->MonotonicNanos()).IgnoreError();

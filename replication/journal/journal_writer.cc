@@ -2,15 +2,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/replication/journal/segment_size.h"
 
 namespace kekbit {
 
 absl::StatusOr<ShmWriter> JournalWriter::CreateSegment(const JournalWriterOptions& options, Epoch epoch,
-                                                       const ChainLink& tail, SegmentNumber number) {
-  KB_ASSIGN_OR_RETURN(const Header header, Header::Make({.writer_id = epoch,
-                                                         .channel_id = number,
-                                                         .capacity = options.segment_bytes,
-                                                         .max_msg_len = options.segment_bytes}));
+                                                       const ChainLink& tail, SegmentNumber number, uint32_t capacity) {
+  KB_ASSIGN_OR_RETURN(
+      const Header header,
+      Header::Make({.writer_id = epoch, .channel_id = number, .capacity = capacity, .max_msg_len = capacity}));
   WriterOptions writer;
   writer.file_system = options.file_system;
   writer.extension = SegmentExtension(options.data_format, tail, options.state_name);
@@ -20,8 +20,8 @@ absl::StatusOr<ShmWriter> JournalWriter::CreateSegment(const JournalWriterOption
   writer.flushes_often = options.synced;
   writer.touch_ahead_bytes = kSegmentTouchBytes;
   if (options.preparer != nullptr) {
-    std::optional<PreparedChannelFile> prepared = options.preparer->Take();
-    if (prepared && prepared->capacity == header.capacity()) {
+    std::optional<PreparedChannelFile> prepared = options.preparer->Take(header.capacity());
+    if (prepared) {
       return ShmWriter::CreateFrom(*std::move(prepared), options.layout.segment(number), header, std::move(writer));
     }
   }
@@ -32,8 +32,11 @@ absl::StatusOr<JournalWriter> JournalWriter::Begin(JournalWriterOptions options,
                                                    const ChainLink& tail, SegmentNumber segment, int64_t now_ns) {
   // Here alone: a roll that finds its directory gone must not make another one.
   KB_RETURN_IF_ERROR(options.file_system->CreateDirectories(DirectoryOf(options.layout.segment(segment))));
-  KB_ASSIGN_OR_RETURN(ShmWriter channel, CreateSegment(options, epoch, tail, segment));
-  JournalWriter writer(std::move(options), epochs, epoch, tail, segment, std::move(channel));
+  KB_ASSIGN_OR_RETURN(const Header longest,
+                      Header::Make({.capacity = options.segment_bytes, .max_msg_len = options.segment_bytes}));
+  KB_ASSIGN_OR_RETURN(ShmWriter channel,
+                      CreateSegment(options, epoch, tail, segment, FirstSegmentBytes(longest.capacity())));
+  JournalWriter writer(std::move(options), epochs, epoch, tail, segment, longest, std::move(channel));
   const EpochStart start = {.follows_epoch = tail.position.epoch,
                             .follows_seq = tail.position.seq,
                             .follows_crc32c = tail.crc32c,
@@ -48,7 +51,7 @@ absl::Status JournalWriter::NothingDone(const absl::Status& status) {
   return IsTransient(status) ? absl::ResourceExhaustedError(status.message()) : status;
 }
 
-absl::Status JournalWriter::Roll() {
+absl::Status JournalWriter::Roll(uint64_t longest, uint64_t total) {
   // By then the directory may be another's, or gone: nothing of this journal belongs there.
   const absl::StatusOr<bool> named = epochs_->IsNamed(*options_.file_system);
   if (!named.ok()) return NothingDone(named.status());
@@ -56,8 +59,10 @@ absl::Status JournalWriter::Roll() {
     return absl::AbortedError(
         absl::StrCat(options_.layout.directory(), ": the journal was moved, replaced or deleted"));
   }
-  absl::StatusOr<ShmWriter> next = CreateSegment(options_, epoch_, last_, number_ + 1);
+  const uint32_t capacity = NextSegmentBytes(segment_.header().capacity(), segment_bytes_max_, longest, total);
+  absl::StatusOr<ShmWriter> next = CreateSegment(options_, epoch_, last_, number_ + 1, capacity);
   if (!next.ok()) return NothingDone(next.status());
+  closed_bytes_ += segment_.write_offset();
   segment_.Close();
   std::swap(segment_, *next);
   ++number_;
@@ -73,7 +78,8 @@ void JournalWriter::EnterSegment() {
 
 void JournalWriter::PrepareNext() {
   prepare_at_ = segment_.header().capacity();
-  if (options_.preparer != nullptr) options_.preparer->Prepare();
+  if (options_.preparer == nullptr) return;
+  options_.preparer->Prepare(NextSegmentBytes(segment_.header().capacity(), segment_bytes_max_));
 }
 
 absl::Status JournalWriter::Fenced() const {

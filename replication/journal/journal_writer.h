@@ -24,6 +24,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
@@ -45,11 +46,12 @@ struct JournalWriterOptions {
   JournalLayout layout{""};
   uint64_t data_format = kRawDataFormat;
   std::string state_name = {};  // as StateName() has it
-  // Capacity of each segment, in bytes, 16 KiB to just under 4 GiB. A frame takes at most 1/128 of it.
+  // Capacity of the longest segments, in bytes, 16 KiB to just under 4 GiB. A frame takes at most
+  // 1/128 of it. The first segment is shorter (see segment_size.h).
   uint32_t segment_bytes = 64u << 20;
   // Whether frames will be synced a few at a time.
   bool synced = false;
-  // Has segments of that capacity ready; null: the writer makes each when it needs it. Outlives the writer.
+  // Has the next segment ready; null: the writer makes each when it needs it. Outlives the writer.
   SegmentPreparer* preparer = nullptr;
   // Is told of segments and frames, and brings them to the disk; null: nobody does. Outlives the writer.
   GroupCommit* commit = nullptr;
@@ -81,7 +83,7 @@ class JournalWriter final {
   template <typename Encode>
   absl::StatusOr<Position> Append(Encode&& encode, int64_t now_ns) {
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
-    for (bool rolled = false;; rolled = true) {
+    for (;;) {
       absl::StatusOr<MutableBytes> room = segment_.ClaimMost();
       if (ABSL_PREDICT_TRUE(room.ok())) {
         if (ABSL_PREDICT_TRUE(room->size() > kFrameHeaderBytes)) {
@@ -92,8 +94,13 @@ class JournalWriter final {
         } else {
           segment_.Abort();
         }
-        // More room than a segment gives to one record there is nowhere.
-        if (rolled || room->size() == segment_.header().max_msg_len()) return TooLong();
+        // An empty segment of this capacity has no more room.
+        if (room->size() == segment_.header().max_msg_len()) {
+          if (is_longest()) return TooLong();
+          KB_ASSIGN_OR_RETURN(const uint64_t record, MeasureCommand(encode));
+          KB_RETURN_IF_ERROR(Roll(record, record));
+          continue;
+        }
       }
       KB_RETURN_IF_ERROR(Roll());
     }
@@ -105,7 +112,7 @@ class JournalWriter final {
   template <typename Encode>
   absl::StatusOr<Position> AppendBatch(size_t count, Encode&& encode, int64_t now_ns) {
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
-    for (bool rolled = false;; rolled = true) {
+    for (;;) {
       const ChainLink before = last_;
       bool full = false;
       const absl::Status held = HoldBatch(count, encode, now_ns, full);
@@ -116,9 +123,15 @@ class JournalWriter final {
       }
       segment_.DropHeld();
       last_ = before;
-      // The next segment takes no more than an empty one.
-      if (rolled || !full || segment_.write_offset() == 0) return held;
-      KB_RETURN_IF_ERROR(Roll());
+      if (!full) return held;
+      if (segment_.write_offset() != 0) {
+        KB_RETURN_IF_ERROR(Roll());
+        continue;
+      }
+      // An empty segment of this capacity takes no more.
+      if (is_longest()) return held;
+      KB_ASSIGN_OR_RETURN(const BatchSize size, MeasureBatch(count, encode));
+      KB_RETURN_IF_ERROR(Roll(size.longest, size.total));
     }
   }
 
@@ -131,28 +144,63 @@ class JournalWriter final {
   // Which segment it writes to, and how much of that.
   SegmentNumber segment() const { return number_; }
   uint64_t segment_offset() const { return segment_.write_offset(); }
+  // Bytes of records that this writer has appended.
+  uint64_t written_bytes() const { return closed_bytes_ + segment_.write_offset(); }
 
   // The longest encoded command that fits into a frame.
-  uint64_t command_bytes_max() const { return segment_.header().max_msg_len() - kFrameHeaderBytes; }
+  uint64_t command_bytes_max() const { return record_bytes_max_ - kFrameHeaderBytes; }
 
   Epoch epoch() const { return epoch_; }
   // The last frame.
   const ChainLink& last() const { return last_; }
 
  private:
+  // Of the payloads of a batch's records.
+  struct BatchSize {
+    uint64_t longest = 0;
+    uint64_t total = 0;  // with their lengths and padding
+  };
+
   JournalWriter(JournalWriterOptions options, const EpochStore& epochs, Epoch epoch, const ChainLink& tail,
-                SegmentNumber number, ShmWriter segment)
+                SegmentNumber number, const Header& longest, ShmWriter segment)
       : segment_(std::move(segment)),
         last_(tail),
         epoch_(epoch),
         epochs_(&epochs),
         options_(std::move(options)),
-        number_(number) {
+        number_(number),
+        segment_bytes_max_(longest.capacity()),
+        record_bytes_max_(longest.max_msg_len()) {
     EnterSegment();
   }
 
   static absl::StatusOr<ShmWriter> CreateSegment(const JournalWriterOptions& options, Epoch epoch,
-                                                 const ChainLink& tail, SegmentNumber number);
+                                                 const ChainLink& tail, SegmentNumber number, uint32_t capacity);
+
+  bool is_longest() const { return segment_.header().capacity() == segment_bytes_max_; }
+
+  // The payload of the record of a command that a short segment does not take; TooLong() if none does.
+  template <typename Encode>
+  absl::StatusOr<uint64_t> MeasureCommand(Encode& encode) const {
+    std::vector<uint8_t> scratch(command_bytes_max());
+    const absl::StatusOr<size_t> length = encode(MutableBytes(scratch));
+    if (length.ok()) return kFrameHeaderBytes + *length;
+    return absl::IsResourceExhausted(length.status()) ? TooLong() : length.status();
+  }
+  template <typename Encode>
+  absl::StatusOr<BatchSize> MeasureBatch(size_t count, Encode& encode) const {
+    std::vector<uint8_t> scratch(command_bytes_max());
+    BatchSize size;
+    for (size_t i = 0; i < count; ++i) {
+      const absl::StatusOr<size_t> length = encode(i, MutableBytes(scratch));
+      if (absl::IsResourceExhausted(length.status())) return BatchTooLong(count);
+      KB_RETURN_IF_ERROR(length.status());
+      size.longest = std::max<uint64_t>(size.longest, kFrameHeaderBytes + *length);
+      size.total += RecordBytes(kFrameHeaderBytes + *length);
+    }
+    if (size.total > segment_bytes_max_) return BatchTooLong(count);
+    return size;
+  }
 
   // Makes the claim `room`, with `length` bytes of payload in place, the next frame.
   absl::StatusOr<Position> Publish(MutableBytes room, size_t length, int64_t now_ns,
@@ -209,7 +257,8 @@ class JournalWriter final {
 
   // The error of a call that could not be made, as that of a command of which nothing was done.
   static absl::Status NothingDone(const absl::Status& status);
-  absl::Status Roll();
+  // Goes on in a new segment that takes such records (see NextSegmentBytes).
+  absl::Status Roll(uint64_t longest = 0, uint64_t total = 0);
   // Frames will lie in segment_.
   void EnterSegment();
   // Has the next segment prepared, once.
@@ -225,6 +274,9 @@ class JournalWriter final {
   const EpochStore* epochs_;
   JournalWriterOptions options_;
   SegmentNumber number_;
+  uint32_t segment_bytes_max_;
+  uint64_t record_bytes_max_;
+  uint64_t closed_bytes_ = 0;  // of the reign's records in earlier segments
 };
 
 }  // namespace kekbit

@@ -16,9 +16,8 @@ constexpr uint64_t kStepBytes = 1u << 20;
 
 }  // namespace
 
-SegmentPreparer::SegmentPreparer(FileSystem& fs, const std::string& directory, uint32_t capacity, uint64_t touch_bytes,
-                                 bool synced)
-    : fs_(fs), directory_(directory), capacity_(capacity), touch_bytes_(touch_bytes), synced_(synced) {
+SegmentPreparer::SegmentPreparer(FileSystem& fs, const std::string& directory, uint64_t touch_bytes, bool synced)
+    : fs_(fs), directory_(directory), touch_bytes_(touch_bytes), synced_(synced) {
   if (absl::StatusOr<std::thread> thread = StartThread([this] { Run(); }); thread.ok()) thread_ = *std::move(thread);
 }
 
@@ -30,15 +29,16 @@ SegmentPreparer::~SegmentPreparer() {
   if (thread_.joinable()) thread_.join();
 }
 
-void SegmentPreparer::Prepare() {
+void SegmentPreparer::Prepare(uint32_t capacity) {
   absl::MutexLock lock(&mutex_);
-  wanted_ = true;
+  wanted_ = capacity;
 }
 
-std::optional<PreparedChannelFile> SegmentPreparer::Take() {
+std::optional<PreparedChannelFile> SegmentPreparer::Take(uint32_t capacity) {
   absl::MutexLock lock(&mutex_);
   // One that is being made is for next time: a journal that has just begun will need it.
-  wanted_ = false;
+  wanted_ = 0;
+  if (!ready_ || ready_->capacity != capacity) return std::nullopt;
   return std::exchange(ready_, std::nullopt);
 }
 
@@ -48,9 +48,9 @@ void SegmentPreparer::Retire(ShmWriter closed) {
   retired_.push_back(std::move(closed));
 }
 
-absl::StatusOr<PreparedChannelFile> SegmentPreparer::Make() {
+absl::StatusOr<PreparedChannelFile> SegmentPreparer::Make(uint32_t capacity) {
   KB_ASSIGN_OR_RETURN(PreparedChannelFile prepared,
-                      PrepareChannelFile(fs_, JoinPath(directory_, "the next segment"), capacity_,
+                      PrepareChannelFile(fs_, JoinPath(directory_, "the next segment"), capacity,
                                          synced_ ? Pages::kApart : Pages::kJoined));
   MappedFile& mapping = *prepared.mapping;
   const uint64_t end = synced_ ? mapping.size() : std::min(touch_bytes_, mapping.size());
@@ -72,11 +72,16 @@ void SegmentPreparer::Run() {
     mutex_.Await(absl::Condition(this, &SegmentPreparer::HasWork));
     if (stopping_) return;
     // From here on it is made, even if the wish is taken back.
-    const bool prepare = !ready_ && std::exchange(wanted_, false);
+    const uint32_t capacity = IsWanted() ? wanted_ : 0;
+    wanted_ = 0;
+    // It has another capacity.
+    std::optional<PreparedChannelFile> unneeded;
+    if (capacity != 0) unneeded = std::exchange(ready_, std::nullopt);
     std::vector<ShmWriter> retired = std::exchange(retired_, {});
     mutex_.Unlock();
     absl::StatusOr<PreparedChannelFile> prepared = absl::UnavailableError("not wanted");
-    if (prepare) prepared = Make();
+    unneeded.reset();
+    if (capacity != 0) prepared = Make(capacity);
     retired.clear();
     mutex_.Lock();
     // A failure is the writer's to meet. It is not tried again until somebody asks anew.

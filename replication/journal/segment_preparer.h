@@ -27,45 +27,45 @@ namespace kekbit {
 
 class SegmentPreparer final {
  public:
-  // Segments of this capacity, to be named somewhere below `directory`, which is there. The first `touch_bytes` of each
+  // Segments to be named somewhere below `directory`, which is there. The first `touch_bytes` of each
   // are touched. With `synced`, all of each is touched and synced, so that to sync a frame takes no more than writing
   // its pages: the file system has noted already that they hold something, and the page cache
   // keeps them apart. `fs` outlives the preparer.
-  SegmentPreparer(FileSystem& fs, const std::string& directory, uint32_t capacity, uint64_t touch_bytes,
-                  bool synced = false);
+  SegmentPreparer(FileSystem& fs, const std::string& directory, uint64_t touch_bytes, bool synced = false);
   SegmentPreparer(const SegmentPreparer&) = delete;
   SegmentPreparer& operator=(const SegmentPreparer&) = delete;
   // Ends what was begun.
   ~SegmentPreparer();
 
-  // Has a segment made ready, if none is. Returns at once.
-  void Prepare();
+  // Has a segment of this capacity made ready, if none is; one of another capacity is gone then. Returns at once.
+  void Prepare(uint32_t capacity);
 
-  // The one that is ready, or nothing: then one that is being made will be ready for the next time.
-  std::optional<PreparedChannelFile> Take();
+  // The one that is ready, if it has this capacity. Otherwise nullopt: one that is being made will
+  // be ready for the next time.
+  std::optional<PreparedChannelFile> Take(uint32_t capacity);
 
   // Destroys a writer whose channel is closed.
   void Retire(ShmWriter closed);
 
  private:
   void Run() ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::StatusOr<PreparedChannelFile> Make() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<PreparedChannelFile> Make(uint32_t capacity) ABSL_LOCKS_EXCLUDED(mutex_);
   bool stopping() ABSL_LOCKS_EXCLUDED(mutex_) {
     absl::MutexLock lock(&mutex_);
     return stopping_;
   }
-  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return stopping_ || (wanted_ && !ready_) || !retired_.empty();
+  bool HasWork() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return stopping_ || IsWanted() || !retired_.empty(); }
+  bool IsWanted() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return wanted_ != 0 && (!ready_ || ready_->capacity != wanted_);
   }
 
   FileSystem& fs_;
   const std::string directory_;
-  const uint32_t capacity_;
   const uint64_t touch_bytes_;
   const bool synced_;
 
   absl::Mutex mutex_;
-  bool wanted_ ABSL_GUARDED_BY(mutex_) = false;
+  uint32_t wanted_ ABSL_GUARDED_BY(mutex_) = 0;  // the capacity; 0: none is
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::optional<PreparedChannelFile> ready_ ABSL_GUARDED_BY(mutex_);
   std::vector<ShmWriter> retired_ ABSL_GUARDED_BY(mutex_);

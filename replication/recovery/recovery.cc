@@ -24,11 +24,26 @@ namespace kekbit {
 namespace {
 
 constexpr uint64_t kRewriteBytes = 1u << 20;
+constexpr size_t kPageBytes = 4096;
 
 constexpr uint64_t kWhole = SegmentSync::kWhole;
 
 absl::Status NotYet(const absl::Status& status) {
   return absl::UnavailableError(absl::StrCat("can't take over yet: ", status.message()));
+}
+
+// Writes those pages of `bytes` at `at` that are not all zeros. No frame needs the others, and they may be a hole, for
+// which a full disk has no room.
+absl::Status WriteNonZero(File& file, uint64_t at, Bytes bytes) {
+  const auto is_zero = [](uint8_t byte) { return byte == 0; };
+  size_t begin = 0;  // of what waits to be written
+  for (size_t i = 0; i < bytes.size(); i += kPageBytes) {
+    const Bytes page = bytes.subspan(i, std::min(kPageBytes, bytes.size() - i));
+    if (!std::all_of(page.begin(), page.end(), is_zero)) continue;
+    if (i > begin) KB_RETURN_IF_ERROR(file.WriteAt(at + begin, bytes.subspan(begin, i - begin)));
+    begin = i + page.size();
+  }
+  return begin < bytes.size() ? file.WriteAt(at + begin, bytes.subspan(begin)) : absl::OkStatus();
 }
 
 // A writer that lives may be one that lost its lease without knowing.
@@ -134,7 +149,7 @@ class TailRecovery {
       for (uint64_t at = number == first ? from : 0; at < to; at += buffer.size()) {
         buffer.resize(std::min(to - at, kRewriteBytes));
         KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(at, MutableBytes(buffer)));
-        KB_RETURN_IF_ERROR(file->WriteAt(at, Bytes(buffer).first(size)));
+        KB_RETURN_IF_ERROR(WriteNonZero(*file, at, Bytes(buffer).first(size)));
       }
     }
     return absl::OkStatus();

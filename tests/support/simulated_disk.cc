@@ -86,7 +86,7 @@ class SimulatedDisk::SimulatedFile final : public File {
     return FileInfo{.device = 1, .inode = inode_->id(), .size = inode_->size(), .allocated = inode_->allocated()};
   }
   absl::Status Allocate(uint64_t size) override {
-    KB_RETURN_IF_ERROR(disk_.CheckSpace(*inode_, size, path()));
+    KB_RETURN_IF_ERROR(disk_.CheckSpace(*inode_, 0, size, path()));
     inode_->FillHoles(size);
     if (size <= inode_->size()) return absl::OkStatus();
     disk_.Before("Allocate", path());
@@ -106,7 +106,7 @@ class SimulatedDisk::SimulatedFile final : public File {
     return size;
   }
   absl::Status WriteAt(uint64_t offset, Bytes from) override {
-    KB_RETURN_IF_ERROR(disk_.CheckSpace(*inode_, offset + from.size(), path()));
+    KB_RETURN_IF_ERROR(disk_.CheckSpace(*inode_, offset, offset + from.size(), path()));
     disk_.Before("WriteAt", path());
     inode_->Write(offset, from);
     return absl::OkStatus();
@@ -418,15 +418,15 @@ uint64_t SimulatedDisk::UsedBytes() {
   return bytes;
 }
 
-absl::Status SimulatedDisk::CheckSpace(const SimulatedInode& inode, uint64_t size, absl::string_view path) {
+absl::Status SimulatedDisk::CheckSpace(const SimulatedInode& inode, uint64_t begin, uint64_t end,
+                                       absl::string_view path) {
   if (options_.capacity == std::numeric_limits<uint64_t>::max()) return absl::OkStatus();
-  // As if every hole were before `size`.
-  const uint64_t wanted = std::max(size, inode.size()) - inode.allocated();
+  const uint64_t wanted = std::max(end, inode.size()) - inode.size() + inode.HoleBytes(begin, end);
   if (wanted == 0) return absl::OkStatus();
   const uint64_t used = UsedBytes();
   if (used + wanted <= options_.capacity) return absl::OkStatus();
   return absl::ResourceExhaustedError(
-      absl::StrCat(path, ": ", size, " bytes don't fit: ", used, " of ", options_.capacity, " are in use"));
+      absl::StrCat(path, ": ", wanted, " bytes don't fit: ", used, " of ", options_.capacity, " are in use"));
 }
 
 }  // namespace kekbit

@@ -149,7 +149,8 @@ class SimulatedDisk final : public FileSystem {
   void Settle();
   // Forgets files that nobody can reach any more.
   void Collect();
-  absl::Status CheckSpace(const SimulatedInode& inode, uint64_t size, absl::string_view path);
+  // Whether there is room for what [begin, end) of the file lacks.
+  absl::Status CheckSpace(const SimulatedInode& inode, uint64_t begin, uint64_t end, absl::string_view path);
 
   SimulatedDiskOptions options_;
   Hook hook_;

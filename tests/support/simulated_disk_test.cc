@@ -57,6 +57,39 @@ class SimulatedDiskTest : public testing::Test {
   SeededRandom random_{42};
 };
 
+TEST_F(SimulatedDiskTest, AHoleReadsAsZerosGivesItsSpaceBackAndMayOrMayNotBeOnTheDevice) {
+  const std::string text(3 * kPage, 'x');
+  WriteText(disk_, "/f", text, true);
+  ASSERT_THAT(disk_.SyncDirectory("/"), IsOk());
+  auto file = *disk_.Open("/f", Access::kReadWrite);
+  ASSERT_THAT(file->PunchHole(kPage + 8, 2 * kPage), IsOk());
+  EXPECT_EQ(file->Info()->size, 3 * kPage);
+  EXPECT_EQ(file->Info()->allocated, 2 * kPage);
+  const std::string holed = std::string(2 * kPage, 'x') + std::string(kPage, '0');
+  EXPECT_EQ(ReadText(disk_, "/f"), holed);
+  EXPECT_THAT(After(disk_, "/f"), UnorderedElementsAre(text, holed));
+  // It takes room again.
+  disk_.SetCapacity(2 * kPage);
+  EXPECT_THAT(file->WriteAt(2 * kPage, AsBytes("y")), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(file->Allocate(3 * kPage), StatusIs(absl::StatusCode::kResourceExhausted));
+  EXPECT_THAT(file->Allocate(2 * kPage), IsOk());
+}
+
+TEST_F(SimulatedDiskTest, AStoreIntoAHoleIsFound) {
+  WriteText(disk_, "/f", std::string(2 * kPage, 'x'));
+  auto file = *disk_.Open("/f", Access::kReadWrite);
+  ASSERT_THAT(file->PunchHole(kPage, kPage), IsOk());
+  auto mapping = *file->Map(Access::kReadWrite, 2 * kPage);
+  mapping->data()[0] = 'y';
+  disk_.CrashPoint("fine");
+  EXPECT_DEATH(
+      {
+        mapping->data()[kPage] = 'y';
+        disk_.CrashPoint("a store into a hole");
+      },
+      "");
+}
+
 TEST_F(SimulatedDiskTest, WithoutASyncOfTheDirectoryTheNameMayBeGone) {
   WriteText(disk_, "/f", "text", true);
   EXPECT_THAT(After(disk_, "/f"), UnorderedElementsAre("none", "text"));

@@ -95,8 +95,10 @@ void SimulatedInode::Grow(uint64_t size) {
   holes_.resize(units_.size());
 }
 
-uint64_t SimulatedInode::allocated() const {
-  return size_ - std::min(size_, static_cast<uint64_t>(std::count(holes_.begin(), holes_.end(), true)) * unit_bytes_);
+uint64_t SimulatedInode::HoleBytes(uint64_t begin, uint64_t end) const {
+  uint64_t units = 0;
+  for (uint64_t i = begin / unit_bytes_; i < holes_.size() && i * unit_bytes_ < end; ++i) units += holes_[i];
+  return std::min(size_, units * unit_bytes_);
 }
 
 void SimulatedInode::PunchHole(uint64_t offset, uint64_t size) {

@@ -63,7 +63,9 @@ class SimulatedInode final {
   uint64_t size() const { return size_; }
   uint64_t durable_size() const { return durable_size_; }
   // Without the holes.
-  uint64_t allocated() const;
+  uint64_t allocated() const { return size_ - HoleBytes(0, size_); }
+  // Of the holes in [begin, end).
+  uint64_t HoleBytes(uint64_t begin, uint64_t end) const;
   uint64_t unit_bytes() const { return unit_bytes_; }
   const std::vector<UnitState>& units() const { return units_; }
 

@@ -85,7 +85,7 @@ ROWS = {
     ],
     "replication/testing": ["planted_bugs"],
     "replication/journal": [
-        "frame journal_time state_name",
+        "frame journal_time segment_size state_name",
         "journal_clock journal_layout",
         "epoch_store kept_segments sync_mark",
         "segment_sync",
@@ -104,7 +104,7 @@ ROWS = {
     "replication/recovery": [
         "repair_hint without_files",
         "journal_files",
-        "aside tail_verdict missing_segments",
+        "aside give_back tail_verdict missing_segments",
         "tail_scan",
         "journal_tail",
         "recovery",
@@ -120,7 +120,7 @@ ROW_SIBLINGS = {
 }
 
 # Decisions: files that know no clock, no file and no thread. They include nothing of these.
-PURE = r"replication/(journal/journal_time|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
+PURE = r"replication/(journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
 IMPURE = r"kekbit/base/(clock|file_system|file_lock|futex|start_thread|stop_event)\.h|absl/(time/clock|synchronization/.*)\.h|thread"
 
 # Headers that are included in some places only: pattern of the include, pattern of the paths.

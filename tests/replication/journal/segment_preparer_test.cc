@@ -23,10 +23,10 @@ class SegmentPreparerTest : public testing::Test {
  protected:
   // Returns what the preparer has ready in the end. A caller that asks before it has begun takes
   // the wish back.
-  static PreparedChannelFile Await(SegmentPreparer& preparer) {
+  static PreparedChannelFile Await(SegmentPreparer& preparer, uint32_t capacity = kCapacity) {
     for (;;) {
-      preparer.Prepare();
-      if (std::optional<PreparedChannelFile> prepared = preparer.Take()) return *std::move(prepared);
+      preparer.Prepare(capacity);
+      if (std::optional<PreparedChannelFile> prepared = preparer.Take(capacity)) return *std::move(prepared);
       std::this_thread::yield();
     }
   }
@@ -41,7 +41,7 @@ class SegmentPreparerTest : public testing::Test {
 };
 
 TEST_F(SegmentPreparerTest, TouchesSoMuchAndSyncsNothing) {
-  SegmentPreparer preparer(fs_, dir_.path(), kCapacity, 1u << 20);
+  SegmentPreparer preparer(fs_, dir_.path(), 1u << 20);
   const PreparedChannelFile prepared = Await(preparer);
   EXPECT_EQ(prepared.capacity, kCapacity);
   EXPECT_EQ(prepared.touched_bytes, 1u << 20);
@@ -49,7 +49,7 @@ TEST_F(SegmentPreparerTest, TouchesSoMuchAndSyncsNothing) {
 }
 
 TEST_F(SegmentPreparerTest, SyncsAllOfASegmentWhoseFramesWillBeSynced) {
-  SegmentPreparer preparer(fs_, dir_.path(), kCapacity, 1u << 20, true);
+  SegmentPreparer preparer(fs_, dir_.path(), 1u << 20, true);
   const PreparedChannelFile prepared = Await(preparer);
   EXPECT_EQ(prepared.touched_bytes, ChannelFileBytes(kCapacity));
   // Each piece after it was touched: what is not dirty is not written.
@@ -59,18 +59,27 @@ TEST_F(SegmentPreparerTest, SyncsAllOfASegmentWhoseFramesWillBeSynced) {
 
 TEST_F(SegmentPreparerTest, WhatCouldNotBeTouchedIsReadyAllTheSame) {
   fs_.FailCalls("Touch", absl::UnavailableError("planted"));
-  SegmentPreparer preparer(fs_, dir_.path(), kCapacity, 1u << 20, true);
+  SegmentPreparer preparer(fs_, dir_.path(), 1u << 20, true);
   EXPECT_EQ(Await(preparer).touched_bytes, 0u);
 }
 
 // A journal that has just begun makes its first segment itself; the preparer makes the second.
 TEST_F(SegmentPreparerTest, AskedTooEarlyItHasTheSegmentReadyForTheNextTime) {
-  SegmentPreparer preparer(fs_, dir_.path(), kCapacity, 1u << 20);
-  preparer.Prepare();
+  SegmentPreparer preparer(fs_, dir_.path(), 1u << 20);
+  preparer.Prepare(kCapacity);
   while (CountCalls("CreateUnnamed") == 0) std::this_thread::yield();
-  std::optional<PreparedChannelFile> prepared = preparer.Take();
-  while (!prepared) prepared = preparer.Take();
+  std::optional<PreparedChannelFile> prepared = preparer.Take(kCapacity);
+  while (!prepared) prepared = preparer.Take(kCapacity);
   EXPECT_EQ(CountCalls("CreateUnnamed"), 1);
+}
+
+TEST_F(SegmentPreparerTest, OneOfAnotherCapacityIsNotGivenAndMakesWay) {
+  SegmentPreparer preparer(fs_, dir_.path(), 0);
+  preparer.Prepare(kCapacityMin);
+  while (CountCalls("TryLock") == 0) std::this_thread::yield();
+  EXPECT_EQ(preparer.Take(kCapacity), std::nullopt);
+  EXPECT_EQ(Await(preparer).capacity, kCapacity);
+  EXPECT_EQ(preparer.Take(kCapacityMin), std::nullopt);
 }
 
 // Nobody knows what it holds.
@@ -78,7 +87,7 @@ TEST_F(SegmentPreparerTest, AFileWhoseSyncFailedIsThrownAway) {
   for (uint64_t n = 1; fs_.failed_call() != "MappedFile::Sync"; ++n) {
     ASSERT_LT(n, 100u);
     fs_.FailCall(n, absl::DataLossError("planted"));
-    SegmentPreparer preparer(fs_, dir_.path(), kCapacityMin, 0, true);
+    SegmentPreparer preparer(fs_, dir_.path(), 0, true);
     Await(preparer);
   }
   EXPECT_GE(CountCalls("CreateUnnamed"), 2);
