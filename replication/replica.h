@@ -291,8 +291,8 @@ class Replica final {
     }
   }
 
-  ReplicaCore::StateHooks MakeHooks() ABSL_NO_THREAD_SAFETY_ANALYSIS {
-    ReplicaCore::StateHooks hooks;
+  StateHooks MakeHooks() ABSL_NO_THREAD_SAFETY_ANALYSIS {
+    StateHooks hooks;
     hooks.apply = [this](absl::Span<const Frame> frames, Position& applied) { return ApplyFrames(frames, applied); };
     if constexpr (SnapshotState<State>) {
       hooks.snapshot_type = StateType<State>();

@@ -118,7 +118,7 @@ struct ReplicaOptions {
   // lets the group of the directory look into the journal; with GroupAccess::kReadWrite, which all
   // replicas of the journal must then have, replicas of several users can share it.
   FileSystem* file_system = &FileSystem::Posix();
-  const Clock* clock = &Clock::System();           // outlives the replica
+  const Clock* clock = &Clock::System();  // outlives the replica
 };
 
 }  // namespace kekbit

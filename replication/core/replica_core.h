@@ -40,6 +40,7 @@
 #include "kekbit/base/robust_word.h"
 #include "kekbit/base/stop_event.h"
 #include "kekbit/replication/apply_context.h"
+#include "kekbit/replication/core/state_hooks.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/group_commit.h"
 #include "kekbit/replication/journal/journal_clock.h"
@@ -67,17 +68,6 @@ namespace kekbit {
 
 class ReplicaCore final {
  public:
-  // What the core can do with the state, whose type it does not know.
-  struct StateHooks {
-    // Applies frames of kind command, and moves `applied` on to each that is; an error ends the replica. Called with
-    // mutex() held.
-    std::function<absl::Status(absl::Span<const Frame> frames, Position& applied)> apply;
-    // Snapshots; null if there can be none. save: while nobody applies anything. load: with mutex() held.
-    SnapshotType snapshot_type;  // names the state as `content` does
-    std::function<absl::Status(SnapshotOutput&)> save;
-    std::function<absl::Status(SnapshotReader&)> load;
-  };
-
   // `content`: what the journal's commands are and shall be; all of it is said.
   static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, JournalContent content,
                                                            StateHooks hooks);
@@ -173,10 +163,10 @@ class ReplicaCore final {
   ReplicaCore(ReplicaOptions options, JournalContent content, StateHooks hooks, EpochStore epochs, SyncMark mark,
               std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source, Events events);
 
-  // The source of a journal that can be trusted, and is all there.
   // Open(), whose errors say nothing yet of what to do.
   static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, JournalContent content,
                                                                   StateHooks hooks);
+  // The source of a journal that can be trusted, and is all there.
   static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
                                            const JournalContent& content, const StateHooks& hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -366,15 +356,15 @@ class ReplicaCore final {
   int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when it was seen last that the journal is in its place
   int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;                 // reader_ stands where a reign began
-  Epoch left_epoch_ ABSL_GUARDED_BY(mutex_) = 0;                 // the reign that this replica ended itself
-  int64_t leave_until_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // until then the lease is for others
-  int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;           // when the lease was seen to come free
-  absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);          // from then to having it
-  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);           // released last
-  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);              // what was said of a process that can't be killed
-  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;                  // when that was shown last to be alive
-  Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;                  // the reign of the dead one whose lease this was
+  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;         // reader_ stands where a reign began
+  Epoch left_epoch_ ABSL_GUARDED_BY(mutex_) = 0;         // the reign that this replica ended itself
+  int64_t leave_until_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // until then the lease is for others
+  int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // when the lease was seen to come free
+  absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);  // from then to having it
+  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);   // released last
+  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);      // what was said of a process that can't be killed
+  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when that was shown last to be alive
+  Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;          // the reign of the dead one whose lease this was
   // Closed, of the reign before: what it does not need is given back. Number 0: that is done.
   struct ClosedSegment {
     SegmentNumber number = 0;

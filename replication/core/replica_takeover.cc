@@ -110,8 +110,8 @@ void ReplicaCore::TryTakeOver() {
       granted_ = 0;
       return;
     }
-    // NotFound: somebody trimmed the journal's beginning meanwhile. AlreadyExists: a taker whose epoch was over made the
-    // segment first.
+    // NotFound: somebody trimmed the journal's beginning meanwhile. AlreadyExists: a taker whose epoch was over made
+    // the segment first.
     if (IsTransient(status) || absl::IsNotFound(status) || absl::IsAlreadyExists(status)) {
       Note(status, "can't become primary, it is tried again");
     } else if (role_ != Role::kStopped) {

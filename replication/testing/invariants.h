@@ -3,8 +3,8 @@
 //   absl::Status wrong = CheckReplica({.role = replica.role(), .applied = replica.applied(), ...});
 //   wrong = CheckReplicaStep(before, now);
 //
-// Each returns OK, or Internal with the invariant and both values that disagree. They are for tests and simulators: what
-// is seen must be of one moment.
+// Each returns OK, or Internal with the invariant and both values that disagree. They are for tests and
+// simulators: what is seen must be of one moment.
 //
 //   snapshot <= applied <= published, synced <= published     design: "Always"
 //   the journal begins no later than after its older snapshot  P9

@@ -17,21 +17,21 @@ namespace kekbit {
 
 enum class PlantedBug {
   kNone,
-  kAckBeforeSync,         // frames count as synced, and no sync was made
-  kMarkBeforeSync,        // the mark in DIR/synced is ahead of the truth
-  kNewestSegmentFirst,    // frames count as synced when the segment in use is, whatever is with those before it
-  kNamesNotSynced,        // of a new segment the bytes are synced, not the name
-  kRetryFailedSync,       // a sync that failed is made again, and believed
-  kNoChecksum,            // a frame's checksum is not looked at
-  kTailNotCut,            // recovery leaves a torn tail as it is
-  kSealNotSynced,         // recovery says that what it found and sealed is synced, and makes no sync
-  kPoisonForgotten,       // what the page cache shows is believed, though a sync has failed
-  kSnapshotAheadOfSync,   // a snapshot gets its name before the journal is synced that far
-  kSnapshotNotVerified,   // the journal is cut before the snapshot that replaces it is on the disk and read back
-  kNoChain,               // a frame proves nothing about the one before: no chained checksum, seq and epoch not checked
+  kAckBeforeSync,        // frames count as synced, and no sync was made
+  kMarkBeforeSync,       // the mark in DIR/synced is ahead of the truth
+  kNewestSegmentFirst,   // frames count as synced when the segment in use is, whatever is with those before it
+  kNamesNotSynced,       // of a new segment the bytes are synced, not the name
+  kRetryFailedSync,      // a sync that failed is made again, and believed
+  kNoChecksum,           // a frame's checksum is not looked at
+  kTailNotCut,           // recovery leaves a torn tail as it is
+  kSealNotSynced,        // recovery says that what it found and sealed is synced, and makes no sync
+  kPoisonForgotten,      // what the page cache shows is believed, though a sync has failed
+  kSnapshotAheadOfSync,  // a snapshot gets its name before the journal is synced that far
+  kSnapshotNotVerified,  // the journal is cut before the snapshot that replaces it is on the disk and read back
+  kNoChain,              // a frame proves nothing about the one before: no chained checksum, seq and epoch not checked
   // These take several processes, or time, and are for the simulation of replicas.
-  kUnfinishedForgotten,   // what a sync covered in which its process died is not written once more
-  kFollowerSyncsNothing,  // a follower's snapshot relies on frames that neither it nor the primary has synced
+  kUnfinishedForgotten,      // what a sync covered in which its process died is not written once more
+  kFollowerSyncsNothing,     // a follower's snapshot relies on frames that neither it nor the primary has synced
   kInheritedCountsAsSynced,  // a reign takes all frames of those before for synced
   kEpochNotSynced,           // an epoch is used before it is on stable storage
   kLeaseKept,                // who steps down keeps the lease

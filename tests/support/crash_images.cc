@@ -119,7 +119,7 @@ std::unique_ptr<SimulatedDisk> CrashImages::Next() {
 }
 
 std::unique_ptr<SimulatedDisk> CrashImages::Draw(std::string* kind) {
-  static constexpr const char* kKinds[] = {"nothing written", "all written", "names only",    "all but names",
+  static constexpr const char* kKinds[] = {"nothing written", "all written", "names only",     "all but names",
                                            "one thing only",  "all but one", "some of it all", "some, and old bytes"};
   uint64_t pick = random_.Below(12);
   if (variables_.empty()) pick = 1;

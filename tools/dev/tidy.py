@@ -83,7 +83,7 @@ ROWS = {
         "journal_view registered_reader",
         "replica",
     ],
-    "replication/testing": ["planted_bugs"],
+    "replication/testing": ["invariants planted_bugs"],
     "replication/journal": [
         "frame journal_time segment_size state_name",
         "journal_clock journal_layout",
@@ -111,7 +111,7 @@ ROWS = {
     ],
     "replication/apply": ["command_check"],
     "replication/stats": ["replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
-    "replication/core": ["replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
+    "replication/core": ["state_hooks", "replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
 }
 
 # What files of one row may include of each other all the same: (includer, included), without suffix; * is any.

@@ -85,11 +85,13 @@ TEST(InvariantsTest, AJournalFromOneMomentToTheNext) {
 
 TEST(InvariantsTest, P15_TheJournalsTime) {
   const StampSample before = {.time_ns = 1'000'000'000, .after_ns = 0, .before_ns = 0};
-  EXPECT_THAT(CheckStamps(before, {.time_ns = 1'900'000'000, .after_ns = 1'000'000'000, .before_ns = 1'000'000'000}), IsOk());
+  EXPECT_THAT(CheckStamps(before, {.time_ns = 1'900'000'000, .after_ns = 1'000'000'000, .before_ns = 1'000'000'000}),
+              IsOk());
   ExpectWrong(CheckStamps(before, {.time_ns = 999'999'999, .after_ns = 0, .before_ns = 0}), "went back");
   ExpectWrong(CheckStamps(before, {.time_ns = 1'000'000'000, .after_ns = 1'000'000'000, .before_ns = 1'000'000'000}),
               "went on by 0");
-  ExpectWrong(CheckStamps(before, {.time_ns = 1'800'000'000, .after_ns = 1'000'000'000, .before_ns = 1'000'000'000}), "at least");
+  ExpectWrong(CheckStamps(before, {.time_ns = 1'800'000'000, .after_ns = 1'000'000'000, .before_ns = 1'000'000'000}),
+              "at least");
 }
 
 }  // namespace
