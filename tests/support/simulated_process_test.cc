@@ -20,9 +20,9 @@ absl::Status GoOn(const SimulatedProcess::Call& /*call*/) { return absl::OkStatu
 
 // A file of a page, mapped for writing.
 std::unique_ptr<MappedFile> MapPage(FileSystem& fs, const std::string& path) {
-  const auto file = ValueOrDie(fs.OpenOrCreate(path));
+  const auto file = fs.OpenOrCreate(path).value();
   EXPECT_THAT(file->Allocate(4096), IsOk());
-  return ValueOrDie(file->Map(Access::kReadWrite, 4096));
+  return file->Map(Access::kReadWrite, 4096).value();
 }
 
 TEST(SimulatedProcessTest, ProcessesShareWhatTheyMap) {
@@ -51,14 +51,14 @@ TEST(SimulatedProcessTest, StoresOfTheDeadHaveNoEffect) {
 TEST(SimulatedProcessTest, CallsOfTheDeadHaveNoEffect) {
   SimulatedDisk disk;
   SimulatedProcess dying(disk, 1, GoOn);
-  auto file = ValueOrDie(dying.OpenOrCreate("/f"));
+  auto file = dying.OpenOrCreate("/f").value();
   dying.Kill();
   EXPECT_FALSE(file->WriteAt(0, AsBytes("x")).ok());
   EXPECT_FALSE(dying.Unlink("/f").ok());
   EXPECT_FALSE(dying.OpenOrCreate("/g").ok());
   file.reset();
   dying.Bury();
-  EXPECT_EQ(ValueOrDie(disk.Info("/f")).size, 0u);
+  EXPECT_EQ(disk.Info("/f").value().size, 0u);
   EXPECT_TRUE(absl::IsNotFound(disk.Info("/g").status()));
 }
 
@@ -66,14 +66,14 @@ TEST(SimulatedProcessTest, DeathReleasesLocks) {
   SimulatedDisk disk;
   SimulatedProcess dying(disk, 1, GoOn);
   SimulatedProcess living(disk, 2, GoOn);
-  auto held = ValueOrDie(dying.OpenOrCreate("/lock"));
-  const auto wanted = ValueOrDie(living.OpenOrCreate("/lock"));
-  ASSERT_TRUE(ValueOrDie(held->TryLock()));
-  EXPECT_FALSE(ValueOrDie(wanted->TryLock()));
+  auto held = dying.OpenOrCreate("/lock").value();
+  const auto wanted = living.OpenOrCreate("/lock").value();
+  ASSERT_TRUE(held->TryLock().value());
+  EXPECT_FALSE(wanted->TryLock().value());
   dying.Kill();
   held.reset();
   dying.Bury();
-  EXPECT_TRUE(ValueOrDie(wanted->TryLock()));
+  EXPECT_TRUE(wanted->TryLock().value());
 }
 
 TEST(SimulatedProcessTest, ItDiesBeforeOrAfterACall) {
@@ -104,9 +104,9 @@ TEST(SimulatedProcessTest, EachIsAProcessOfItsOwn) {
   SimulatedDisk disk;
   const auto stat_of = [&](uint64_t number) {
     SimulatedProcess process(disk, number, GoOn);
-    const auto file = ValueOrDie(process.Open(absl::StrCat("/proc/", ::getpid(), "/stat"), Access::kRead));
+    const auto file = process.Open(absl::StrCat("/proc/", ::getpid(), "/stat"), Access::kRead).value();
     uint8_t text[512] = {};
-    const size_t size = ValueOrDie(file->ReadAt(0, MutableBytes(text)));
+    const size_t size = file->ReadAt(0, MutableBytes(text)).value();
     return std::string(AsText(Bytes(text, size)));
   };
   EXPECT_NE(stat_of(1), stat_of(2));
