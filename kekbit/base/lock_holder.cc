@@ -19,9 +19,11 @@
 namespace kekbit {
 namespace {
 
+// Callers that wait for a lock ask again and again. Processes that still hold it are named again for
+// so long; that nobody was seen is believed for less.
 constexpr int64_t kAnswerLastsNs = 1'000'000'000;
+constexpr int64_t kNobodyLastsNs = 50'000'000;
 
-// Those who wait for a lock ask again and again.
 struct LastAnswer {
   absl::Mutex mutex;
   FileInfo file ABSL_GUARDED_BY(mutex);
@@ -86,7 +88,10 @@ std::vector<uint64_t> LockHolders(FileSystem& fs, File& file) {
   if (!info.ok()) return {};
   const absl::MutexLock lock(&last.mutex);
   const int64_t now = Clock::System().MonotonicNanos();
-  if (!last.file.SameFile(*info) || now - last.at_ns >= kAnswerLastsNs) {
+  const bool still =
+      last.file.SameFile(*info) && now - last.at_ns < (last.pids.empty() ? kNobodyLastsNs : kAnswerLastsNs) &&
+      std::all_of(last.pids.begin(), last.pids.end(), [&](uint64_t pid) { return HoldsLock(fs, pid, *info); });
+  if (!still) {
     last.pids = Look(fs, *info);
     last.file = *info;
     last.at_ns = now;

@@ -22,7 +22,7 @@ namespace kekbit {
 inline bool IsForeign(const FileLock& lock) { return !lock.exclusive || !lock.of_open_file; }
 
 // The processes that have a lock on the file, as far as they can be seen; ascending. Looks at every descriptor of the
-// machine: milliseconds. An answer is given again for a second.
+// machine, which takes milliseconds, at most once a second while the same processes hold it.
 std::vector<uint64_t> LockHolders(FileSystem& fs, File& file);
 
 // "a read lock of process 4711 (cat)".
