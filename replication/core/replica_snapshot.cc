@@ -337,6 +337,13 @@ absl::Status ReplicaCore::StartOver() {
   absl::StatusOr<bool> loaded = false;
   if (hooks_.load != nullptr) {
     absl::StatusOr<Source> source = FindSource(*options_.file_system, layout_, content_, hooks_);
+    if (IsTransient(source.status())) {
+      // The state is as it was.
+      absl::MutexLock lock(&mutex_);
+      starting_over_ = false;
+      Note(source.status(), "can't start over from a snapshot, it is tried again");
+      return source.status();
+    }
     loaded = source.ok() ? LoadSnapshot(std::move(source->found), std::move(source->reader)) : source.status();
   }
   absl::MutexLock lock(&mutex_);
