@@ -23,7 +23,7 @@ size_t EncodedBytes(const KvArguments& request) {
 
 KvStep ToStep(KvState::Command command) {
   return std::visit(
-      [](auto&& one) -> KvStep {
+      [](auto& one) -> KvStep {
         if constexpr (std::is_same_v<std::decay_t<decltype(one)>, KvTransaction>) {
           KB_CHECK(false);  // no request makes one
           return KvTick{};
@@ -31,7 +31,7 @@ KvStep ToStep(KvState::Command command) {
           return std::move(one);
         }
       },
-      std::move(command));
+      command);
 }
 
 // Cuts the steps of a transaction into parts that fit into a frame each. A step that fits into none is a part by
