@@ -67,7 +67,8 @@ TEST_F(ReplicaServiceTest, AnotherServicesSnapshotIsRefusedWithBothNames) {
     ASSERT_THAT(primary->TakeSnapshot(), IsOk());
   }
   // With the snapshot alone: no segment says anything any more.
-  for (const SegmentNumber number : JournalLayout(dir_.path()).ListSegments(fs_).value()) {
+  KB_ASSERT_OK_AND_ASSIGN(const auto segments, JournalLayout(dir_.path()).ListSegments(fs_));
+  for (const SegmentNumber number : segments) {
     ASSERT_THAT(fs_.Unlink(JournalLayout(dir_.path()).segment(number)), IsOk());
   }
   EXPECT_THAT(DiaryReplica::Open(Polled()),

@@ -67,7 +67,8 @@ class ReplicaThrowTest : public ReplicaTest {
   std::vector<std::string> LastErrors() {
     std::vector<std::string> errors;
     const std::string directory = JournalLayout(dir_.path()).replicas();
-    for (const std::string& name : fs_.List(directory).value()) {
+    const std::vector<std::string> names = fs_.List(directory).value();
+    for (const std::string& name : names) {
       const auto facts = ReadReplicaStats(fs_, JoinPath(directory, name));
       if (facts.ok() && facts->last_error) errors.emplace_back(facts->last_error->status.message());
     }
