@@ -22,6 +22,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"
 #include "kekbit/codecs/cereal/cereal_json_codec.h"
+#include "kekbit/codecs/codec.h"
 #include "kekbit/codecs/text_codec.h"
 #include "tests/support/replica_fixture.h"
 
@@ -153,6 +154,8 @@ struct TurnsRound {
     return absl::OkStatus();
   }
 };
+
+static_assert(CodecFor<TurnsRound, std::unique_ptr<std::string>>);
 
 // Its operator== compares addresses: what it says is of no use, and the bytes in the journal count.
 TEST(CommandCheckTest, AnOrderThatIsNotKeptIsFoundByTheBytesInTheJournal) {
