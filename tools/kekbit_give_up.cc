@@ -39,7 +39,9 @@ absl::Status TellReaders(FileSystem& fs, const JournalLayout& layout, Seq from) 
 }  // namespace
 
 absl::StatusOr<GiveUpPlan> PlanGiveUp(FileSystem& fs, const JournalLayout& layout, Seq from) {
-  GiveUpPlan plan = {.from = from, .last = from - 1};
+  GiveUpPlan plan;
+  plan.from = from;
+  plan.last = from - 1;
   KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout, std::nullopt, from));
   KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs, layout));
   KB_RETURN_IF_ERROR(CheckThereIsABase(fs, layout, start, from));
