@@ -23,7 +23,7 @@ await "the second to stand by" grep -q 'standby' "$TMPDIR/second.out"
 printf '40\nforty\n2\n' >&3
 await "the sum" grep -qx 42 "$TMPDIR/first.out"
 expect_match "what it says of no number" '"forty" is no number' "$(<"$TMPDIR/first.err")"
-expect_equal "primaries in the standby" 0 "$(grep -c primary "$TMPDIR/second.out")"
+expect_equal "primaries in the standby" 0 "$(grep -c '^primary' "$TMPDIR/second.out")"
 
 kill -9 "$first"
 await "the standby to lead" grep -q 'primary: the sum is 42' "$TMPDIR/second.out"
