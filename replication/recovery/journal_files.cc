@@ -159,6 +159,17 @@ absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const Journ
   return SmallFiles(fs, layout).Check();
 }
 
+namespace {
+
+bool IsSegmentOfWrongKind(FileSystem& fs, const JournalLayout& layout) {
+  const absl::StatusOr<std::vector<SegmentNumber>> segments = layout.ListSegments(fs);
+  return segments.ok() && std::any_of(segments->begin(), segments->end(), [&](SegmentNumber number) {
+           return !CheckIsFile(fs, layout.segment(number)).ok();
+         });
+}
+
+}  // namespace
+
 absl::Status WithRepairHint(FileSystem& fs, const JournalLayout& layout, const absl::Status& error) {
   if (error.ok() || absl::StrContains(error.message(), "kekbit repair ")) return error;
   bool damage = absl::IsDataLoss(error) || absl::IsOutOfRange(error);
@@ -166,6 +177,7 @@ absl::Status WithRepairHint(FileSystem& fs, const JournalLayout& layout, const a
   if (absl::IsFailedPrecondition(error) || absl::IsAlreadyExists(error) || absl::IsNotFound(error)) {
     const absl::StatusOr<std::vector<BadFile>> bad = CheckSmallFiles(fs, layout);
     damage = bad.ok() && std::any_of(bad->begin(), bad->end(), [](const BadFile& file) { return file.damage; });
+    damage = damage || IsSegmentOfWrongKind(fs, layout);
   }
   return damage ? absl::Status(error.code(), absl::StrCat(error.message(), RepairHint(layout))) : error;
 }
