@@ -193,7 +193,7 @@ TEST_F(GiveUpTest, AStateFromBeforeMustBeThere) {
   // Without its beginning, and with snapshots of seq 4 and 7.
   std::unique_ptr<TapeReplica> primary = Write(200);
   while (layout().ListSegments(fs_)->front() < 2) {
-    ASSERT_THAT(primary->Execute(std::string(2000, 'x')), IsOk());
+    ASSERT_THAT(primary->Execute(std::string(400, 'x')), IsOk());
     if (layout().ListSegments(fs_)->size() > 3) ASSERT_THAT(primary->TakeSnapshot(), IsOk());
   }
   primary.reset();
@@ -274,7 +274,7 @@ TEST_F(GiveUpTest, ALostEpochIsNotGrantedAgain) {
 TEST_F(GiveUpTest, WhereverItDiesTheNextOneComesToTheSameEnd) {
   {
     const auto primary = Write(10);
-    while (layout().ListSegments(fs_)->size() < 4) ASSERT_THAT(primary->Execute(std::string(2000, 'x')), IsOk());
+    while (layout().ListSegments(fs_)->size() < 4) ASSERT_THAT(primary->Execute(std::string(400, 'x')), IsOk());
   }
   ASSERT_THAT(RegisteredReader::Open(fs_, layout(), "epochless", std::nullopt, Position{.epoch = 0, .seq = 9}), IsOk());
   for (const Seq from : {Seq{6}, FirstSeqOf(3)}) {

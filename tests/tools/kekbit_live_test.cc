@@ -47,7 +47,8 @@ class KekbitLiveTest : public testing::Test {
  protected:
   // Runs the command again and again, each time on a new journal, which is cut before its first,
   // second, ... opening of a file.
-  void CutBeforeEachOpen(CommandFunction command, CommandOptions options) {
+  // `well`: what the command says each time.
+  void CutBeforeEachOpen(CommandFunction command, CommandOptions options, bool well = true) {
     for (int opens = 1;; ++opens) {
       const TempDir dir = TempDir::InMemory();
       LiveJournal journal(dir.path());
@@ -71,7 +72,7 @@ class KekbitLiveTest : public testing::Test {
       const absl::StatusOr<bool> sound = command(options, output);
       output.Flush();
       const std::string said = testing::internal::GetCapturedStdout();
-      ASSERT_THAT(sound, IsOkAndHolds(true)) << "cut before opening " << opens << ":\n" << said;
+      ASSERT_THAT(sound, IsOkAndHolds(well)) << "cut before opening " << opens << ":\n" << said;
       if (!was_cut) {
         EXPECT_GT(opens, 5);
         return;
@@ -84,7 +85,8 @@ TEST_F(KekbitLiveTest, VerifyGoesOnFromWhatIsKept) { CutBeforeEachOpen(Verify, {
 
 TEST_F(KekbitLiveTest, DumpGoesOnFromWhatIsKept) { CutBeforeEachOpen(Dump, {}); }
 
-TEST_F(KekbitLiveTest, StatGoesOnFromWhatIsKept) { CutBeforeEachOpen(Stat, {.segments = true}); }
+// Nobody leads this journal.
+TEST_F(KekbitLiveTest, StatGoesOnFromWhatIsKept) { CutBeforeEachOpen(Stat, {.segments = true}, /*well=*/false); }
 
 TEST_F(KekbitLiveTest, TailGoesOnFromWhatIsKept) { CutBeforeEachOpen(Tail, {.last = 1'000'000}); }
 

@@ -82,7 +82,7 @@ class WrongKindsTest : public ReplicaTest {
       ASSERT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
       for (const size_t segments : {2, 3, 5}) {
         while (layout().ListSegments(fs_)->size() < segments) {
-          ASSERT_THAT(primary->Execute(std::string(900, 'x')), IsOk());
+          ASSERT_THAT(primary->Execute(std::string(400, 'x')), IsOk());
         }
         if (segments < 5) ASSERT_THAT(primary->TakeSnapshot(), IsOk());
       }
