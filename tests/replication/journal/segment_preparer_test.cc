@@ -77,9 +77,9 @@ TEST_F(SegmentPreparerTest, OneOfAnotherCapacityIsNotGivenAndMakesWay) {
   SegmentPreparer preparer(fs_, dir_.path(), 0);
   preparer.Prepare(kCapacityMin);
   while (CountCalls("TryLock") == 0) std::this_thread::yield();
-  EXPECT_EQ(preparer.Take(kCapacity), std::nullopt);
+  EXPECT_FALSE(preparer.Take(kCapacity).has_value());
   EXPECT_EQ(Await(preparer).capacity, kCapacity);
-  EXPECT_EQ(preparer.Take(kCapacityMin), std::nullopt);
+  EXPECT_FALSE(preparer.Take(kCapacityMin).has_value());
 }
 
 // Nobody knows what it holds.
