@@ -54,7 +54,8 @@ class EverySegment final {
   explicit EverySegment(const std::string& directory) {
     const JournalLayout layout(directory);
     FileSystem& fs = FileSystem::Posix();
-    for (const SegmentNumber number : layout.ListSegments(fs).value()) {
+    const std::vector<SegmentNumber> numbers = layout.ListSegments(fs).value();
+    for (const SegmentNumber number : numbers) {
       const std::unique_ptr<File> file = fs.Open(layout.segment(number), Access::kRead).value();
       allocated_ += file->Info()->allocated;
       mappings_.push_back(file->Map(Access::kRead, file->Info()->size).value());
