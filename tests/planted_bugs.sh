@@ -33,7 +33,7 @@ done
 
 # Runs what finds a bug of that number: prints it, and fails if it found something.
 power_loss() { KEKBIT_PLANT=$1 KEKBIT_POWER_LOSS_IMAGES=$2 KEKBIT_POWER_LOSS_STOP=1 "$bin/power_loss_test" --gtest_fail_fast; }
-simulation() { KEKBIT_PLANT=$1 KEKBIT_SIMULATION_SCHEDULES=$2 "$bin/replica_simulation_test" --gtest_filter='*.ManySchedules'; }
+simulation() { KEKBIT_PLANT=$1 KEKBIT_SIMULATION_SCHEDULES=$2 KEKBIT_SIMULATION_STOP=1 "$bin/replica_simulation_test" --gtest_filter='*.ManySchedules'; }
 
 # try NUMBER NAME: one line about it, and a file of its name if it was caught.
 try() {

@@ -43,6 +43,7 @@ enum class PlantedBug {
   kCursorNotSynced,          // the journal is trimmed up to a cursor that is not on stable storage
   kTrimLeavesHole,           // segments are unlinked, and nobody brings that to the disk in order
   kSnapshotNameNotSynced,    // the journal is trimmed before the name of the snapshot that replaces it is synced
+  kSyncedByReading,          // segments of earlier reigns are synced by mappings for reading, which syncs nothing
 };
 
 #ifdef KEKBIT_PLANTABLE

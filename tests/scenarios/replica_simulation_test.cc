@@ -2,7 +2,8 @@
 //
 // KEKBIT_SIMULATION_SCHEDULES: how many; KEKBIT_SIMULATION_SECONDS: for how long at most; KEKBIT_SIMULATION_SEED: the
 // first one's seed, each other has the next; KEKBIT_SIMULATION_TRACE=1: prints what happened in each, and
-// KEKBIT_SIMULATION_PROGRESS=N a line after each N schedules.
+// KEKBIT_SIMULATION_PROGRESS=N a line after each N schedules. It ends after three with violations;
+// KEKBIT_SIMULATION_STOP=1: after the first.
 
 #include <cinttypes>
 #include <cstdio>
@@ -43,12 +44,13 @@ TEST(ReplicaSimulationTest, ManySchedules) {
   const uint64_t schedules = Wanted("KEKBIT_SIMULATION_SCHEDULES", 400);
   const uint64_t progress = Wanted("KEKBIT_SIMULATION_PROGRESS", 0);
   const bool trace = Wanted("KEKBIT_SIMULATION_TRACE", 0) != 0;
+  const uint64_t failed_max = Wanted("KEKBIT_SIMULATION_STOP", 0) != 0 ? 1 : 3;
   const absl::Time until = absl::Now() + absl::Seconds(Wanted("KEKBIT_SIMULATION_SECONDS", 1'000'000));
   const absl::Time begin = absl::Now();
   Simulation::Report all;
   uint64_t done = 0;
   uint64_t failed = 0;
-  for (; done < schedules && failed < 3 && absl::Now() < until; ++done) {
+  for (; done < schedules && failed < failed_max && absl::Now() < until; ++done) {
     Simulation simulation({.seed = first + done, .trace = trace});
     const Simulation::Report& report = simulation.Run();
     all.Add(report);

@@ -68,6 +68,9 @@ class SimulatedProcess::ProcessFile final : public File {
   absl::Status DropCache(uint64_t offset, uint64_t size) override {
     return process_.Do("DropCache", path(), true, [&] { return file_->DropCache(offset, size); });
   }
+  absl::Status PunchHole(uint64_t offset, uint64_t size) override {
+    return process_.Do("PunchHole", path(), true, [&] { return file_->PunchHole(offset, size); });
+  }
   absl::StatusOr<bool> TryLock() override {
     return process_.Do("TryLock", path(), true, [&] { return file_->TryLock(); });
   }
@@ -160,6 +163,10 @@ absl::Status SimulatedProcess::SyncDirectory(const std::string& path) {
 
 absl::StatusOr<uint64_t> SimulatedProcess::FreeBytes(const std::string& path) {
   return Do("FreeBytes", path, false, [&] { return disk_.FreeBytes(path); });
+}
+
+absl::StatusOr<uint64_t> SimulatedProcess::TotalBytes(const std::string& path) {
+  return Do("TotalBytes", path, false, [&] { return disk_.TotalBytes(path); });
 }
 
 }  // namespace kekbit

@@ -67,6 +67,7 @@ class SimulatedProcess final : public FileSystem {
   absl::Status Unlink(const std::string& path) override;
   absl::Status SyncDirectory(const std::string& path) override;
   absl::StatusOr<uint64_t> FreeBytes(const std::string& path) override;
+  absl::StatusOr<uint64_t> TotalBytes(const std::string& path) override;
 
  private:
   class ProcessFile;
