@@ -335,6 +335,7 @@ void Simulation::LookAtFiles() {
 
 void Simulation::LookAtPlaces(const JournalSample& now) {
   Count("journal: trimmed");
+  trimmed_lately_ = true;
   for (const Slot& slot : slots_) {
     if (!slot.registered || retain_bytes_max_ != 0 || slot.losses != losses_) continue;
     if (now.begins_after <= slot.done.seq) continue;

@@ -200,7 +200,8 @@ class Simulation final {
   uint64_t losses_ = 0;         // power failures, and truncations
   uint64_t generation_ = 1;     // of the history, as was seen last
   bool trimmed_ = false;        // a segment was unlinked
-  std::set<Seq> rotten_;        // snapshots that were damaged
+  bool trimmed_lately_ = false;
+  std::set<Seq> rotten_;  // snapshots that were damaged
   std::optional<JournalSample> journal_;
   Epoch stamp_epoch_ = 0;
   std::optional<StampSample> stamp_;  // of the last command, in this run of the machine

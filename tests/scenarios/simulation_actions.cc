@@ -7,6 +7,7 @@
 #include "absl/time/time.h"
 #include "kekbit/base/logger.h"
 #include "kekbit/channel_format.h"
+#include "kekbit/replication/journal/kept_segments.h"
 #include "kekbit/replication/snapshot/snapshot_store.h"
 #include "tests/scenarios/simulation.h"
 
@@ -32,6 +33,11 @@ void Simulation::Step() {
     current_ = nullptr;
     Returned(slot);
     if (over()) return;
+  }
+  // What was just trimmed is what a power failure may find half done.
+  if (std::exchange(trimmed_lately_, false) && Has(kPower) && random_.OneIn(2)) {
+    Trace("the power fails");
+    return FailPower();
   }
   if (random_.OneIn(6)) Trouble();
   Slot& slot = slots_[random_.Below(slots_.size())];
@@ -350,6 +356,12 @@ void Simulation::OpenReader(Slot& slot) {
     const bool gone = absl::IsOutOfRange(slot.reader->status());
     if (gone && !lost && !slot.displaced && retain_bytes_max_ == 0) {
       Violate("P7", absl::StrCat(slot.name, " has lost its place: ", slot.reader->status().ToString()));
+    }
+    // Whatever the power took: a cursor holds the journal from where it stands on the device.
+    const absl::StatusOr<Position> before = BeforeFirstKept(*disk_, layout_);
+    if (before.ok() && before->seq > done.seq && !slot.displaced && retain_bytes_max_ == 0) {
+      Violate("P7", absl::StrCat(slot.name, " is done with ", done.ToString(), ", the journal begins after seq ",
+                                 before->seq));
     }
     slot.displaced = gone;
   });
