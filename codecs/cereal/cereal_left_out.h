@@ -27,6 +27,11 @@
 
 namespace kekbit::internal {
 
+template <typename T>
+inline constexpr bool kIsMapItem = false;
+template <typename Key, typename Value>
+inline constexpr bool kIsMapItem<cereal::MapItem<Key, Value>> = true;
+
 // Bytes of an object that its serialize() did not hand over.
 struct MemberGap {
   const std::type_info* type;
@@ -74,10 +79,11 @@ class MemberTrace final {
     std::vector<Range> covered;
   };
 
-  // A std::enable_shared_from_this holds an address, which is no member of the user's.
+  // cereal's item of a map refers to key and value, which are elsewhere. A std::enable_shared_from_this
+  // holds an address, which is no member of the user's.
   template <bool kSerialized, typename T>
   static constexpr bool kLooksInside =
-      kSerialized&& std::is_class_v<T> && !std::is_empty_v<T> && !requires(const T& value) {
+      kSerialized&& std::is_class_v<T> && !std::is_empty_v<T> && !kIsMapItem<T> && !requires(const T& value) {
     value.weak_from_this();
   };
 
