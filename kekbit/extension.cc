@@ -28,7 +28,8 @@ static_assert(std::is_trivially_copyable_v<RawExtension> && sizeof(RawExtension)
 static_assert(offsetof(RawExtension, version) == 8 && offsetof(RawExtension, crc32c) == 12);
 static_assert(offsetof(RawExtension, data_format) == 16 && offsetof(RawExtension, hints) == 24);
 
-// Stands right after that. Earlier versions left zeros here, which are no label; they read a file with one.
+// Stands right after that. Earlier versions left zeros here, which are no label; they read a file
+// with one.
 struct RawLabel {
   uint32_t crc32c;  // of all that follows, seeded with that of RawExtension
   uint32_t reserved;
@@ -41,7 +42,7 @@ constexpr uint64_t kLabelOffset = kExtensionOffset + sizeof(RawExtension);
 // In one sector with the rest of the header, so that a power failure leaves all of it or nothing.
 static_assert(kLabelOffset + sizeof(RawLabel) <= 512 && 512 <= kDataOffset);
 
-// Of all bytes of `raw` from `from` on.
+// Returns the checksum of all bytes of `raw` from `from` on.
 template <typename Raw>
 uint32_t ChecksumFrom(uint32_t seed, const Raw& raw, size_t from) {
   return Crc32c(seed, Bytes(reinterpret_cast<const uint8_t*>(&raw) + from, sizeof raw - from));
@@ -69,7 +70,8 @@ absl::StatusOr<std::optional<Extension>> Extension::Decode(Bytes file) {
   if (file.size() < kExtensionOffset + sizeof(RawExtension)) return std::nullopt;
   const auto raw = LoadUnaligned<RawExtension>(file.data() + kExtensionOffset);
   if (raw.magic != kMagic) return std::nullopt;
-  // Not an older or newer format: power failed before all of the block was on the disk.
+  // A version of 0 is no older or newer format: power failed before all of the block was on the
+  // disk.
   if (raw.version == 0) return absl::DataLossError("the extension block has no version: it was not written whole");
   if (raw.version != kExtensionVersion) {
     return absl::FailedPreconditionError(

@@ -1,8 +1,8 @@
-// Extension: what this library adds to a channel's header, in bytes that the Rust library leaves unused.
-// See channel_format.md.
+// Extension is what this library adds to a channel's header, in bytes that the Rust library leaves
+// unused. See channel_format.md.
 //
-// A channel without it is a plain channel: it was written by the Rust library, which says nothing of its data format
-// and holds no lock while it writes.
+// A channel without an extension is a plain channel, written by the Rust library. That library says
+// nothing of its data format and holds no lock while it writes.
 
 #ifndef KEKBIT_EXTENSION_H_
 #define KEKBIT_EXTENSION_H_
@@ -16,20 +16,22 @@
 
 namespace kekbit {
 
-// Data formats that kekbit knows; those of codecs are beside their codec. Ids from 2^32 up belong to applications.
+// Data formats that kekbit knows; those of codecs are beside their codec. Ids from 2^32 up belong
+// to applications.
 inline constexpr uint64_t kRawDataFormat = 2;
 
 struct Extension {
   // Id of the format of the payloads: see codecs/.
   uint64_t data_format = kRawDataFormat;
-  // Of whoever made the channel; a journal says here which part of it a segment holds. Channels pass them through.
+  // Words of the channel's maker; channels pass them through. A journal says here which part of it
+  // a segment holds.
   std::array<uint64_t, 4> hints = {};
-  // A text of theirs, padded with zeros; a journal names here the state whose commands it holds. Files of earlier
-  // versions have none.
+  // A text of theirs, padded with zeros; a journal names here the state whose commands it holds.
+  // Files of earlier versions have none.
   std::array<char, 56> label = {};
 
-  // Reads the extension of a whole `file`: nothing for a plain channel. DataLoss if its checksum does not hold,
-  // FailedPrecondition if it is of a version that this code can't read.
+  // Reads the extension of a whole `file`; nullopt for a plain channel. DataLoss if the checksum
+  // does not hold. FailedPrecondition for a version that this code can't read.
   static absl::StatusOr<std::optional<Extension>> Decode(Bytes file);
 
   // Writes the extension in its place. REQUIRES: `file` is at least kDataOffset bytes long.

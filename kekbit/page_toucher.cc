@@ -15,12 +15,12 @@
 namespace kekbit {
 namespace {
 
-// So much in one system call: long enough to pay, short enough that a mapping that is closed is let go of soon.
+// Bytes of one system call: long enough to pay, short enough to let go of a closed mapping soon.
 constexpr uint64_t kStepBytes = 512 * 1024;
 
 }  // namespace
 
-// Without a thread it touches nothing.
+// Without a thread nothing is touched.
 PageToucher::PageToucher() {
   if (absl::StatusOr<std::thread> thread = StartThread([this] { Run(); }); thread.ok()) thread_ = *std::move(thread);
 }
@@ -39,8 +39,9 @@ PageToucher::~PageToucher() {
 }
 
 PageToucher& PageToucher::Shared() {
-  // Never destroyed: writers with static lifetime may outlive any order of destruction. A forked child has no thread of
-  // its parent's, and maybe a mutex that stays locked: it gets a toucher of its own.
+  // Never destroyed: writers with static lifetime may outlive any order of destruction. A forked
+  // child gets a toucher of its own: it has no thread of its parent's, and maybe a mutex that stays
+  // locked.
   static std::atomic<PageToucher*> shared = nullptr;
   static const bool registered = ::pthread_atfork(nullptr, nullptr, [] { shared = nullptr; }) == 0;
   KB_CHECK(registered);
@@ -76,7 +77,8 @@ void PageToucher::Run() {
     busy_ = mapping.get();
     if (end == range.end) ranges_.pop_front();
     mutex_.Unlock();
-    // On a failure (an old kernel, memory short) the writer takes the faults, and meets the error if there is one.
+    // On a failure (an old kernel, too little memory) the writer takes the faults, and meets the
+    // error if there is one.
     mapping->Touch(begin, end - begin).IgnoreError();
     mutex_.Lock();
     mapping.reset();

@@ -1,9 +1,10 @@
-// PageToucher makes pages of mappings ready for stores ahead of their writer, on a thread of its own.
+// PageToucher makes pages of mappings ready for stores ahead of their writer, on a thread of its
+// own.
 //
-// A store to a page of a mapping that was not stored to before is a page fault, which costs more than all the rest of
-// writing the page full. MappedFile::Touch pays many of them in one system call, here beside the writer instead of in
-// its way. Without a thread, where the machine has none to give, it touches nothing. A writer that gets ahead of the
-// toucher takes the faults itself: nothing depends on it but speed.
+// The first store to a page of a mapping is a page fault, which costs more than all the rest of
+// writing the page full. MappedFile::Touch pays many faults in one system call, here beside the
+// writer instead of in its way. Where the machine has no thread to give, nothing is touched. A
+// writer that gets ahead of the toucher takes the faults itself: only speed depends on the toucher.
 //
 // Thread safety: any thread.
 
@@ -30,14 +31,16 @@ class PageToucher final {
   // Leaves what is not touched yet untouched.
   ~PageToucher();
 
-  // One for the whole process, a forked child having its own; its thread starts with the first use.
+  // Returns the toucher of this process; a forked child has its own. Its thread starts with the
+  // first use.
   static PageToucher& Shared();
 
-  // Will touch [begin, end) of the mapping, after what was requested before. Returns at once. Whoever requests calls
-  // Forget() before the mapping's file system goes.
+  // Will touch [begin, end) of the mapping, after what was requested before. Returns at once. The
+  // caller calls Forget() before the mapping's file system goes.
   void Request(const std::shared_ptr<MappedFile>& mapping, uint64_t begin, uint64_t end);
 
-  // Leaves what was requested of the mapping untouched; returns when no thread is at it any more.
+  // Leaves what was requested of the mapping untouched; returns when no thread works on the mapping
+  // any more.
   void Forget(const std::shared_ptr<MappedFile>& mapping);
 
  private:

@@ -3,8 +3,9 @@
 //   SharedWriter writer(*ShmWriter::Create(root, header));
 //   ... in any thread: writer.Write(AsBytes("hello"));
 //
-// Thread safety: any thread. The records of one thread keep their order; those of several are in the order in which
-//   each took the writer. Publication and durability: as ShmWriter.
+// Thread safety: any thread. The records of one thread keep their order; those of several are in
+// the order in which each took the writer.
+// Publication and durability: as ShmWriter.
 
 #ifndef KEKBIT_SHARED_WRITER_H_
 #define KEKBIT_SHARED_WRITER_H_
@@ -26,7 +27,7 @@ class SharedWriter final {
  public:
   explicit SharedWriter(ShmWriter writer) : writer_(std::move(writer)) {}
 
-  // As ShmWriter::Write(), waiting for the other threads.
+  // Appends as ShmWriter::Write(), waiting for the other threads.
   absl::StatusOr<uint64_t> Write(Bytes payload) {
     // Asked before the lock is taken, which a thread of the parent may hold for ever.
     if (ABSL_PREDICT_FALSE(mark_.in_child())) return ForkMark::Error("a shared writer");
@@ -34,7 +35,8 @@ class SharedWriter final {
     return writer_.Write(payload);
   }
 
-  // The same, but Unavailable if other threads kept the writer busy for all of some 20 us of tries.
+  // Appends as ShmWriter::Write(), but returns Unavailable if other threads kept the writer busy
+  // for all of some 20 us of tries.
   absl::StatusOr<uint64_t> TryWrite(Bytes payload) {
     if (ABSL_PREDICT_FALSE(mark_.in_child())) return ForkMark::Error("a shared writer");
     for (Backoff backoff;; backoff.Pause()) {
@@ -47,7 +49,8 @@ class SharedWriter final {
     }
   }
 
-  // Calls `use(ShmWriter&)` while no other thread writes; returns what it returns. For claims and everything else.
+  // Calls `use(ShmWriter&)` while no other thread writes; returns the result of `use`. For claims
+  // and everything else.
   template <typename Use>
   auto With(Use&& use) {
     if (ABSL_PREDICT_FALSE(mark_.in_child())) ForkMark::Die("a shared writer");

@@ -24,7 +24,7 @@ absl::StatusOr<ShmWriter> ShmWriter::CreateAt(const std::string& path, const Hea
 absl::StatusOr<ShmWriter> ShmWriter::CreateFrom(PreparedChannelFile prepared, const std::string& path,
                                                 const Header& header, WriterOptions options) {
   FileSystem& fs = *options.file_system;
-  // Named last: a name that some reader may have seen is never taken back.
+  // Name the channel last: a name that some reader may have seen is never taken back.
   WakeEvent wake = WakeEvent::Unshared();
   const bool own = options.wakes_readers && options.wake_path.empty();
   const std::string wake_path = own ? WakePath(path) : options.wake_path;
@@ -36,7 +36,7 @@ absl::StatusOr<ShmWriter> ShmWriter::CreateFrom(PreparedChannelFile prepared, co
   }
   const uint64_t touched = prepared.touched_bytes;
   absl::StatusOr<ChannelFile> channel = NameChannelFile(std::move(prepared), path, header, options.extension);
-  // Where a channel is already, the event is its.
+  // If a channel was there already, the event belongs to that channel.
   if (!channel.ok() && own && !absl::IsAlreadyExists(channel.status())) fs.Unlink(wake_path).IgnoreError();
   KB_RETURN_IF_ERROR(channel.status());
   ShmWriter writer(*std::move(channel), path, std::move(wake), touched, std::move(options));
@@ -61,7 +61,7 @@ ShmWriter::ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wak
     options_.page_toucher = &PageToucher::Shared();
   }
   touched_ = std::min<uint64_t>(touched_bytes - std::min(touched_bytes, kDataOffset), header_.capacity());
-  // Enough of it may be ready: then the toucher's thread has nothing to do just now.
+  // Enough may be ready: then the toucher's thread has nothing to do just now.
   if (touched_ < options_.touch_ahead_bytes / 2) TouchAhead();
   SetEasyEnd();
 }
@@ -80,7 +80,7 @@ ShmWriter::~ShmWriter() {
   if (file_ == nullptr || mark_.in_child()) return;
   Close();
   if (options_.page_toucher != nullptr) options_.page_toucher->Forget(mapping_);
-  // Nobody is left to take the error; who needs to know calls Flush() before.
+  // Nobody is left to take the error; callers that need to know call Flush() before.
   if (options_.flush_on_close) Flush().IgnoreError();
   if (options_.wakes_readers && options_.wake_path.empty()) {
     options_.file_system->Unlink(WakePath(path())).IgnoreError();
@@ -136,7 +136,8 @@ absl::Status ShmWriter::ReserveSlowly(uint64_t size) {
   return absl::OkStatus();
 }
 
-// Requests whole windows of half the distance: the writer comes by once a window, with at least one window ready.
+// Requests whole windows of half the distance: the writer comes by once a window, with at least one
+// window ready.
 void ShmWriter::TouchAhead() {
   if (options_.touch_ahead_bytes == 0) return;
   const uint64_t goal = std::min<uint64_t>(write_offset() + options_.touch_ahead_bytes, header_.capacity());

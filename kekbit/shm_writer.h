@@ -55,22 +55,25 @@ struct WriterOptions {
   // lets the group of the directory read it; readers that sleep, and those of the Rust library,
   // which open a channel for writing, need GroupAccess::kReadWrite.
   FileSystem* file_system = &FileSystem::Posix();
-  // The format of the payloads, and what else the channel says of itself; it can be read back by ShmReader::extension.
+  // The format of the payloads, and what else the channel says of itself: see ShmReader::extension.
   Extension extension = {};
-  // Whether a heartbeat stands first, as the Rust library 0.2.x does it. A journal has none: to it, a zero is the end.
+  // Whether a heartbeat stands first, as by the Rust library 0.2.x. A journal has none: there, a
+  // zero is the end.
   bool first_heartbeat = true;
-  // Whether readers may sleep until woken: makes a second, small file (see WakePath), deleted when the channel is
-  // closed.
+  // Whether readers may sleep until woken: makes a second, small file (see WakePath), deleted when
+  // the channel is closed.
   bool wakes_readers = true;
-  // The file of the event by which readers are woken, if several channels share one; it is then not deleted. Empty: the
-  // channel's own.
+  // The file of the event by which readers are woken, if several channels share the event; it is
+  // then not deleted. Empty: the channel's own.
   std::string wake_path = {};
-  // Pages are touched this far ahead of the writer, on a thread of their own (see PageToucher). 0: never.
+  // Pages are touched this far ahead of the writer, on a thread of their own (see PageToucher). 0:
+  // never.
   uint64_t touch_ahead_bytes = 32u << 20;
-  // Whether closing waits until everything is on stable storage. Without, that comes when the kernel finds the time.
+  // Whether closing waits until everything is on stable storage. If false, the kernel writes when
+  // it finds the time.
   bool flush_on_close = true;
-  // Whether Flush() will be called again and again, for a few records each. Then the disk writes no more than the pages
-  // that these take, but the page faults that the toucher takes are dearer.
+  // Whether Flush() will be called again and again, for a few records each. Then the disk writes no
+  // more than the pages that these take, but the page faults that the toucher takes are dearer.
   bool flushes_often = false;
   PageToucher* page_toucher = nullptr;  // PageToucher::Shared() unless set; outlives the writer
 };
@@ -81,8 +84,8 @@ class ShmWriter final {
   // directories. For errors see PrepareChannelFile and NameChannelFile.
   static absl::StatusOr<ShmWriter> Create(absl::string_view root, const Header& header, WriterOptions options = {});
   static absl::StatusOr<ShmWriter> CreateAt(const std::string& path, const Header& header, WriterOptions options = {});
-  // The same from a file that was prepared, so that nothing that takes long is left to do (see PrepareChannelFile), in
-  // a directory that is there.
+  // Makes a channel from a prepared file, in a directory that exists. Nothing that takes long is
+  // left to do (see PrepareChannelFile).
   static absl::StatusOr<ShmWriter> CreateFrom(PreparedChannelFile prepared, const std::string& path,
                                               const Header& header, WriterOptions options = {});
 
@@ -93,41 +96,43 @@ class ShmWriter final {
   // Closes the channel, flushes, unmaps, releases the lock.
   ~ShmWriter();
 
-  // Puts CLOSE behind the last record: readers know that nothing follows. The destructor does it, too; this is for who
-  // wants to let the rest, which takes longer, wait. Nothing but the destructor may be called after it.
+  // Puts CLOSE after the last record: readers know that nothing follows. The destructor does so,
+  // too; this is for callers that let the rest, which takes longer, wait. Only the destructor may
+  // be called after this.
   void Close();
 
-  // Appends a record with a copy of `payload`; returns how many bytes of the channel it took. After an error nothing
-  // is published, and a shorter payload may still fit. InvalidArgument: empty, or longer than header().max_msg_len();
-  // ResourceExhausted: longer than what is left. REQUIRES: no claim is open.
+  // Appends a record with a copy of `payload`; returns how many bytes of the channel the record
+  // took. After an error nothing is published, and a shorter payload may still fit.
+  // InvalidArgument: empty, or longer than header().max_msg_len(). ResourceExhausted: longer than
+  // what is left. REQUIRES: no claim is open.
   absl::StatusOr<uint64_t> Write(Bytes payload) {
     if (absl::Status status = Reserve(payload.size()); ABSL_PREDICT_FALSE(!status.ok())) return status;
     std::memcpy(head_ + kLengthBytes, payload.data(), payload.size());
     return Append(payload.size());
   }
 
-  // Gives room for a payload of up to `size` bytes inside the mapping, valid until Publish() or Abort(). Its bytes are
-  // unspecified. Errors as for Write(). REQUIRES: no claim is open.
+  // Gives room for a payload of up to `size` bytes inside the mapping, valid until Publish() or
+  // Abort(). The bytes are unspecified. Errors as for Write(). REQUIRES: no claim is open.
   absl::StatusOr<MutableBytes> Claim(uint64_t size) {
     if (absl::Status status = Reserve(size); ABSL_PREDICT_FALSE(!status.ok())) return status;
     claimed_ = size;
     return MutableBytes(head_ + kLengthBytes, size);
   }
 
-  // Gives all the room that the next payload may have: the longest allowed, or what is left if that is less. The same
-  // as Claim() of that size; ResourceExhausted if no payload fits any more.
+  // Gives all the room that the next payload may have: the longest allowed, or less if less is
+  // left. Like Claim() of that size; ResourceExhausted if no payload fits any more.
   absl::StatusOr<MutableBytes> ClaimMost();
 
-  // Appends a record whose payload is the first `used` bytes of the open claim; returns how many bytes of the channel
-  // it took. REQUIRES: a claim is open; 1 <= used <= its size.
+  // Appends a record whose payload is the first `used` bytes of the open claim. Returns how many
+  // bytes of the channel the record took. REQUIRES: a claim is open; 1 <= used <= its size.
   uint64_t Publish(uint64_t used) {
     KB_CHECK(used - 1 < (claimed_ & mark_.mask()));
     claimed_ = 0;
     return Append(used);
   }
 
-  // The same, but readers see the record only with Release(): several records, held one after the other, are published
-  // as one. Meanwhile nothing else may be published.
+  // Appends like Publish(), but readers see the record only with Release(). Several records, held
+  // in succession, are published as one. Meanwhile nothing else may be published.
   void Hold(uint64_t used) {
     KB_CHECK(used - 1 < (claimed_ & mark_.mask()));
     claimed_ = 0;
@@ -141,13 +146,14 @@ class ShmWriter final {
     }
     head_ += size;
   }
-  // Publishes the records that are held. REQUIRES: at least one is; no claim is open.
+  // Publishes the records that are held. REQUIRES: at least one is held; no claim is open.
   void Release() {
     KB_CHECK(held_ != nullptr && claimed_ == 0 && !mark_.in_child());
     PublishWord(std::exchange(held_, nullptr), held_length_);
     wake_.Notify();
   }
-  // Takes back the records that are held, if any: they were never published. REQUIRES: no claim is open.
+  // Takes back the records that are held, if any: they were never published. REQUIRES: no claim is
+  // open.
   void DropHeld() {
     KB_CHECK(claimed_ == 0);
     if (held_ != nullptr) head_ = std::exchange(held_, nullptr);
@@ -159,23 +165,26 @@ class ShmWriter final {
     claimed_ = 0;
   }
 
-  // Appends a record without payload: a sign of life that readers never show. ResourceExhausted if the channel is full.
-  // REQUIRES: no claim is open.
+  // Appends a record without payload: a sign of life that readers never show. ResourceExhausted if
+  // the channel is full. REQUIRES: no claim is open.
   absl::StatusOr<uint64_t> Heartbeat();
 
-  // Returns once everything published so far, and the channel's name, is on stable storage. An error is final: nobody
-  // can know what reached the disk, and a second try may claim success wrongly.
+  // Returns once everything published so far, and the channel's name, is on stable storage. An
+  // error is final: nobody can know what reached the disk, and a second try may claim success
+  // wrongly.
   absl::Status Flush();
 
-  // Whether the path still leads to this channel: not if somebody moved, replaced or deleted its file.
+  // Returns true if the path still leads to this channel: false if somebody moved, replaced or
+  // deleted its file.
   absl::StatusOr<bool> IsNamed() const;
 
-  // Bytes of the data area not yet used. A record takes RecordBytes(its payload's length) of them.
+  // Returns the bytes of the data area not yet used. A record takes RecordBytes(its payload's
+  // length) of them.
   uint64_t available() const { return header_.capacity() - write_offset(); }
-  // Where the next record will stand in the data area.
+  // Returns the offset of the next record in the data area.
   uint64_t write_offset() const { return static_cast<uint64_t>(head_ - data_); }
   const Header& header() const { return header_; }
-  // The id of the payloads' format.
+  // Returns the id of the payloads' format.
   uint64_t data_format() const { return options_.extension.data_format; }
   const std::string& path() const { return path_; }
 
@@ -188,8 +197,9 @@ class ShmWriter final {
   ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, uint64_t touched_bytes,
             WriterOptions options);
 
-  // Whether a payload of `size` bytes may be written now. Two comparisons tell in most cases: up to easy_end_ there is
-  // neither the end of the channel nor a page that no one touched; and in a forked child no payload is short enough.
+  // Returns OK if a payload of `size` bytes may be written now. Two comparisons tell in most cases:
+  // before easy_end_ there is neither the end of the channel nor an untouched page. In a forked
+  // child no payload is short enough.
   absl::Status Reserve(uint64_t size) {
     KB_CHECK(claimed_ == 0);
     // Signed: a heartbeat may have gone beyond easy_end_.
@@ -213,7 +223,7 @@ class ShmWriter final {
   void TouchAhead();
   void SetEasyEnd();
 
-  // The hot path's first: one cache line.
+  // The hot path's fields first: one cache line.
   uint8_t* head_;            // where the next record will stand
   const uint8_t* easy_end_;  // see Reserve
   uint64_t max_payload_;

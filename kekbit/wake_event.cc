@@ -14,7 +14,7 @@ namespace kekbit {
 namespace {
 
 constexpr uint64_t kFileBytes = 64;
-// Behind the word, so that no other file is taken for an event.
+// This follows the word, so that no other file is taken for an event.
 constexpr uint64_t kMagic = 0x3145'4B41'5742'4B4B;  // "KKBWAKE1" as bytes
 constexpr uint64_t kMagicOffset = 8;
 // How long a sleep may last where a waking can be missed.
@@ -36,10 +36,11 @@ absl::Status CheckMagic(File& file, uint64_t magic) {
 absl::StatusOr<std::unique_ptr<MappedFile>> MapWord(File& file) {
   KB_RETURN_IF_ERROR(file.CheckSupported());
   KB_RETURN_IF_ERROR(CheckSize(file));
-  // Also where it is long enough: it may be a hole, and then a full disk would be SIGBUS.
+  // Allocate even a file that is long enough: it may be a hole, and then a full disk would be
+  // SIGBUS.
   KB_RETURN_IF_ERROR(file.Allocate(kFileBytes));
   KB_ASSIGN_OR_RETURN(std::unique_ptr<MappedFile> mapping, file.Map(Access::kReadWrite, kFileBytes));
-  // Whoever comes first writes it; until then it is 0.
+  // The first opener writes the magic; until then it is 0.
   uint8_t* const magic = mapping->data() + kMagicOffset;
   if (PeekWord(magic) == 0) PublishWord(magic, kMagic);
   KB_RETURN_IF_ERROR(CheckMagic(file, PeekWord(magic)));
@@ -95,8 +96,8 @@ void WakeEvent::Wait(uint32_t ticket, absl::Duration timeout) {
 }
 
 void WakeEvent::Wake() {
-  // Adding 1 to a word with bit 0 set clears that bit and counts the waking: whoever takes a ticket from now on is
-  // announced anew, and whoever has one finds the word changed.
+  // Adding 1 to a word with bit 0 set clears that bit and counts the waking. A later ticket is
+  // announced anew; a reader that has an earlier ticket finds the word changed.
   const uint32_t old = PeekWord32(word_);
   if ((old & kSleepers) == 0) return;
   CompareExchangeWord32(word_, old, old + 1);

@@ -1,21 +1,23 @@
 // WakeEvent lets readers in any process sleep at no CPU until a writer has published something.
 //
-// Reader:                                         Writer:
+//   Reader:                                         Writer:
 //   for (;;) {                                      publish a record
 //     auto ticket = event.Prepare();                event.Notify();
 //     if (there is a record) break;
 //     event.Wait(ticket, timeout);
 //   }
 //
-// It is one word in a small file beside what is waited for, which all map for writing (a channel itself is mapped
-// read-only by its readers): bit 0 says that someone may sleep, the rest counts wakings. Notify() costs the writer one
-// load of a word that nobody changes while all readers are awake: no fence and no system call; a sleeper pays for both
-// (see asymmetric_fence.h). A sleeper that died costs one needless waking, once.
+// The event is one word in a small file beside what is waited for, which all map for writing. (A
+// channel itself is mapped read-only by its readers.) Bit 0 says that someone may sleep, the rest
+// counts wakings. Notify() costs the writer one load of a word that nobody changes while all
+// readers are awake: no fence and no system call. A sleeper pays for both (see asymmetric_fence.h).
+// A sleeper that died costs one needless waking, once.
 //
-// In a forked child it wakes nobody, and a wait is a short sleep.
+// In a forked child the event wakes nobody, and a wait is a short sleep.
 //
-// Thread safety: any thread of any process. Publication: what was stored before Notify() is seen by a reader that looks
-// after Wait() returned; a reader that looks after Prepare() and finds nothing is woken by the next Notify().
+// Thread safety: any thread of any process.
+// Publication: what was stored before Notify() is seen by a reader that looks after Wait()
+// returned. A reader that looks after Prepare() and finds nothing is woken by the next Notify().
 // Durability: none, and none needed; the file may be deleted when nobody uses it.
 
 #ifndef KEKBIT_WAKE_EVENT_H_
@@ -37,14 +39,16 @@ namespace kekbit {
 
 class WakeEvent final {
  public:
-  // The event in the file `path`, which is made if it is not there. The writer's call: it joins the asymmetric fence.
-  // FailedPrecondition if the file is something else.
+  // Opens the event in the file `path`, which is made if it does not exist. The writer's call:
+  // joins the asymmetric fence. FailedPrecondition if the file is something else.
   static absl::StatusOr<WakeEvent> OpenForWriter(FileSystem& fs, const std::string& path);
-  // NotFound if the file is not there, PermissionDenied if it can't be written to; a reader then has to poll.
+  // Opens an event that exists. NotFound if the file does not exist, PermissionDenied if this
+  // process may not write to it; a reader then has to poll.
   static absl::StatusOr<WakeEvent> OpenForReader(FileSystem& fs, const std::string& path);
-  // Whether those would take the file, for who only looks: FailedPrecondition if it is something else.
+  // Checks, for callers that only look, whether these would take the file: FailedPrecondition if it
+  // is something else.
   static absl::Status Check(FileSystem& fs, const std::string& path);
-  // An event of this process alone, for a writer whose readers never sleep.
+  // Returns an event of this process alone, for a writer whose readers never sleep.
   static WakeEvent Unshared();
 
   WakeEvent(WakeEvent&&) = default;
@@ -58,7 +62,8 @@ class WakeEvent final {
 
   // Announces that this thread may sleep; to be followed by another look at what is waited for.
   uint32_t Prepare();
-  // Sleeps until a Notify() after Prepare() returned `ticket`, or until the timeout is over; may return early.
+  // Sleeps until a Notify() after Prepare() returned `ticket`, or until the timeout is over; may
+  // return early.
   void Wait(uint32_t ticket, absl::Duration timeout);
 
  private:

@@ -21,7 +21,8 @@ class Clock {
   // durations.
   virtual int64_t MonotonicNanos() const { return Read(CLOCK_MONOTONIC); }
 
-  // As MonotonicNanos(), but it goes on while the machine sleeps. For durations that outlast that.
+  // Returns nanoseconds like MonotonicNanos(), but goes on while the machine sleeps. For durations
+  // that outlast a sleep.
   virtual int64_t BootNanos() const { return MonotonicNanos(); }
 
   // Returns the machine's own clock, which lives as long as the process.

@@ -1,6 +1,7 @@
-// What the exception being handled says and is; to be called in a catch block.
+// Tells what the exception being handled says and is; to be called in a catch block.
 //
-//   catch (...) { Say(CurrentExceptionType(), CurrentExceptionWhat()); }   // "std::runtime_error", "no such account"
+//   // "std::runtime_error", "no such account"
+//   catch (...) { Say(CurrentExceptionType(), CurrentExceptionWhat()); }
 //
 // Thread safety: each thread asks for its own exception.
 

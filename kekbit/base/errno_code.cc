@@ -43,10 +43,11 @@ absl::StatusCode CodeOfErrno(int error) {
     case EBUSY:
     case EDEADLK:
     case ETIMEDOUT:
-    // Of a name or a size that the device could not read or change: nothing was done. See ReadAt() for bytes.
+    // The device could not read or change a name or a size: nothing was done. See ReadAt() for
+    // bytes.
     case EIO:
       return absl::StatusCode::kUnavailable;
-    // What the file system or the device says of the bytes does not hold.
+    // The bytes do not fit what the file system or the device says.
     case EUCLEAN:
     case EBADMSG:
     case EHWPOISON:

@@ -1,16 +1,20 @@
-// FileSystem: every call to the operating system on files goes through this seam, so that tests can make any of them
-// fail, tear or forget. The hot paths are stores into mapped memory and never come here.
+// FileSystem is the seam for every call to the operating system on files, so that tests can make
+// any of them fail, tear or forget. The hot paths are stores into mapped memory and never come
+// here.
 //
-// The real one is FileSystem::Posix(). Errors are absl::Status with the path, the operation and the system's reason:
-// NotFound, AlreadyExists, ResourceExhausted (disk, quota, file size or descriptors at an end), PermissionDenied,
-// FailedPrecondition (the file system can't do it), Unavailable (EINTR, EAGAIN, and an input/output error of anything
-// but a read), and DataLoss for an input/output error of a read.
+// The real one is FileSystem::Posix(). Errors are absl::Status with the path, the operation and the
+// system's reason: NotFound, AlreadyExists, ResourceExhausted (disk, quota, file size or
+// descriptors at an end), PermissionDenied, FailedPrecondition (the file system can't do it),
+// Unavailable (EINTR, EAGAIN, and an input/output error of anything but a read), and DataLoss for
+// an input/output error of a read.
 //
-// Syncs are told apart from all else: Aborted is a sync that was made and failed. Then nobody can know which bytes or
-// names are on stable storage, and a second sync may claim success: never try again. Any other error of a method that
-// syncs is one of a call on the way there: nothing was lost by that, and it may be tried again. See SyncFailed().
+// Syncs are told apart from all else: Aborted is a sync that was made and failed. Then nobody can
+// know which bytes or names are on stable storage, and a second sync may claim success: never try
+// again. Any other error of a method that syncs is that of a call on the way there: nothing was
+// lost, and the call may be tried again. See SyncFailed().
 //
-// Thread safety: FileSystem: any thread. File and MappedFile: one thread at a time unless a method says otherwise.
+// Thread safety: FileSystem: any thread. File and MappedFile: one thread at a time unless a method
+// says otherwise.
 
 #ifndef KEKBIT_BASE_FILE_SYSTEM_H_
 #define KEKBIT_BASE_FILE_SYSTEM_H_
@@ -31,7 +35,8 @@ namespace kekbit {
 
 enum class Access { kRead, kReadWrite };
 
-// Which other users may use what a FileSystem makes. Others than its owner and its group never may.
+// GroupAccess says which other users may use what a FileSystem makes: never others than its owner
+// and its group.
 enum class GroupAccess {
   kNone,       // files 0600, directories 0700
   kRead,       // files 0640, directories 0750: the group can read all, and hold a read lock
@@ -46,11 +51,11 @@ struct FileInfo {
   uint64_t allocated = 0;
   uint32_t mode = 0;  // permission bits; 0: not known
 
-  // Whether both describe one and the same file, whatever its name.
+  // Returns true if both describe the same file, whatever its name.
   bool SameFile(const FileInfo& other) const { return device == other.device && inode == other.inode; }
 };
 
-// What the mode of a directory lets its group do.
+// Returns what the mode of a directory lets its group do.
 inline GroupAccess GroupAccessOf(const FileInfo& directory) {
   if ((directory.mode & 020) != 0) return GroupAccess::kReadWrite;
   return (directory.mode & 040) != 0 ? GroupAccess::kRead : GroupAccess::kNone;
@@ -63,7 +68,8 @@ struct FileLock {
   uint64_t pid = 0;           // of the process; 0: not told, as of each lock of an open file
 };
 
-// Part of a file as memory, shared with every other process that maps it. Unmapped by the destructor.
+// MappedFile is part of a file as memory, shared with every other process that maps the file.
+// Unmapped by the destructor.
 class MappedFile {
  public:
   MappedFile(const MappedFile&) = delete;
@@ -75,15 +81,18 @@ class MappedFile {
   uint64_t size() const { return size_; }
   Bytes bytes() const { return Bytes(data_, size_); }
 
-  // Returns once the bytes [offset, offset + size) are on stable storage. Aborted: see above. FailedPrecondition for a
-  // mapping for Access::kRead, of which the kernel would sync nothing, and say that all is well. Any thread.
+  // Returns once the bytes [offset, offset + size) are on stable storage. Aborted: see above.
+  // FailedPrecondition for a mapping for Access::kRead, of which the kernel would sync nothing, and
+  // say that all is well. Any thread.
   virtual absl::Status Sync(uint64_t offset, uint64_t size) = 0;
 
-  // Makes [offset, offset + size) ready to be stored to without a page fault; changes no byte. Any thread.
+  // Makes [offset, offset + size) ready to be stored to without a page fault; changes no byte. Any
+  // thread.
   virtual absl::Status Touch(uint64_t offset, uint64_t size) = 0;
 
-  // Has pages that are not in memory yet brought in one by one. Otherwise the page cache joins neighbours into larger
-  // pieces, and a sync writes the whole of a piece for one store. Makes page faults dearer. Best effort.
+  // Has pages that are not in memory yet brought in one by one. Otherwise the page cache joins
+  // neighbours into larger pieces, and a sync writes the whole of a piece for one store. Makes page
+  // faults dearer. Best effort.
   virtual void KeepPagesApart() {}
 
  protected:
@@ -94,50 +103,55 @@ class MappedFile {
   const uint64_t size_;
 };
 
-// An open file. Closed by the destructor, which also releases its lock.
+// File is an open file. Closed by the destructor, which also releases its lock.
 class File {
  public:
   File(const File&) = delete;
   File& operator=(const File&) = delete;
   virtual ~File() = default;
 
-  // The path it was opened by; for messages.
+  // Returns the path by which the file was opened; for messages.
   const std::string& path() const { return path_; }
 
   virtual absl::StatusOr<FileInfo> Info() = 0;
 
-  // Makes the file `size` bytes long (never shorter) with space on the device reserved for all of them, so that no
-  // store into a mapping of it can fail for want of space. FailedPrecondition where the file system can't promise that.
+  // Makes the file `size` bytes long (never shorter) with space on the device reserved for all of
+  // them. So no store into a mapping of the file can fail for want of space. FailedPrecondition
+  // where the file system can't promise that.
   virtual absl::Status Allocate(uint64_t size) = 0;
 
-  // Gives the space of whole pages inside [offset, offset + size) back. The file keeps its length, and reads as zeros
-  // there. From then on nobody may store there by a mapping: on a full disk that would be SIGBUS. FailedPrecondition
-  // where the file system can't do it, or where a mapping could then not even be read on a full disk (tmpfs).
+  // Gives the space of whole pages inside [offset, offset + size) back. The file keeps its length,
+  // and reads as zeros there. From then on nobody may store there by a mapping: on a full disk that
+  // would be SIGBUS. FailedPrecondition where the file system can't do it, or where a mapping could
+  // then not even be read on a full disk (tmpfs).
   virtual absl::Status PunchHole(uint64_t offset, uint64_t size);
 
-  // FailedPrecondition if the file lies where a shared mapping or a lock can't hold what kekbit promises: network and
-  // user-space file systems, and copy-on-write ones that need new space for each store.
+  // FailedPrecondition if the file lies where a shared mapping or a lock can't hold what kekbit
+  // promises. These are network and user-space file systems, and copy-on-write ones that need new
+  // space for each store.
   virtual absl::Status CheckSupported() = 0;
 
   // Reads up to `to.size()` bytes, fewer only at the end of the file; returns how many. Any thread.
   virtual absl::StatusOr<size_t> ReadAt(uint64_t offset, MutableBytes to) = 0;
   // Writes all of `from`. Any thread.
   virtual absl::Status WriteAt(uint64_t offset, Bytes from) = 0;
-  // Returns once all written data and what is needed to find it are on stable storage. Aborted: see above. Any thread.
+  // Returns once all written data and what is needed to find it are on stable storage. Aborted: see
+  // above. Any thread.
   virtual absl::Status Sync() = 0;
-  // Forgets what memory keeps of the bytes [offset, offset + size), so that they are next read from the device: after a
-  // failed sync, memory may hold what the device does not. Bytes that wait to be written, or that somebody maps, stay.
-  // Any thread.
+  // Drops the bytes [offset, offset + size) from memory, so that they are next read from the
+  // device. After a failed sync, memory may hold what the device does not. Bytes that wait to be
+  // written, or that somebody maps, stay. Any thread.
   virtual absl::Status DropCache(uint64_t offset, uint64_t size) = 0;
 
-  // Takes the exclusive lock of the file, if no other open file has it. The lock belongs to this object, works between
-  // threads, processes and containers, and is released by the kernel with any death of the process; a child of it never
-  // has it. Needs kReadWrite.
+  // Takes the exclusive lock of the file, if no other open file has the lock. The lock belongs to
+  // this object, and works between threads, processes and containers. The kernel releases it with
+  // any death of the process; a child never has it. Needs kReadWrite.
   virtual absl::StatusOr<bool> TryLock() = 0;
-  // Whether some other open file has the lock now.
+  // Returns true if some other open file has the lock now.
   virtual absl::StatusOr<bool> LockedByOther() = 0;
 
-  // A lock that keeps TryLock() from succeeding now; nullopt if there is none. Of several it is any.
+  // A lock that keeps TryLock() from succeeding now; nullopt if there is none. Of several it is
+  // any.
   virtual absl::StatusOr<std::optional<FileLock>> Blocker() {
     const absl::StatusOr<bool> locked = LockedByOther();
     if (!locked.ok()) return locked.status();
@@ -145,7 +159,7 @@ class File {
     return FileLock{.exclusive = true, .of_open_file = true};
   }
 
-  // Gives a file that was made by CreateUnnamed its name. AlreadyExists if something has it.
+  // Gives a file that was made by CreateUnnamed its name. AlreadyExists if something has that name.
   virtual absl::Status LinkTo(const std::string& path) = 0;
 
   // Maps the first `size` bytes, which the file must have. The mapping outlives the file object.
@@ -162,47 +176,49 @@ class FileSystem {
  public:
   virtual ~FileSystem() = default;
 
-  // The file system of the machine. Lives as long as the process. What it makes is for its user alone, unless told
-  // otherwise, and whatever the umask says. What is there already keeps its mode.
+  // The file system of the machine. Lives as long as the process. What it makes is for its user
+  // alone, unless told otherwise, and whatever the umask says. What is there already keeps its
+  // mode.
   static FileSystem& Posix(GroupAccess group = GroupAccess::kNone);
 
   virtual absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) = 0;
   // Opens for Access::kReadWrite; makes an empty file if there is none.
   virtual absl::StatusOr<std::unique_ptr<File>> OpenOrCreate(const std::string& path) = 0;
-  // Makes a file that has no name yet in `directory`: it is gone if the process dies before File::LinkTo. `path` is for
-  // messages: the name that it shall get, say.
+  // Makes a file without a name in `directory`: the file is gone if the process dies before
+  // File::LinkTo. `path` is for messages: the name that the file shall get, say.
   virtual absl::StatusOr<std::unique_ptr<File>> CreateUnnamed(const std::string& directory,
                                                               const std::string& path) = 0;
 
   virtual absl::StatusOr<FileInfo> Info(const std::string& path) = 0;
-  // Makes the directory and those above it; fine if it is there.
+  // Makes the directory and those above; OK if it exists.
   virtual absl::Status CreateDirectories(const std::string& path) = 0;
-  // Names in the directory, without "." and "..", sorted.
+  // Returns the names in the directory, without "." and "..", sorted.
   virtual absl::StatusOr<std::vector<std::string>> List(const std::string& directory) = 0;
   // Puts `from` in the place of `to`, if that exists, in one step.
   virtual absl::Status Rename(const std::string& from, const std::string& to) = 0;
   virtual absl::Status Unlink(const std::string& path) = 0;
-  // Returns once the names in the directory are on stable storage. Aborted: see above; other errors: the directory
-  // could not be opened, say for want of descriptors.
+  // Returns once the names in the directory are on stable storage. Aborted: see above; other
+  // errors: the directory could not be opened, say for want of descriptors.
   virtual absl::Status SyncDirectory(const std::string& path) = 0;
-  // How many bytes the file system of `path`, which exists, has left for this user.
+  // Returns how many bytes the file system of `path`, which exists, has left for this user.
   virtual absl::StatusOr<uint64_t> FreeBytes(const std::string& path) = 0;
   // How many bytes the file system of `path`, which exists, has in all; 0: it does not say.
   virtual absl::StatusOr<uint64_t> TotalBytes(const std::string& /*path*/) { return 0; }
 };
 
-// Whether a method that syncs made its sync, and that failed: see above.
+// Returns true if a method that syncs made its sync, and the sync failed: see above.
 inline bool SyncFailed(const absl::Status& status) { return absl::IsAborted(status); }
 
-// Whether a call could not be made this time, and may be later: room on the disk, descriptors, memory, a lock or a
-// right may come. It says nothing of what the call was about.
+// Returns true if a call could not be made this time, and may be later: room on the disk,
+// descriptors, memory, a lock or a right may come. Such an error says nothing of the call's
+// subject.
 inline bool IsTransient(const absl::Status& status) {
   return absl::IsResourceExhausted(status) || absl::IsUnavailable(status) || absl::IsPermissionDenied(status);
 }
 
-// The directory part of a path ("." if it has none).
+// Returns the directory part of a path ("." if it has none).
 std::string DirectoryOf(absl::string_view path);
-// `directory` and `name` joined by one slash.
+// Returns `directory` and `name` joined by one slash.
 std::string JoinPath(absl::string_view directory, absl::string_view name);
 
 }  // namespace kekbit

@@ -3,9 +3,10 @@
 //   const ForkMark mark_;   // in an object that relies on threads, locks or mappings of its process
 //   if (ABSL_PREDICT_FALSE(mark_.in_child())) return ForkMark::Error(path);
 //
-// A forked child has a copy of the object, but none of the threads, none of the mappings for writing, and locks that
-// nobody will ever release. The mark is a word in memory that the kernel clears in each child (MADV_WIPEONFORK), also
-// in one that a raw clone(2) made. A child that makes a mark of its own gets another word.
+// A forked child has a copy of the object, but none of the threads, none of the mappings for
+// writing, and locks that nobody will ever release. The mark is a word in memory that the kernel
+// clears in each child (MADV_WIPEONFORK), even after a raw clone(2). A child that makes a mark of
+// its own gets another word.
 //
 // Thread safety: any thread.
 
@@ -25,15 +26,15 @@ class ForkMark final {
   // Marks the calling process.
   ForkMark() : word_(CurrentWord()) {}
 
-  // Whether this is a forked child of the process that made the mark.
+  // Returns true in a forked child of the process that made the mark.
   bool in_child() const { return mask() == 0; }
-  // All bits set in the process that made the mark, none in its children: a limit that is masked with it, and compared
-  // anyway, costs no branch.
+  // Returns all bits set in the process that made the mark, none in its children. A limit that is
+  // masked with this word, and compared anyway, costs no branch.
   uint64_t mask() const { return PeekWord(word_); }
 
   // FailedPrecondition: what every call answers in a child.
   static absl::Status Error(absl::string_view what);
-  // The same for a call that can't return an error: says so on standard error, and ends the process.
+  // Ends the process with a message on standard error: for a call that can't return an error.
   [[noreturn]] static void Die(absl::string_view what);
 
  private:

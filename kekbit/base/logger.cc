@@ -11,11 +11,11 @@ namespace {
 
 void WriteLine(LogSeverity severity, absl::string_view text) {
   const std::string line = absl::StrCat("kekbit: ", LogSeverityName(severity), ": ", text, "\n");
-  // There is nobody to tell that there is nobody to tell.
+  // Ignore an error: nobody is left to tell that nobody can be told.
   [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, line.data(), line.size());
 }
 
-// What StderrLogger() returns.
+// StderrLines is what StderrLogger() returns.
 class StderrLines final {
  public:
   explicit StderrLines(LogSeverity least) : least_(least) {}

@@ -21,7 +21,8 @@
 namespace kekbit {
 namespace {
 
-// Of this process; a child finds its parent's, cleared. Words are never freed: marks of any age read them.
+// The word of this process; a child finds its parent's, cleared. Words are never freed: marks of
+// any age read them.
 constinit std::atomic<uint64_t*> current = nullptr;
 
 // Clears the word where the kernel has not: it is older, or there was no page.
