@@ -1,4 +1,5 @@
-// CerealBinaryCodec: any type that cereal serializes, in the bytes of cereal::BinaryOutputArchive.
+// CerealBinaryCodec encodes any type that cereal serializes, in the bytes of
+// cereal::BinaryOutputArchive.
 //
 //   struct Transfer {
 //     uint64_t from, to;
@@ -8,10 +9,11 @@
 //   };
 //   absl::StatusOr<size_t> size = CerealBinaryCodec::Encode(Transfer{1, 2, 100}, to);   // 24 bytes
 //
-// The fastest of the cereal codecs: a number is one store, a vector of numbers one memcpy, and neither side allocates
-// anything but what the decoded value holds. The bytes have no types, names or versions in them, and are those of a
-// little-endian machine. Include the cereal/types/ headers that the type needs. Bounds on what bytes may say, and the
-// few values that have no encoding: see cereal_span_archive.h. Errors: see codec.h.
+// This is the fastest of the cereal codecs: a number is one store, a vector of numbers one memcpy.
+// Neither side allocates anything but what the decoded value holds. The bytes have no types, names
+// or versions in them, and are those of a little-endian machine. Include the cereal/types/ headers
+// that the type needs. Bounds on what bytes may say, and the few values that have no encoding: see
+// cereal_span_archive.h. Errors: see codec.h.
 
 #ifndef KEKBIT_CODECS_CEREAL_CEREAL_BINARY_CODEC_H_
 #define KEKBIT_CODECS_CEREAL_CEREAL_BINARY_CODEC_H_
@@ -43,7 +45,8 @@ struct CerealBinaryCodec {
     return internal::DecodeFromSpan<false>(from, value);
   }
 
-  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is found.
+  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is
+  // found.
   template <typename T>
   static std::string LeftOut(const T& passed, const T& decoded) {
     return internal::LeftOut(passed, decoded);

@@ -1,18 +1,22 @@
-// CerealJsonCodec: any type that cereal serializes, as JSON by cereal's own archive.
+// CerealJsonCodec encodes any type that cereal serializes, as JSON by cereal's own archive.
 //
-//   CerealJsonCodec::Encode(Transfer{1, 2, 100}, to);   // {"value0": {"value0": 1, "value1": 2, "value2": 100}}
+//   CerealJsonCodec::Encode(Transfer{1, 2, 100}, to);
+//   // {"value0": {"value0": 1, "value1": 2, "value2": 100}}
 //
-// For people and other programs to read, not for speed: a stream, the parser and its document allocate. Members have
-// the names that the type gives them by CEREAL_NVP, else value0, value1, ...
+// This codec is for people and other programs to read, not for speed: a stream, the parser and its
+// document allocate. Members have the names that the type gives them by CEREAL_NVP, else value0,
+// value1, ...
 //
-// Decode() finds members by name in any order. Members that the type does not ask for are skipped, as JSON's readers
-// do, and as cereal's archive does without telling: so a program does not notice a member that was added after it was
-// built. For commands of a Replica, which all replicas are to understand alike, that is a reason for another codec, or
-// for a new alternative in place of a new member. Text behind the value, and a second value, are refused. So are the
-// texts that RapidJSON or cereal would misread: see json_scan.h. Encode() answers InvalidArgument for a value that
-// would become one of them, as a string with a zero character does. The text takes, while it is decoded, memory in
-// proportion to its length and to the size of the types it is decoded to. A shared_ptr in JSON from an untrusted source
-// is not safe with cereal's archive: its id may name an object of another type. Errors: see codec.h.
+// Decode() finds members by name in any order. Members that the type does not ask for are skipped,
+// as JSON's readers do, and as cereal's archive does without telling. So a program does not notice
+// a member that was added after it was built. All replicas must understand a Replica's commands
+// alike: for them that is a reason for another codec, or for a new alternative in place of a new
+// member. Text after the value, and a second value, are refused. So are the texts that RapidJSON or
+// cereal would misread: see json_scan.h. Encode() answers InvalidArgument for a value that would
+// become such a text, as a string with a zero character does. While the text is decoded, it takes
+// memory in proportion to its length and to the size of the decoded types. A shared_ptr in JSON
+// from an untrusted source is not safe with cereal's archive: its id may name an object of another
+// type. Errors: see codec.h.
 
 #ifndef KEKBIT_CODECS_CEREAL_CEREAL_JSON_CODEC_H_
 #define KEKBIT_CODECS_CEREAL_CEREAL_JSON_CODEC_H_
@@ -38,9 +42,10 @@
 #include "kekbit/codecs/codec_errors.h"
 #include "kekbit/codecs/data_format.h"
 
-// Found in the archive's namespace, and more special than cereal's own loaders, which turn elements with equal keys
-// round. They hold for every use of cereal's archive, wherever this header is included; so include it everywhere, or
-// nowhere, where a program loads one type from JSON in several places.
+// Found in the archive's namespace, and more special than cereal's own loaders, which turn elements
+// with equal keys round. They hold for every use of cereal's archive, wherever this header is
+// included; so include it everywhere, or nowhere, where a program loads one type from JSON in
+// several places.
 namespace cereal {
 
 template <typename Key, typename T, typename Less, typename Allocator>
@@ -93,7 +98,8 @@ struct CerealJsonCodec {
     }
   }
 
-  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is found.
+  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is
+  // found.
   template <typename T>
   static std::string LeftOut(const T& passed, const T& decoded) {
     return internal::LeftOut(passed, decoded);

@@ -1,11 +1,14 @@
-// LeftOut: finds a member that a type's serialize() leaves out, by comparing an object with what came out of its bytes.
+// LeftOut finds a member that a type's serialize() leaves out, by comparing an object with its
+// decoded bytes.
 //
-//   std::string found = LeftOut(passed, decoded);   // "bytes 32 to 40 of a Transfer are not given to ..."; empty: none
+//   std::string found = LeftOut(passed, decoded);
+//   // "bytes 32 to 40 of a Transfer are not given to ..."; empty: none
 //
-// It saves both objects to nowhere, and notes which of their bytes each serialize() hands to the archive. What is not
-// handed over, and is more than the compiler could want as padding, is a member that was left out; if its bytes differ,
-// it was lost. A type with save() and load() may save something else than its members: of those nothing is said. Nor is
-// a member found that is smaller than what follows it is aligned to: that may be padding.
+// LeftOut saves both objects to nowhere, and notes which of their bytes each serialize() hands to
+// the archive. What is not handed over, and is more than padding could be, is a member that was
+// left out; if its bytes differ, it was lost. A type with save() and load() may save something else
+// than its members: nothing is said of such types. A member smaller than the alignment of what
+// follows is not found either: it may be padding.
 //
 // Part of the codecs, not for use by itself. Thread safety: plain functions.
 
@@ -39,7 +42,7 @@ struct MemberGap {
   std::string bytes;
 };
 
-// What an archive tells of each value that it is given, in the place of bytes.
+// MemberTrace is what an archive tells of each value that it is given, in the place of bytes.
 class MemberTrace final {
  public:
   static constexpr bool kTraces = true;
@@ -49,7 +52,8 @@ class MemberTrace final {
   void Save(const void* /*data*/, size_t /*size*/) {}
   uint64_t used() const { return ~uint64_t{0}; }
 
-  // A value comes; kSerialized: by a serialize() of its type, which is not given members of others before Leave().
+  // A value comes; kSerialized: by a serialize() of its type, which is not given members of others
+  // before Leave().
   template <bool kSerialized, typename T>
   void Enter(const T& value) {
     Cover(&value, sizeof value, alignof(T));
@@ -87,7 +91,8 @@ class MemberTrace final {
     value.weak_from_this();
   };
 
-  // These bytes are handed over; if they are of the object that is being saved, they are not left out.
+  // These bytes are handed over; if they are of the object that is being saved, they are not left
+  // out.
   void Cover(const void* data, size_t size, size_t alignment) {
     if (objects_.empty()) return;
     Object& object = objects_.back();
@@ -112,7 +117,7 @@ class MemberTrace final {
   std::vector<Object> objects_;  // that are being saved, each inside the one before
 };
 
-// What is wrong, if something is.
+// Returns what is wrong, if something is.
 std::string FirstLost(const std::vector<MemberGap>& passed, const std::vector<MemberGap>& decoded);
 
 template <typename T>

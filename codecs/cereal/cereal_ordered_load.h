@@ -1,8 +1,9 @@
-// LoadPairs and LoadKeys: what loads a std::multimap, a std::multiset and their kin in the order in which they were
-// saved.
+// LoadPairs and LoadKeys load a std::multimap, a std::multiset and their kin in the order in which
+// they were saved.
 //
-// cereal's own loaders put each element in front of the one before if their keys are equal, and so turn those round. An
-// order book that came from a snapshot would fill other orders than the one that took it. The bytes are cereal's.
+// cereal's own loaders put each element in front of an earlier one with an equal key, and so turn
+// those round. An order book that came from a snapshot would fill other orders than its original.
+// The bytes are cereal's.
 //
 // Part of the codecs, not for use by itself.
 
@@ -17,7 +18,7 @@
 
 namespace kekbit::internal {
 
-// Whether several elements of a map may have one key: std::multimap, and what is made like it.
+// True if several elements of a map may have one key: std::multimap, and what is made like it.
 template <typename Map>
 concept MultiMap = requires(Map& map, typename Map::value_type&& element) {
   typename Map::mapped_type;
@@ -49,7 +50,8 @@ void LoadKeys(Archive& archive, Set& set) {
   }
 }
 
-// What cereal calls for our own archives: more special than its own loaders. See cereal_span_archive.h.
+// Functions that cereal calls for our own archives: more special than its own loaders. See
+// cereal_span_archive.h.
 
 template <bool kPortable, typename Source>
 class BasicInputArchive;

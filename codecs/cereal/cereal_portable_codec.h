@@ -1,9 +1,11 @@
-// CerealPortableCodec: any type that cereal serializes, in the bytes of cereal::PortableBinaryOutputArchive.
+// CerealPortableCodec encodes any type that cereal serializes, in the bytes of
+// cereal::PortableBinaryOutputArchive.
 //
 //   absl::StatusOr<size_t> size = CerealPortableCodec::Encode(transfer, to);
 //
-// As CerealBinaryCodec, with one byte in front that tells the byte order. It writes little endian and reads both, so a
-// big-endian program on another machine can write for it. Errors: see codec.h.
+// As CerealBinaryCodec, with one byte in front that tells the byte order. The codec writes little
+// endian and reads both, so a big-endian program on another machine can write too. Errors: see
+// codec.h.
 
 #ifndef KEKBIT_CODECS_CEREAL_CEREAL_PORTABLE_CODEC_H_
 #define KEKBIT_CODECS_CEREAL_CEREAL_PORTABLE_CODEC_H_
@@ -35,7 +37,8 @@ struct CerealPortableCodec {
     return internal::DecodeFromSpan<true>(from, value);
   }
 
-  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is found.
+  // A member that is left out of a serialize(), and so differs in what was decoded; empty: none is
+  // found.
   template <typename T>
   static std::string LeftOut(const T& passed, const T& decoded) {
     return internal::LeftOut(passed, decoded);

@@ -1,29 +1,29 @@
-// SpanOutputArchive and SpanInputArchive: cereal archives over a span of memory instead of a stream. They are
-// BasicOutputArchive over SpanSink and BasicInputArchive over SpanSource: cereal_stream_codec.h has others.
+// SpanOutputArchive and SpanInputArchive are cereal archives over a span of memory instead of a
+// stream. They are BasicOutputArchive over SpanSink, BasicInputArchive over SpanSource.
 //
-//   SpanOutputArchive<false> output(to);      // as cereal::BinaryOutputArchive; true: as PortableBinaryOutputArchive
+//   SpanOutputArchive<false> output(to);   // as cereal::BinaryOutputArchive; true: as the portable one
 //   output(value);
-//   size_t needed = output.used();            // more than to.size(): it did not fit
+//   size_t needed = output.used();         // more than to.size(): the value did not fit
 //
 //   SpanInputArchive<false> input(from);
-//   input(value);                             // throws cereal::Exception if `from` is no encoding of it
+//   input(value);                          // throws cereal::Exception if `from` is no encoding of it
 //
-// The bytes are those of cereal's own archives, so each side reads the other's. What is different:
-//   - No stream, and no allocation of ours: a number is one store. A span too small is no exception: what does not fit
-//     is counted and left out.
-//   - Every size is checked before it is believed. A vector, deque, list, string, unordered_set or binary block takes
-//     memory for what is really there; other containers for at most as many elements as there are bytes. Therefore all
-//     containers of a value together may have no more elements (characters, map entries, ...) than its encoding has
-//     bytes. Only containers of elements that take no byte at all can break that, and CheckElements() tells.
-//   - A bool is 0 or 1.
-//   - Elements with equal keys keep their order in a multimap and a multiset.
-//   - What cereal_span_output_base.h and cereal_span_input_base.h say.
+// The bytes are those of cereal's own archives, so each side reads the other's. The differences:
+// - No stream, no allocation of ours: a number is one store. What does not fit is only counted.
+// - Every size is checked before use. A vector, deque, list, string, unordered_set or binary block
+//   takes memory for what is really there; other containers for at most as many elements as there
+//   are bytes. So all containers of a value together may have no more elements (characters, map
+//   entries, ...) than its encoding has bytes. Elements of no bytes are caught by CheckElements().
+// - A bool is 0 or 1.
+// - Elements with equal keys keep their order in a multimap and a multiset.
+// - What cereal_span_output_base.h and cereal_span_input_base.h say.
 //
-// Limits that are cereal's: a type whose load function calls binary_data() or resizes by a number that is no size tag
-// has to check that number itself; from a stream, a valarray and a forward_list take memory for as many elements as the
-// stream says it has bytes; a shared_ptr to a type with load_and_construct must not come from untrusted bytes.
+// These limits are cereal's. A type whose load function calls binary_data() or resizes by a number
+// that is no size tag has to check that number itself. From a stream, a valarray and a forward_list
+// take memory for as many elements as the stream says it has bytes. A shared_ptr to a type with
+// load_and_construct must not come from untrusted bytes.
 //
-// Thread safety: one thread at a time. The span outlives the archive. Part of the codecs, not for use by itself.
+// Thread safety: one thread at a time. The span outlives the archive. Part of the codecs.
 
 #ifndef KEKBIT_CODECS_CEREAL_CEREAL_SPAN_ARCHIVE_H_
 #define KEKBIT_CODECS_CEREAL_CEREAL_SPAN_ARCHIVE_H_
@@ -59,7 +59,7 @@ namespace kekbit::internal {
 
 static_assert(std::endian::native == std::endian::little);
 
-// Where an archive's bytes go to.
+// SpanSink is where an archive's bytes go.
 class SpanSink final {
  public:
   explicit SpanSink(MutableBytes to) : to_(to.data()), room_(to.size()) {}
@@ -70,7 +70,7 @@ class SpanSink final {
     if (ABSL_PREDICT_TRUE(used_ <= room_)) std::memcpy(to_ + (used_ - size), data, size);
   }
 
-  // How many bytes the encoding has, be there room for them or not.
+  // Returns how many bytes the encoding has, even without room for them.
   uint64_t used() const { return used_; }
 
  private:
@@ -79,7 +79,7 @@ class SpanSink final {
   size_t used_ = 0;
 };
 
-// Where they come from.
+// SpanSource is where an archive's bytes come from.
 class SpanSource final {
  public:
   static constexpr bool kRefusesNewerVersions = false;
@@ -93,7 +93,7 @@ class SpanSource final {
     left_ -= size;
   }
 
-  // The next `size` bytes, where they are.
+  // Returns the next `size` bytes, where they are.
   ABSL_ATTRIBUTE_ALWAYS_INLINE const uint8_t* Take(size_t size) {
     if (ABSL_PREDICT_FALSE(size > left_)) FailArchive("the bytes end within the value");
     left_ -= size;
@@ -101,7 +101,7 @@ class SpanSource final {
   }
 
   size_t left() const { return left_; }
-  // How many of these are there for sure, whatever the bytes say.
+  // Returns how many bytes exist for sure, whatever the bytes say.
   size_t backed() const { return left_; }
 
  private:
@@ -133,7 +133,7 @@ class BasicOutputArchive final : public SpanOutputBase<BasicOutputArchive<kPorta
   Sink& sink() { return sink_; }
 
   uint64_t used() const { return sink_.used(); }
-  // Whether an input archive will believe the sizes of the containers.
+  // Returns true if an input archive will accept the sizes of the containers.
   bool CheckElements() const { return elements_ <= used(); }
 
  private:
@@ -144,7 +144,7 @@ class BasicOutputArchive final : public SpanOutputBase<BasicOutputArchive<kPorta
 template <bool kPortable, typename Source>
 class BasicInputArchive final : public SpanInputBase<BasicInputArchive<kPortable, Source>> {
  public:
-  // Whether the version of a class (CEREAL_CLASS_VERSION) must be one that this code knows.
+  // Whether the version of a class (CEREAL_CLASS_VERSION) must be known to this code.
   static constexpr bool kRefusesNewerVersions = Source::kRefusesNewerVersions;
 
   template <typename From>
@@ -167,11 +167,11 @@ class BasicInputArchive final : public SpanInputBase<BasicInputArchive<kPortable
     }
   }
 
-  // The next `size` bytes, where they are; only of a source that is in memory.
+  // Returns the next `size` bytes, where they are; only of a source that is in memory.
   const uint8_t* Take(size_t size) requires requires(Source& source) { source.Take(size); }
   { return source_.Take(size); }
 
-  // What every size tag has to pass: see above.
+  // Checks every size tag: see above.
   void TakeElements(uint64_t count) {
     if (ABSL_PREDICT_FALSE(count > elements_)) FailArchive("a container has more elements than there are bytes");
     elements_ -= count;
@@ -196,7 +196,7 @@ using SpanOutputArchive = BasicOutputArchive<kPortable, SpanSink>;
 template <bool kPortable>
 using SpanInputArchive = BasicInputArchive<kPortable, SpanSource>;
 
-// --- What cereal calls, found by the archives' namespace. Its names are cereal's. ---
+// --- Functions that cereal calls, found by the archives' namespace. The names are cereal's. ---
 
 template <typename T>
 concept Arithmetic = std::is_arithmetic_v<T>;
@@ -272,7 +272,7 @@ void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive, ce
   }
 }
 
-// Loads a sequence of numbers, or characters. It grows only by what is really there.
+// Loads a sequence of numbers, or characters. The sequence grows only by what is really there.
 template <bool kPortable, typename Source, typename Sequence>
 void LoadNumbers(BasicInputArchive<kPortable, Source>& archive, Sequence& sequence) {
   using T = typename Sequence::value_type;
@@ -294,14 +294,14 @@ void LoadNumbers(BasicInputArchive<kPortable, Source>& archive, Sequence& sequen
   }
 }
 
-// Loads the elements of a sequence one by one. cereal makes them all beforehand, be there bytes for them or not.
+// Loads the elements of a sequence singly: cereal makes all beforehand, even without their bytes.
 template <bool kPortable, typename Source, typename Sequence>
 void LoadSequence(BasicInputArchive<kPortable, Source>& archive, Sequence& sequence) {
   cereal::size_type size = 0;
   archive(cereal::make_size_tag(size));
   sequence.clear();
   if constexpr (requires { sequence.reserve(size_t{}); }) {
-    // No more memory in advance than there are bytes.
+    // Reserve no more memory than there are bytes.
     sequence.reserve(std::min<uint64_t>(size, archive.backed() / sizeof(typename Sequence::value_type)));
   }
   for (cereal::size_type i = 0; i < size; ++i) archive(sequence.emplace_back());
@@ -342,7 +342,7 @@ void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
                                std::basic_string<Character, Traits, Allocator>& string) {
   LoadNumbers(archive, string);
 }
-// cereal makes room for all elements beforehand, be there bytes for them or not.
+// Loads the elements singly: cereal makes room for all beforehand, even without their bytes.
 template <bool kPortable, typename Source, typename T, typename Hash, typename Equal, typename Allocator>
 void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
                                std::unordered_set<T, Hash, Equal, Allocator>& set) {
@@ -357,7 +357,7 @@ void CEREAL_LOAD_FUNCTION_NAME(BasicInputArchive<kPortable, Source>& archive,
   }
 }
 
-// --- What the two codecs do. ---
+// --- The work of the two codecs. ---
 
 template <bool kPortable, typename T>
 absl::StatusOr<size_t> EncodeToSpan(const T& value, MutableBytes to) {
@@ -393,7 +393,7 @@ CEREAL_REGISTER_ARCHIVE(kekbit::internal::SpanOutputArchive<true>)
 CEREAL_REGISTER_ARCHIVE(kekbit::internal::SpanInputArchive<false>)
 CEREAL_REGISTER_ARCHIVE(kekbit::internal::SpanInputArchive<true>)
 
-// Which archive reads what the other writes.
+// Tell cereal which archive reads what the other writes.
 CEREAL_SETUP_ARCHIVE_TRAITS(kekbit::internal::SpanInputArchive<false>, kekbit::internal::SpanOutputArchive<false>)
 CEREAL_SETUP_ARCHIVE_TRAITS(kekbit::internal::SpanInputArchive<true>, kekbit::internal::SpanOutputArchive<true>)
 

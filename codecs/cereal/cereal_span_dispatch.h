@@ -1,5 +1,5 @@
-// What SpanOutputBase and SpanInputBase share: how deep a value nests, and how cereal's wrappers and ways are told
-// apart.
+// Common parts of SpanOutputBase and SpanInputBase: how deep a value nests, and how cereal's
+// wrappers and ways are told apart.
 //
 // Part of the codecs, not for use by itself.
 
@@ -16,8 +16,8 @@
 #include "cereal/cereal.hpp"
 
 namespace cereal {
-// A base class in this namespace, so that an archive's functions are looked up here too: they are cereal's for the
-// standard library's types.
+// KekbitSpanArchive is a base class in this namespace, so that an archive's functions are looked up
+// here too. They are cereal's for the standard library's types.
 struct KekbitSpanArchive {};
 }  // namespace cereal
 
@@ -29,7 +29,7 @@ inline constexpr int kCerealDepthMax = 1000;
   throw cereal::Exception(what);
 }
 
-// What an archive throws that does not load what newer code has saved.
+// NewerVersion is what an archive throws that does not load what newer code has saved.
 class NewerVersion final : public cereal::Exception {
  public:
   using cereal::Exception::Exception;
@@ -40,7 +40,7 @@ class NewerVersion final : public cereal::Exception {
                      ", written by newer code; this one knows up to version " + std::to_string(known));
 }
 
-// Which types count as a level of nesting: all that have an inside of their own.
+// Types that count as a level of nesting: all that have an inside of their own.
 template <typename T>
 inline constexpr bool kNests = std::is_class_v<T>;
 template <typename T>
@@ -50,7 +50,8 @@ inline constexpr bool kNests<cereal::SizeTag<T>> = false;
 template <typename T>
 inline constexpr bool kNests<cereal::BinaryData<T>> = false;
 
-// How deep an archive is in the value. An archive that throws is not used again, so nothing counts down then.
+// Depth counts how deep an archive is in the value. An archive that throws is not used again, so
+// nothing counts down then.
 class Depth final {
  public:
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Enter() {
@@ -82,7 +83,8 @@ struct WrappedBase<cereal::virtual_base_class<T>> {
 using VirtualBases =
     std::unordered_set<cereal::traits::detail::base_class_id, cereal::traits::detail::base_class_id_hash>;
 
-// Whether a type's serialize() takes a const object, too: then saving changes nothing of it.
+// True if a type's serialize() takes a const object, too: then saving changes nothing of the
+// object.
 template <typename T, typename Archive>
 concept MemberSerializesConst = requires(Archive& archive, const T& value) {
   cereal::access::member_serialize(archive, value);
@@ -108,20 +110,20 @@ ABSL_ATTRIBUTE_ALWAYS_INLINE inline auto& AsSerialized(const T& value) {
   }
 }
 
-// Whether cereal is to use one of its ways to serialize a T: the type has it, and names no other as the one to use.
-// Archive and T are those of the place where it stands.
+// True if cereal is to use this way to serialize a T: the type has this way, and names no other.
+// Archive and T are those of the place of use.
 #define KB_CEREAL_USES(way)                        \
   (cereal::traits::has_##way<T, Archive>::value && \
    (cereal::traits::is_specialized_##way<T, Archive>() || !cereal::traits::is_specialized<T, Archive>()))
 
-// Whether a T is saved by a serialize().
+// True if a T is saved by a serialize().
 template <typename T, typename Archive>
 constexpr bool Serializes() {
   return KB_CEREAL_USES(member_serialize) || KB_CEREAL_USES(member_versioned_serialize) ||
          KB_CEREAL_USES(non_member_serialize) || KB_CEREAL_USES(non_member_versioned_serialize);
 }
 
-// Whether a T is saved as a const object.
+// True if a T is saved as a const object.
 template <typename T, typename Archive>
 constexpr bool SavesConst() {
   if constexpr (KB_CEREAL_USES(member_serialize) || KB_CEREAL_USES(member_versioned_serialize)) {

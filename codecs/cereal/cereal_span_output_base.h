@@ -1,18 +1,22 @@
-// SpanOutputBase: what SpanOutputArchive (see cereal_span_archive.h) has from cereal, but cheaper.
+// SpanOutputBase is what SpanOutputArchive (see cereal_span_archive.h) has from cereal, but
+// cheaper.
 //
-// It finds and calls a type's serialization functions by cereal's own traits, as cereal::OutputArchive does, so every
-// type that cereal serializes works here too. cereal's class constructs and destroys four hash tables for each value,
-// which takes many times as long as storing a small command. Here they come into being only for a value that has use
-// for them: one with a shared_ptr, a polymorphic pointer, a class version or a virtual base.
+// The class finds and calls a type's serialization functions by cereal's own traits, as
+// cereal::OutputArchive does. So every type that cereal serializes works here too. cereal's class
+// constructs and destroys four hash tables for each value, which takes many times as long as
+// storing a small command. Here they come into being only for a value that needs them: one with a
+// shared_ptr, a polymorphic pointer, a class version or a virtual base.
 //
-// A value is saved as the const object that it is, by save(), or by a serialize() that takes one; only where a type has
-// nothing but a serialize() for objects that are not const, that one gets it, as cereal does it for every type.
+// A value is saved as a const object, by save(), or by a serialize() that takes one. A type may
+// have nothing but a serialize() for objects that are not const; only then that function is called,
+// as cereal does for every type.
 //
-// What is different for the user: cereal::defer is not supported (it does not compile); objects nest at most
-// kCerealDepthMax deep; class versions are looked up without cereal's global table, so that threads may encode at the
-// same time.
+// Differences for the user: cereal::defer is not supported (it does not compile). Objects nest at
+// most kCerealDepthMax deep. Class versions are looked up without cereal's global table, so that
+// threads may encode at the same time.
 //
-// Thread safety: one thread at a time. Errors: cereal::Exception. Part of the codecs, not for use by itself.
+// Thread safety: one thread at a time. Errors: cereal::Exception. Part of the codecs, not for use
+// by itself.
 
 #ifndef KEKBIT_CODECS_CEREAL_CEREAL_SPAN_OUTPUT_BASE_H_
 #define KEKBIT_CODECS_CEREAL_CEREAL_SPAN_OUTPUT_BASE_H_
@@ -55,7 +59,8 @@ class SpanOutputBase : public cereal::detail::OutputArchiveBase, private cereal:
     return (*this)(value);
   }
 
-  // What cereal's pointers call. An id with the highest bit set says that the object, or the name, follows.
+  // Functions that cereal's pointers call. An id with the highest bit set says that the object, or
+  // the name, follows.
   // NOLINTBEGIN(readability-identifier-naming)
   uint32_t registerSharedPointer(const std::shared_ptr<const void>& pointer) {
     if (pointer == nullptr) return 0;
@@ -158,7 +163,7 @@ class SpanOutputBase : public cereal::detail::OutputArchiveBase, private cereal:
     }
   }
 
-  // The version of the class T, saved where the first object of it stands.
+  // Saves the version of the class T where the first object of T stands.
   template <typename T>
   uint32_t ClassVersion() {
     const uint32_t version = cereal::detail::Version<T>::version;

@@ -1,14 +1,17 @@
-// CerealStreamCodec: any type that cereal serializes, to and from a stream, for what is too large for a span.
+// CerealStreamCodec encodes any type that cereal serializes, to and from a stream, for what is too
+// large for a span.
 //
 //   KB_RETURN_IF_ERROR(CerealStreamCodec::Save(ledger, output));     // output: a ByteOutput
 //   KB_RETURN_IF_ERROR(CerealStreamCodec::Load(input, &ledger));     // input: a ByteInput
 //
-// The bytes are those of CerealPortableCodec, and so are the checks (see cereal_span_archive.h): what is loaded takes
-// memory for bytes that are really there. In addition, a class whose version (CEREAL_CLASS_VERSION) is newer than the
-// code's is not loaded: FailedPrecondition. One that is older is: serialize(archive, version) gets its version.
+// The bytes are those of CerealPortableCodec, and so are the checks (see cereal_span_archive.h):
+// what is loaded takes memory for bytes that are really there. In addition, a class whose version
+// (CEREAL_CLASS_VERSION) is newer than the code's is not loaded: FailedPrecondition. An older
+// version is loaded: serialize(archive, version) gets its version.
 //
-// Errors of Save(): that of the stream; InvalidArgument for a value that has no encoding. Of Load(): that of the
-// stream; DataLoss for bytes that are no encoding of the type; ResourceExhausted if there is no memory for it.
+// Errors of Save(): that of the stream; InvalidArgument for a value that has no encoding. Of
+// Load(): that of the stream; DataLoss for bytes that are no encoding of the type;
+// ResourceExhausted if there is no memory for the value.
 
 #ifndef KEKBIT_CODECS_CEREAL_CEREAL_STREAM_CODEC_H_
 #define KEKBIT_CODECS_CEREAL_CEREAL_STREAM_CODEC_H_
@@ -38,7 +41,7 @@ class StreamSink final {
   ABSL_ATTRIBUTE_ALWAYS_INLINE void Save(const void* data, size_t size) {
     used_ += size;
     if (ABSL_PREDICT_FALSE(!output_.Write(Bytes(static_cast<const uint8_t*>(data), size)).ok())) {
-      FailArchive("the stream has failed");  // says what for itself
+      FailArchive("the stream has failed");  // the stream has its own error
     }
   }
 
@@ -76,12 +79,12 @@ using StreamInputArchive = BasicInputArchive<true, StreamSource>;
 struct CerealStreamCodec {
   static constexpr uint64_t kDataFormat = kCerealPortableDataFormat;
 
-  // Whether cereal serializes it.
+  // True if cereal serializes the type.
   template <typename T>
   static constexpr bool kSerializes = cereal::traits::is_output_serializable<T, internal::StreamOutputArchive>::value&&
       cereal::traits::is_input_serializable<T, internal::StreamInputArchive>::value;
 
-  // Whether what serializes it takes a version, which then stands in the bytes.
+  // True if the function that serializes the type takes a version, which then stands in the bytes.
   template <typename T>
   static constexpr bool kIsVersioned =
       cereal::traits::has_member_versioned_serialize<T, internal::StreamOutputArchive>::value ||
@@ -91,7 +94,8 @@ struct CerealStreamCodec {
       cereal::traits::has_member_versioned_save_minimal<T, internal::StreamOutputArchive>::value ||
       cereal::traits::has_non_member_versioned_save_minimal<T, internal::StreamOutputArchive>::value;
 
-  // Whether what saves it takes a const object. That says nothing of the types of its members.
+  // True if the function that saves the type takes a const object. That says nothing of the types
+  // of its members.
   template <typename T>
   static constexpr bool kSavesConst = internal::SavesConst<T, internal::StreamOutputArchive>();
 
@@ -114,7 +118,8 @@ struct CerealStreamCodec {
     }
   }
 
-  // `has_version`: false if T was saved by code in which it was not versioned; then it is loaded as of version 0.
+  // `has_version`: false if T was saved by code in which T had no version; then T is loaded as of
+  // version 0.
   template <typename T>
   static absl::Status Load(ByteInput& input, T* value, bool has_version = true) {
     try {
