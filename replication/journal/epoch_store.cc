@@ -31,8 +31,8 @@ absl::Status Create(FileSystem& fs, const std::string& path) {
   return absl::IsAlreadyExists(linked) ? absl::OkStatus() : linked;
 }
 
-// Brings the file's name, and those above it, to stable storage: whoever made them may have died before. An epoch in a
-// file that a power failure takes could be granted again.
+// Brings the file's name, and those above it, to stable storage: whoever made them may have died
+// before. An epoch in a file that a power failure takes could be granted again.
 absl::Status SyncNames(FileSystem& fs, const std::string& path) {
   const std::string directory = DirectoryOf(path);
   KB_RETURN_IF_ERROR(fs.SyncDirectory(directory));
@@ -69,7 +69,8 @@ absl::StatusOr<EpochStore> EpochStore::Open(FileSystem& fs, const std::string& p
   EpochStore store(*std::move(file), std::move(mapping));
   // Once an epoch was granted, the names are there: whoever granted it has been here before.
   if (store.current() == 0) KB_RETURN_IF_ERROR(SyncNames(fs, path));
-  // Every process that may become primary: its looks at the word are the cheap side of the fence.
+  // Join in every process that may become primary: its looks at the word are the cheap side of the
+  // fence.
   JoinHeavyFence();
   return store;
 }

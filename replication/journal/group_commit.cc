@@ -12,17 +12,18 @@
 namespace kekbit {
 namespace {
 
-// How long a leader waits for callers to come back: a part of the time of a sync, since each that comes saves that
-// time, and never longer than a slow disk's would be. (The last sync may have waited for an error of the disk, or in a
-// process that was stopped.)
+// Patience of a leader that waits for callers to come back: a part of the time of a sync, since
+// each caller that comes saves that time. The wait is never longer than a slow disk's would be: the
+// last sync may have waited for an error of the disk, or in a process that was stopped.
 constexpr int64_t kPatience = 4;
 constexpr int64_t kPatienceMaxNanos = 2'000'000;
 
-// Pauses between tries of a sync that a call keeps from being made: from the first to the last, each twice as long.
+// Pauses between tries of a sync that a call keeps from being made: from the first to the last,
+// each twice as long.
 constexpr absl::Duration kFirstPause = absl::Milliseconds(1);
 constexpr absl::Duration kLastPause = absl::Milliseconds(64);
 
-// By which those who wait for one sync are woken, and not those who wait for the next.
+// Returns the futex bit of a group: wakes its waiters and not those of the next group.
 uint32_t BitOf(uint32_t group) { return uint32_t{1} << (group % 32); }
 
 }  // namespace
@@ -40,7 +41,8 @@ void GroupCommit::AddSegment(SegmentNumber number, std::shared_ptr<MappedFile> m
   PrepareWord(&published_end_, 0);
   options_.mark->Made(number);
   segments_.push_back({.number = number, .mapping = std::move(mapping)});
-  // What is written faster than it is synced is mapped again when it is. Whoever syncs just now has copies.
+  // Segments written faster than they are synced are mapped again for their sync. A sync under way
+  // has copies.
   if (segments_.size() > kMappedMax) segments_[segments_.size() - 1 - kMappedMax].mapping = nullptr;
 }
 
@@ -85,12 +87,12 @@ absl::Status GroupCommit::WaitFor(Seq seq, absl::Time deadline) {
       const uint32_t bit = Join(seq);
       mutex_.Unlock();
       PrivateFutexWait(&syncs_, syncs, bit, deadline);
-      // Without the lock, for which all that were woken would have to queue.
+      // Look without the lock, for which all that were woken would have to queue.
       if (synced() >= seq) return absl::OkStatus();
       mutex_.Lock();
     }
   }
-  // Frames synced before an error are.
+  // Frames synced before an error stay synced.
   absl::Status status = synced() >= seq ? absl::OkStatus() : (late.ok() ? error_ : late);
   mutex_.Unlock();
   return status;
@@ -168,7 +170,8 @@ void GroupCommit::Lead(absl::Time deadline) {
   const uint32_t done = BitOf(group_);
   const uint32_t next = BitOf(group_ + 1);
   mutex_.Unlock();
-  // Who shall lead the next one, first. If it is not asleep, it finds out by itself that nobody leads.
+  // Wake the leader of the next sync first. If that caller is not asleep, it finds out by itself
+  // that nobody leads.
   PrivateFutexWake(&syncs_, next, 1);
   PrivateFutexWake(&syncs_, status.ok() ? done : ~uint32_t{0});
   if (SyncFailed(error) && options_.on_error) options_.on_error(error);

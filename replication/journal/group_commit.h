@@ -1,21 +1,26 @@
-// GroupCommit brings the published frames of one reign to stable storage, for all who wait at once.
+// GroupCommit brings the published frames of one reign to stable storage, for all waiting callers
+// at once.
 //
 //   commit.AddSegment(number, mapping);  // the writer: from now on frames lie in that segment
 //   commit.Published(seq, end);          // the writer: after each frame; two stores
 //   commit.WaitFor(seq, deadline);       // any thread: returns once that frame is synced
 //
-// There is no thread and no timer. Who waits while nobody syncs does it itself, for everything published by then; who
-// comes meanwhile gathers for the next sync, which one of them leads. So a single caller pays the sync and no hand-over
-// to another thread, and many callers share each sync. Callers that a sync has released are on their way back with
-// their next frames: whoever leads the next sync waits for as many, for at most a quarter of the time of a sync and 2
-// ms, since otherwise they split into two groups that take turns, and each waits for the other's sync.
+// There is no thread and no timer. A caller that waits while nobody syncs does the sync itself, for
+// everything published by then. Callers that come meanwhile gather for the next sync, and one of
+// them leads it. So a single caller pays the sync and no hand-over to another thread, and many
+// callers share each sync. Callers that a sync has released are on their way back with their next
+// frames. The leader of the next sync waits for as many, at most a quarter of the time of a sync
+// and 2 ms. Otherwise they split into two groups that take turns, and each waits for the other's
+// sync.
 //
-// How segments are synced says segment_sync.h. Few of those that wait for it stay mapped, however many there are.
+// segment_sync.h says how segments are synced. Few of the waiting segments stay mapped, however
+// many there are.
 //
-// The error of a sync is final: the kernel marks pages clean that it failed to write, so a second try would claim
-// success. The journal is marked as poisoned, and every wait, now and later, returns Aborted: whether these frames last
-// is unknown. A call that could not be made on the way to a sync is another thing: it is made again for a moment, then
-// those who wait are told that it is not synced yet, Unavailable, and the next sync does it.
+// The error of a sync is final: the kernel marks pages clean that it failed to write, so a second
+// try would claim success. The journal is marked as poisoned, and every wait, now and later,
+// returns Aborted: whether these frames last is unknown. A call that could not be made on the way
+// to a sync is another thing. It is made again for a moment. Then callers that wait are told that
+// their frames are not synced yet, Unavailable, and the next sync does it.
 //
 // Thread safety: AddSegment() and Published(): the writer's thread. Everything else: any thread.
 
@@ -51,15 +56,16 @@ class GroupCommit final {
     SyncMark* mark = nullptr;  // outlives this
     Epoch epoch = 0;
     Seq synced = 0;  // frames up to this one are synced already
-    // What earlier reigns have left: segments that may hold something that is not synced, and the last frame of them.
+    // Leftovers of earlier reigns: segments that may hold something unsynced, and their last frame.
     std::vector<UnsyncedSegment> unsynced = {};
     Seq published = 0;
     // Called once, by whoever met the error of a sync, without a lock held.
     std::function<void(const absl::Status&)> on_error = {};
-    // Called each time that a sync is put off since a call could not be made; by whoever met it, without a lock held.
+    // Called each time that a sync is put off since a call could not be made; by whoever met it,
+    // without a lock held.
     std::function<void(const absl::Status&)> on_put_off = {};
-    // Called after each sync, one call at a time, with a lock held: up to where all is synced now, how many frames that
-    // is more, and how long it took.
+    // Called after each sync, one call at a time, with a lock held: up to where all is synced now,
+    // how many more frames that is, and how long the sync took.
     std::function<void(Seq synced, uint64_t frames, int64_t nanos)> on_sync = {};
   };
 
@@ -67,23 +73,27 @@ class GroupCommit final {
   GroupCommit(const GroupCommit&) = delete;
   GroupCommit& operator=(const GroupCommit&) = delete;
 
-  // Frames published from now on lie in this segment, whose name need not be synced; those before are complete.
+  // Frames published from now on lie in this segment, whose name need not be synced; those before
+  // are complete.
   void AddSegment(SegmentNumber number, std::shared_ptr<MappedFile> mapping) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Frame `seq` is published, in the segment added last, and ends `end` bytes into its file.
+  // Tells that frame `seq` is published, in the segment added last, and ends `end` bytes into its
+  // file.
   void Published(Seq seq, uint64_t end) {
     PrepareWord(&published_end_, end);
     PublishWord(&published_, seq);
   }
 
-  // Waits until frame `seq`, which is published, is synced. Unavailable if it was not by the deadline, or if a sync was
-  // put off: it is published all the same, and synced with the next. Aborted: see above.
+  // Waits until frame `seq`, which is published, is synced. Unavailable if that took longer than
+  // the deadline, or if a sync was put off: the frame is published all the same, and synced with
+  // the next. Aborted: see above.
   absl::Status WaitFor(Seq seq, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Syncs what is published.
   absl::Status Sync() { return WaitFor(published(), absl::InfiniteFuture()); }
 
-  // Whether there is something to sync that nobody may be waiting for: closed segments, or what was put off.
+  // Returns true if there is something to sync that nobody may be waiting for: closed segments, or
+  // what was put off.
   bool IsDue() const ABSL_LOCKS_EXCLUDED(mutex_);
   // If it is: tries to, once.
   absl::Status SyncDue();
@@ -91,21 +101,23 @@ class GroupCommit final {
   Seq published() const { return AcquireWord(&published_); }
   Seq synced() const { return AcquireWord(&synced_); }
   Epoch epoch() const { return options_.epoch; }
-  // How many callers sleep until the next sync, the one after that which is under way, has come.
+  // Returns how many callers sleep until the next sync, the one after the sync under way, has come.
   uint64_t waiting() const ABSL_LOCKS_EXCLUDED(mutex_);
-  // Segments that hold frames which are not synced, the one in use included.
+  // Returns how many segments hold frames that are not synced, the segment in use included.
   size_t open_segments() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // So many segments that are not synced stay mapped; the one in use among them.
+  // Unsynced segments that stay mapped, the segment in use among them.
   static constexpr size_t kMappedMax = 32;
 
-  // Says that the caller is about to sleep until `seq` is synced; returns by which bit it is woken.
+  // Says that the caller is about to sleep until `seq` is synced; returns the bit that wakes the
+  // caller.
   uint32_t Join(Seq seq) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Gives those whom the last sync has just released a moment to come back with their next frames.
+  // Gives callers that the last sync has just released a moment to come back with their next
+  // frames.
   void Gather() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Syncs once, with the mutex released meanwhile, and wakes who waited for it. If a call can't be made, tries for a
-  // moment, at most until the deadline.
+  // Syncs once, with the mutex released meanwhile, and wakes who waited for it. If a call can't be
+  // made, tries for a moment, at most until the deadline.
   void Lead(absl::Time deadline) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Syncs `segments`, without the mutex, until it is done, has failed or was put off.
   absl::Status SyncPatiently(std::vector<UnsyncedSegment>& segments, uint64_t end, Seq target, absl::Time deadline);
@@ -120,11 +132,11 @@ class GroupCommit final {
   uint64_t published_end_ = 0;
 
   alignas(64) uint64_t synced_;
-  std::atomic<uint32_t> syncs_ = 0;  // that are done; what waiting callers sleep on
+  std::atomic<uint32_t> syncs_ = 0;  // the count of finished syncs; waiting callers sleep on this
   mutable absl::Mutex mutex_;
   bool leading_ ABSL_GUARDED_BY(mutex_) = false;    // somebody syncs, or gathers for that
   uint32_t group_ ABSL_GUARDED_BY(mutex_) = 0;      // number of the sync begun last
-  Seq target_ ABSL_GUARDED_BY(mutex_) = 0;          // up to where that goes
+  Seq target_ ABSL_GUARDED_BY(mutex_) = 0;          // up to where that sync goes
   int64_t sync_nanos_ ABSL_GUARDED_BY(mutex_) = 0;  // how long the last one took
   uint64_t sleepers_ ABSL_GUARDED_BY(mutex_) = 0;   // for the next sync
   uint64_t released_ ABSL_GUARDED_BY(mutex_) = 0;   // by the last sync

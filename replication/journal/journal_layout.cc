@@ -16,7 +16,7 @@ constexpr uint64_t kSegmentMagic = 0x4C4E'524A'5442'4B4B;  // "KKBTJRNL" as byte
 // The last hint: the checksum of what the segment follows in the low half, and these bits.
 constexpr uint64_t kCountsUnsynced = uint64_t{1} << 32;
 
-// What comes of undoing ChannelPath's "HHHH_HHHH" and "LLLL_LLLL"; nothing for any other name.
+// Undoes ChannelPath's "HHHH_HHHH" and "LLLL_LLLL"; returns nullopt for any other name.
 std::optional<uint32_t> ParseHalf(absl::string_view name) {
   if (name.size() != 9 || name[4] != '_') return std::nullopt;
   uint32_t value = 0;

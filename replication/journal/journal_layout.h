@@ -1,14 +1,14 @@
 // JournalLayout owns the names of a journal's files.
 //
-//   DIR/lease                          locked by the primary; says who that is (beside it, for moments, lease.next)
-//   DIR/epoch                          the newest epoch that was granted
-//   DIR/synced                         how far the journal is known to be on stable storage
-//   DIR/wake                           by which the primary wakes sleeping followers
+//   DIR/lease       locked by the primary; says which process that is (for moments, lease.next, too)
+//   DIR/epoch       the newest epoch that was granted
+//   DIR/synced      how far the journal is known to be on stable storage
+//   DIR/wake        wakes sleeping followers for the primary
 //   DIR/segments/0000_0000/0000_0001.kekbit    the segments: channels with the ids 1, 2, 3, ...
-//   DIR/snapshots                      states, each as it was behind some frame
-//   DIR/readers                        named cursors, which keep the journal from being cut before they have read it
-//   DIR/replicas                       what each replica says of itself
-//   DIR/aside                          what recovery and repair took out of the journal
+//   DIR/snapshots   states, each as of some frame
+//   DIR/readers     named cursors, which keep the journal from being trimmed before they have read it
+//   DIR/replicas    what each replica says of itself
+//   DIR/aside       what recovery and repair took out of the journal
 
 #ifndef KEKBIT_REPLICATION_JOURNAL_JOURNAL_LAYOUT_H_
 #define KEKBIT_REPLICATION_JOURNAL_JOURNAL_LAYOUT_H_
@@ -49,15 +49,16 @@ class JournalLayout final {
   std::string segments() const { return JoinPath(directory_, "segments"); }
   std::string segment(SegmentNumber number) const { return ChannelPath(segments(), number); }
 
-  // The numbers of all segments that there are, ascending; none if there is no journal. What is not named as a segment
-  // is passed over.
+  // Returns the numbers of all segments that exist, ascending; empty if there is no journal. Files
+  // without a segment's name are passed over.
   absl::StatusOr<std::vector<SegmentNumber>> ListSegments(FileSystem& fs) const;
 
  private:
   std::string directory_;
 };
 
-// What the commands of a journal are, so that no service applies those of another.
+// JournalContent is what the commands of a journal are, so that no service applies those of
+// another.
 struct JournalContent {
   // A data format alone will do, or std::nullopt: tools read the journals of all services.
   template <std::convertible_to<std::optional<uint64_t>> Format = std::nullopt_t>
@@ -69,14 +70,17 @@ struct JournalContent {
   std::string state;                    // as StateName() has it; empty: any
 };
 
-// A segment says in its extension block what its first frame follows (the time aside), so that it can be checked, and a
-// seq be found, without those before it; that its frames' FrameHeader::unsynced counts; and the name of the state.
+// A segment says in its extension block what its first frame follows (except the time). So a
+// segment can be checked, and a seq be found, without earlier segments. The block also says that
+// the frames' FrameHeader::unsynced counts, and the name of the state.
 Extension SegmentExtension(uint64_t data_format, const ChainLink& follows, absl::string_view state = {});
-// DataLoss for a channel that is no segment of a journal.
+// Returns DataLoss for a channel that is no segment of a journal.
 absl::StatusOr<ChainLink> FollowedBySegment(const std::optional<Extension>& extension);
-// Whether FrameHeader::unsynced of its frames means something: the first version of the format had 0 there, always.
+// Returns true if FrameHeader::unsynced of the segment's frames is valid: the first version of the
+// format always had 0 there.
 bool SegmentCountsUnsynced(const std::optional<Extension>& extension);
-// The name of the state whose commands it holds; empty for a segment of an earlier version, or no segment.
+// The name of the state whose commands it holds; empty for a segment of an earlier version, or no
+// segment.
 std::string SegmentStateName(const std::optional<Extension>& extension);
 // FailedPrecondition, with both names, if the segment is of another state than `content` says.
 absl::Status CheckSegmentState(const std::optional<Extension>& extension, const JournalContent& content);

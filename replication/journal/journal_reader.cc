@@ -13,7 +13,8 @@ namespace {
 
 constexpr uint64_t kWaitsToCheck = 64;
 
-// Few enough that they, and the bytes that they point to, are still in the processor's first cache when they are used.
+// Frames of a batch: few enough that they, and the bytes to which they point, are still in the
+// processor's first cache when used.
 constexpr size_t kBatchFrames = 64;
 
 }  // namespace
@@ -32,7 +33,8 @@ std::optional<Frame> JournalReader::Next() {
       waits_ = 0;
       return frame;
     }
-    // Rarely, and more rarely the longer it waits: who has to wait long calls CheckWaiting() by itself.
+    // Check rarely, and more rarely the longer the wait: callers that wait long call CheckWaiting()
+    // themselves.
     if (status_.ok() && ++waits_ >= kWaitsToCheck && (waits_ & (waits_ - 1)) == 0) CheckWaiting().IgnoreError();
   }
   return std::nullopt;
@@ -58,7 +60,7 @@ size_t JournalReader::ReadCommands() {
     const std::optional<Bytes> record = channel_->TryRead();
     if (!record) break;
     if (ABSL_PREDICT_FALSE(!ParseCommand(*record, last_, batch_[count]))) {
-      channel_->JumpTo(offset).IgnoreError();  // it came from there; whatever it is, the next call finds it
+      channel_->JumpTo(offset).IgnoreError();  // a place that was read; if it is bad, the next call finds out
       break;
     }
     ++count;
@@ -75,14 +77,15 @@ std::optional<Frame> JournalReader::TryNext() {
         absl::StatusOr<Frame> frame = ParseFrame(*record, last_);
         if (ABSL_PREDICT_TRUE(frame.ok() && frame->kind() == FrameKind::kCommand)) return *std::move(frame);
         if (frame.ok()) {
-          // The first frame of a journal follows nothing, so one from an older file of that place would fit.
+          // The first frame of a journal follows nothing, so a frame from an older file of that
+          // place would fit.
           const Epoch epoch = channel_->header().writer_id();
           if (frame->header.epoch == epoch) return *std::move(frame);
           frame = absl::DataLossError(
               absl::StrCat("a frame of ", frame->position().ToString(), " in a segment of epoch ", epoch));
           last_ = before;
         }
-        channel_->JumpTo(offset).IgnoreError();  // it came from there
+        channel_->JumpTo(offset).IgnoreError();  // a place that was read
         return Fail(absl::Status(frame.status().code(), absl::StrCat(channel_->path(), ": at offset ", offset, ": ",
                                                                      frame.status().message())));
       }
@@ -139,7 +142,8 @@ bool JournalReader::NextSegment() {
       status_ = kept.status();
       return false;
     }
-    // Caught up, unless a later one is there. One that came after the first look may be the very next.
+    // The reader is caught up, unless a later segment exists. A segment that came after the first
+    // look may be the very next.
     if (kept->empty() || kept->back() <= segment_) return false;
     opened = OpenSegment(segment_ + 1);
     if (opened.ok()) return true;
@@ -167,7 +171,8 @@ absl::Status JournalReader::CheckWaiting() {
   if (!status_.ok() || !channel_ || channel_->exhausted()) return status_;
   const absl::StatusOr<Found> next = FindSegment(segment_ + 1);
   if (!next.ok()) return absl::OkStatus();
-  // It was made after the last frame of this one: whatever there is here can be seen by now.
+  // The next segment was made after the last frame of this segment: whatever there is here can be
+  // seen by now.
   const uint64_t offset = channel_->position();
   const bool readable = channel_->TryRead().has_value();
   if (readable || channel_->exhausted()) return channel_->JumpTo(offset);
@@ -215,7 +220,7 @@ absl::StatusOr<std::optional<JournalReader::Found>> JournalReader::FindBefore(co
       return found.status();
     }
   }
-  // What the first one holds may be what is wanted.
+  // The first segment may hold what is wanted.
   if (!best && first_kept != 0 && absl::IsDataLoss(FindSegment(kept.front()).status())) first_kept = 0;
   return best;
 }
@@ -236,7 +241,7 @@ bool JournalReader::SkipTo(Seq seq) {
         .position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
   }
   last_ = follows;
-  channel_->JumpTo(0).IgnoreError();  // a place that there is
+  channel_->JumpTo(0).IgnoreError();  // the beginning is always a place
   return false;
 }
 
@@ -250,7 +255,7 @@ absl::Status JournalReader::SeekTo(Seq from) {
       return absl::OutOfRangeError(
           absl::StrCat(layout_.directory(), ": seq ", from, " is no longer kept, the first one is ", first_kept));
     }
-    // Before the first segment, which is still to be made, or can't be read.
+    // Stand before the first segment, which is still to be made, or can't be read.
     if (!kept.empty()) segment_ = kept.front() - 1;
     if (from == 1 && segment_ == 0) return absl::OkStatus();
     return kept.empty() ? NotReached(from) : FindSegment(kept.front()).status();
@@ -258,7 +263,7 @@ absl::Status JournalReader::SeekTo(Seq from) {
   last_ = found->second;
   channel_ = std::move(found->first);
   if (last_.position.seq + 1 == from || SkipTo(from - 1)) return absl::OkStatus();
-  // Not as expected: read frame by frame, which finds what is wrong.
+  // Something is not as expected: read frame by frame, which finds what is wrong.
   while (last_.position.seq + 1 < from && Next()) {
   }
   if (status_.ok() && last_.position.seq + 1 < from) return NotReached(from);
@@ -274,7 +279,7 @@ bool JournalReader::FindBehind(const ChainLink& link) {
   std::optional<uint64_t> behind;  // the frame of that link, if its length is right
   for (uint64_t offset = channel_->position(); channel_->JumpTo(offset).ok(); offset += kAlignment) {
     const std::optional<Bytes> record = channel_->TryRead();
-    // What stands behind that may be what was cut by whoever closed it.
+    // The sealer may have truncated what follows a CLOSE.
     if (channel_->channel_end() == ChannelEnd::kClosed) break;
     if (!record || record->size() < kFrameHeaderBytes) continue;
     const auto header = LoadUnaligned<FrameHeader>(record->data());
@@ -306,7 +311,7 @@ absl::StatusOr<JournalReader> JournalReader::OpenBehind(FileSystem& fs, const Jo
   }
   const SegmentNumber number = reader.segment_;
   const absl::Status sought = reader.SeekTo(link.position.seq + 1);
-  // What is damaged before the frame is not needed.
+  // Damage before the frame does not matter.
   const bool stopped = absl::IsDataLoss(sought) || absl::IsOutOfRange(sought);
   if (stopped && found && reader.segment_ == number && reader.FindBehind(link)) return reader;
   if (absl::IsOutOfRange(sought) && found) {

@@ -1,4 +1,5 @@
-// JournalReader yields the frames of a journal in the order of their seq, across segments and epochs.
+// JournalReader yields the frames of a journal in the order of their seq, across segments and
+// epochs.
 //
 //   auto reader = JournalReader::Open(fs, JournalLayout(directory), codec_id);
 //   while (auto frame = reader->Next()) Use(*frame);
@@ -11,10 +12,11 @@
 //   DataLoss            a frame does not fit: checksum, seq or epoch; the message has the file, the offset and the seq.
 //   FailedPrecondition  written with another data format, for another state, or by a newer version of this code.
 //   another one that IsTransient()   the next segment could not be opened this time; call again later.
-// Every other code stays, unless somebody mends the journal and calls LookAgain(). So each frame's seq is that of the
-// one before + 1, and none is skipped silently.
+// Every other code stays, unless somebody mends the journal and calls LookAgain(). So each frame's
+// seq is that of the one before + 1, and none is skipped silently.
 //
-// Thread safety: one thread at a time. Readers are independent, take no lock and write nothing. A frame's payload
+// Thread safety: one thread at a time. Readers are independent, take no lock and write nothing. A
+// frame's payload
 //   points into the mapping of its segment: valid until the next Next(), or destruction.
 
 #ifndef KEKBIT_REPLICATION_JOURNAL_JOURNAL_READER_H_
@@ -39,83 +41,90 @@ namespace kekbit {
 
 class JournalReader final {
  public:
-  // Opens the journal at the frame `from` (at least 1), which may be the next to come; the journal may still be to be
-  // made. `content`: what the commands must be. OutOfRange if the frame is no longer kept, or
-  // further ahead. `fs` outlives the reader. What is before the frame is not checked, but for the one just before it;
-  // the frame itself is, by Next().
+  // Opens the journal at the frame `from` (at least 1), which may be the next to come; the journal
+  // may still be to be made. `content`: what the commands must be. OutOfRange if the frame is no
+  // longer kept, or further ahead. `fs` outlives the reader. What is before the frame is not
+  // checked, but for the one just before it; the frame itself is, by Next().
   static absl::StatusOr<JournalReader> Open(FileSystem& fs, const JournalLayout& layout,
                                             const JournalContent& content = {}, Seq from = 1);
 
-  // Opens the journal behind a frame that is known from elsewhere, as from a snapshot: at the seq after `link`, whose
-  // time does not count. What is damaged before that does not matter. OutOfRange if that seq is no longer kept.
-  // DataLoss if the journal does not reach that frame, or has another one of that seq.
+  // Opens the journal after a frame that is known from elsewhere, as from a snapshot: at the seq
+  // after `link`, whose time does not count. Earlier damage does not matter. OutOfRange if that seq
+  // is no longer kept. DataLoss if the journal does not reach that frame, or has a different frame
+  // of that seq.
   static absl::StatusOr<JournalReader> OpenBehind(FileSystem& fs, const JournalLayout& layout,
                                                   const JournalContent& content, const ChainLink& link);
 
-  // The same for who knows where the next frame stands or will stand, as from segment() and offset() of another reader,
-  // or who has written the frame before it: nothing is looked for. A wrong place shows as a frame that does not fit.
+  // Opens the journal after `link` for callers that know the place of the next frame: nothing is
+  // searched. The place is segment() and offset() of another reader, or the caller has written the
+  // frame before. A wrong place shows as a frame that does not fit.
   static absl::StatusOr<JournalReader> ContinueBehind(FileSystem& fs, const JournalLayout& layout,
                                                       const JournalContent& content, const ChainLink& link,
                                                       SegmentNumber segment, uint64_t offset);
 
-  // The same for who goes on behind that frame without the segments that there are, of which none follows it: it stands
-  // before the first of them.
+  // Opens a reader positioned after `link` and before the first segment: no segment that exists
+  // follows `link`.
   static absl::StatusOr<JournalReader> StandBefore(FileSystem& fs, const JournalLayout& layout, const ChainLink& link);
 
   JournalReader(JournalReader&&) = default;
   JournalReader& operator=(JournalReader&&) = default;
 
-  // The next frame, if it is published.
+  // Returns the next frame, if it is published.
   std::optional<Frame> Next();
 
-  // The same for who takes many: the next frames, some tens at most, as far as they are published; only a command is
-  // not alone. None: as Next(). They and their payloads are valid until the next Next() or NextBatch(), or destruction.
+  // Returns the next frames, some tens at most, as far as they are published: for callers that take
+  // many. Only a command comes together with others. Empty: see Next(). The frames and their
+  // payloads are valid until the next Next() or NextBatch(), or destruction.
   absl::Span<const Frame> NextBatch();
 
-  // For who waits long, now and then, when Next() has nothing to give: DataLoss if it never will, since a later segment
-  // is there, which follows frames that this one does not have. Costs an attempt to open a file.
+  // Checks, now and then, whether a long wait is in vain: DataLoss if a later segment exists, which
+  // follows frames that this reader does not have. Costs an attempt to open a file.
   absl::Status CheckWaiting();
 
-  // After somebody sealed the place where the frames ended, or took away what does not fit: forgets status(), and looks
-  // at the same place again.
+  // Forgets status(), and looks at the same place again. Call this after somebody sealed the place
+  // where the frames ended, or took away what does not fit.
   absl::Status LookAgain();
 
-  // Why Next() returned nothing.
+  // Returns why Next() returned nullopt.
   const absl::Status& status() const { return status_; }
 
-  // What the next frame will follow: the last one read.
+  // Returns what the next frame will follow: the last frame read.
   const ChainLink& last() const { return last_; }
 
-  // Where the next frame is looked for, or does not fit: a segment (0: there is none yet), and the offset in its data
-  // area. Without a segment_open() it is the beginning of the segment after.
+  // The place where the next frame is looked for, or does not fit: a segment (0: none yet), and the
+  // offset in its data area. Without a segment_open() the place is the beginning of the segment
+  // after.
   SegmentNumber segment() const { return segment_; }
   uint64_t offset() const { return channel_ ? channel_->position() : 0; }
   bool segment_open() const { return channel_.has_value(); }
-  // The name of the state whose commands the open segment holds; empty if it does not say, or none is open.
+  // The name of the state whose commands the open segment holds; empty if it does not say, or none
+  // is open.
   std::string state_name() const { return channel_ ? SegmentStateName(channel_->extension()) : std::string(); }
-  // OK if the segment follows the last frame read, as far as it says; else DataLoss.
+  // OK if the segment follows the last frame read, as far as the segment says; else DataLoss.
   absl::Status CheckFollows(SegmentNumber number) const;
-  // Whether that segment was closed, so that what comes next will be in another one, or there is none yet.
+  // Returns true if that segment was closed, or if there is none yet: the next frame will be in
+  // another segment.
   bool at_segment_end() const { return !channel_ || channel_->exhausted(); }
 
  private:
   JournalReader(FileSystem& fs, const JournalLayout& layout, const JournalContent& content)
       : fs_(&fs), layout_(layout), content_(content) {}
 
-  // A segment that is there, and what it follows.
+  // Found is a segment that exists, and what it follows.
   using Found = std::pair<ShmReader, ChainLink>;
 
   // Goes to the newest segment that can hold `from`, then up to that frame.
   absl::Status SeekTo(Seq from);
-  // The newest segment of `kept` that begins before `from`, found by what each says that it follows; nothing if there
-  // is none. One that can't be read is passed over: what it holds is then found missing. `first_kept` is made the seq
-  // at which the first one begins; 0 if that can't be read.
+  // Finds the newest segment of `kept` that begins before `from`, by what each says that it
+  // follows; nullopt if there is none. A segment that can't be read is passed over: its frames are
+  // then found missing. Sets `first_kept` to the seq at which the first segment begins; 0 if that
+  // can't be read.
   absl::StatusOr<std::optional<Found>> FindBefore(const std::vector<SegmentNumber>& kept, Seq from, Seq& first_kept);
-  // Goes behind the frame `seq` of the segment that was just opened, looking at its headers only; false, and back at
-  // the beginning, if something there is not as it should be.
+  // Goes to the place after frame `seq` of the segment that was just opened, looking at headers
+  // only. If something there is not as it should be, returns false, back at the beginning.
   bool SkipTo(Seq seq);
-  // From where the segment can't be read on: goes behind that frame, found by its header, or by the one that follows
-  // it. False if neither is there.
+  // Goes to the place after that frame, from where the segment can't be read on. The frame is found
+  // by its header, or by its successor. Returns false if neither is there.
   bool FindBehind(const ChainLink& link);
   // NotFound if there is no such segment.
   absl::StatusOr<Found> FindSegment(SegmentNumber number) const;
@@ -124,9 +133,9 @@ class JournalReader final {
   absl::Status OpenSegment(SegmentNumber number);
   // Goes on to the next segment; false if there is none yet, or with status_ set.
   bool NextSegment();
-  // Next(), once.
+  // Does Next() once.
   std::optional<Frame> TryNext();
-  // How many commands behind the last frame there were in the segment; they are in batch_.
+  // Returns how many commands followed the last frame in the segment; they are in batch_.
   size_t ReadCommands();
   std::optional<Frame> Fail(const absl::Status& status);
   absl::Status NotReached(Seq from) const;

@@ -30,7 +30,7 @@ absl::StatusOr<ShmWriter> JournalWriter::CreateSegment(const JournalWriterOption
 
 absl::StatusOr<JournalWriter> JournalWriter::Begin(JournalWriterOptions options, const EpochStore& epochs, Epoch epoch,
                                                    const ChainLink& tail, SegmentNumber segment, int64_t now_ns) {
-  // Here alone: a roll that finds its directory gone must not make another one.
+  // Make the directory only here: a roll that finds its directory gone must not make another.
   KB_RETURN_IF_ERROR(options.file_system->CreateDirectories(DirectoryOf(options.layout.segment(segment))));
   KB_ASSIGN_OR_RETURN(const Header longest,
                       Header::Make({.capacity = options.segment_bytes, .max_msg_len = options.segment_bytes}));

@@ -6,8 +6,8 @@
 //
 // Thread safety: one thread at a time.
 // Publication: a frame is published when Append() returns OK. At the end of a segment the writer
-// makes the next one first, then closes the old: a full disk leaves the old one in use.
-// Fencing: once a newer epoch was granted, Append() returns Aborted with that epoch, for ever.
+// makes the next one first, then closes the old: a full disk leaves the old one in use. Fencing:
+// once a newer epoch was granted, Append() returns Aborted with that epoch, for ever.
 // Durability: published frames survive the death of this process, not of the machine. GroupCommit
 // brings them to the disk.
 // Invariants:
@@ -53,19 +53,21 @@ struct JournalWriterOptions {
   bool synced = false;
   // Has the next segment ready; null: the writer makes each when it needs it. Outlives the writer.
   SegmentPreparer* preparer = nullptr;
-  // Is told of segments and frames, and brings them to the disk; null: nobody does. Outlives the writer.
+  // Is told of segments and frames, and brings them to the disk; null: nobody does. Outlives the
+  // writer.
   GroupCommit* commit = nullptr;
 };
 
-// How much of a segment is touched ahead of its writer: little, since each page touched is one more for the disk to
-// write.
+// How much of a segment is touched ahead of its writer: little, since the disk has to write each
+// touched page.
 inline constexpr uint64_t kSegmentTouchBytes = 4u << 20;
 
 class JournalWriter final {
  public:
-  // Begins `epoch` behind the frame `tail`, in a new segment with the number `segment`. The caller holds the lease, was
-  // granted the epoch by `epochs`, which outlives the writer, and has read the journal up to `tail` and closed what was
-  // before. AlreadyExists if the segment is there: the journal is not what the caller thinks.
+  // Begins `epoch` after the frame `tail`, in a new segment with the number `segment`. The caller
+  // holds the lease, was granted the epoch by `epochs`, has read the journal up to `tail`, and has
+  // closed what was before. `epochs` outlives the writer. AlreadyExists if the segment exists: the
+  // journal is not what the caller thinks.
   static absl::StatusOr<JournalWriter> Begin(JournalWriterOptions options, const EpochStore& epochs, Epoch epoch,
                                              const ChainLink& tail, SegmentNumber segment, int64_t now_ns);
 
@@ -74,12 +76,13 @@ class JournalWriter final {
   // Closes the segment.
   ~JournalWriter() = default;
 
-  // Appends a command. `encode(MutableBytes to)` writes it into the mapping itself and returns its length, at least 0,
-  // as absl::StatusOr<size_t>; ResourceExhausted if it needs more room, when it may be called again with more.
+  // Appends a command. `encode(MutableBytes to)` writes the command into the mapping itself and
+  // returns its length, at least 0, as absl::StatusOr<size_t>. It returns ResourceExhausted if it
+  // needs more room, and may then be called again with more.
   //
-  // After an error nothing is published, but for Aborted, when nobody can say: the epoch is over. ResourceExhausted:
-  // the disk is full, another limit is reached, or the command is longer than command_bytes_max(). Everything else is
-  // what `encode` returned.
+  // After an error nothing is published. The exception is Aborted, when nobody can say: the epoch
+  // is over. ResourceExhausted: the disk is full, another limit is reached, or the command is
+  // longer than command_bytes_max(). Everything else is what `encode` returned.
   template <typename Encode>
   absl::StatusOr<Position> Append(Encode&& encode, int64_t now_ns) {
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
@@ -106,9 +109,9 @@ class JournalWriter final {
     }
   }
 
-  // Appends `count` commands, at least one, as one publication: readers see all of them or none. `encode(i, to)` is
-  // that of Append() for the i-th. Returns the position of the first; the others follow it. Errors as for Append();
-  // ResourceExhausted also if they don't fit into one segment.
+  // Appends `count` commands, at least one, as one publication: readers see all of them or none.
+  // `encode(i, to)` is that of Append() for the i-th. Returns the position of the first; the others
+  // follow. Errors as for Append(); ResourceExhausted also if they don't fit into one segment.
   template <typename Encode>
   absl::StatusOr<Position> AppendBatch(size_t count, Encode&& encode, int64_t now_ns) {
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
@@ -135,27 +138,28 @@ class JournalWriter final {
     }
   }
 
-  // Whether the segment is still where it belongs: frames in one that was moved or deleted nobody would find.
+  // Returns true if the segment is still where it belongs: nobody would find frames in a segment
+  // that was moved or deleted.
   absl::StatusOr<bool> IsNamed() const { return segment_.IsNamed(); }
 
-  // Closes the segment: nothing can be appended any more.
+  // Closes the segment: no more appends.
   void Close() { segment_.Close(); }
 
-  // Which segment it writes to, and how much of that.
+  // Return the segment that is written to, and the offset of the next frame there.
   SegmentNumber segment() const { return number_; }
   uint64_t segment_offset() const { return segment_.write_offset(); }
   // Bytes of records that this writer has appended.
   uint64_t written_bytes() const { return closed_bytes_ + segment_.write_offset(); }
 
-  // The longest encoded command that fits into a frame.
+  // Returns the longest encoded command that fits into a frame.
   uint64_t command_bytes_max() const { return record_bytes_max_ - kFrameHeaderBytes; }
 
   Epoch epoch() const { return epoch_; }
-  // The last frame.
+  // Returns the link of the last frame.
   const ChainLink& last() const { return last_; }
 
  private:
-  // Of the payloads of a batch's records.
+  // BatchSize is the lengths of the payloads of a batch.
   struct BatchSize {
     uint64_t longest = 0;
     uint64_t total = 0;  // with their lengths and padding
@@ -179,7 +183,8 @@ class JournalWriter final {
 
   bool is_longest() const { return segment_.header().capacity() == segment_bytes_max_; }
 
-  // The payload of the record of a command that a short segment does not take; TooLong() if none does.
+  // The payload of the record of a command that a short segment does not take; TooLong() if none
+  // does.
   template <typename Encode>
   absl::StatusOr<uint64_t> MeasureCommand(Encode& encode) const {
     std::vector<uint8_t> scratch(command_bytes_max());
@@ -223,17 +228,18 @@ class JournalWriter final {
 
   absl::Status AfterPublication() {
     if (ABSL_PREDICT_FALSE(segment_.write_offset() > prepare_at_)) PrepareNext();
-    // Behind the publication: whoever took the epoch over before it was visible has changed the word (see EpochStore).
+    // Look after the publication: whoever took the epoch over before the frame was visible has
+    // changed the word (see EpochStore).
     LightFence();
     if (ABSL_PREDICT_FALSE(epochs_->current() != epoch_)) return Fenced();
-    // Only now: what nobody may acknowledge, nobody shall wait for.
+    // Tell GroupCommit only now: nobody shall wait for what nobody may acknowledge.
     if (options_.commit != nullptr) {
       options_.commit->Published(last_.position.seq, kDataOffset + segment_.write_offset() + kLengthBytes);
     }
     return absl::OkStatus();
   }
 
-  // `full` is set if the rest of the segment does not take it, and another segment may.
+  // Sets `full` if the rest of the segment has no room, and another segment may.
   template <typename Encode>
   absl::Status HoldBatch(size_t count, Encode& encode, int64_t now_ns, bool& full) {
     for (size_t i = 0; i < count; ++i) {
@@ -259,7 +265,7 @@ class JournalWriter final {
   static absl::Status NothingDone(const absl::Status& status);
   // Goes on in a new segment that takes such records (see NextSegmentBytes).
   absl::Status Roll(uint64_t longest = 0, uint64_t total = 0);
-  // Frames will lie in segment_.
+  // Tells that frames will lie in segment_.
   void EnterSegment();
   // Has the next segment prepared, once.
   void PrepareNext();

@@ -1,6 +1,7 @@
-// The segments that a journal still has, as their extension blocks tell: no frame is read, nothing is mapped.
+// Lists the segments that a journal still has, as their extension blocks tell. No frame is read,
+// nothing is mapped.
 //
-// Thread safety: any thread. Others may cut the journal meanwhile.
+// Thread safety: any thread. Others may trim the journal meanwhile.
 
 #ifndef KEKBIT_REPLICATION_JOURNAL_KEPT_SEGMENTS_H_
 #define KEKBIT_REPLICATION_JOURNAL_KEPT_SEGMENTS_H_
@@ -15,21 +16,22 @@
 
 namespace kekbit {
 
-// A segment that is there: it holds the frames behind `follows`, up to what the next one follows.
+// KeptSegment is a segment that exists. It holds the frames after `follows`, up to what the next
+// segment follows.
 struct KeptSegment {
   uint64_t number = 0;
   Position follows;
   uint64_t bytes = 0;  // on the disk
 };
 
-// One segment. NotFound if it is gone; DataLoss if it is none, or is another one.
+// Returns that segment. NotFound if it is gone; DataLoss if it is none, or has another number.
 absl::StatusOr<KeptSegment> LookAtSegment(FileSystem& fs, const JournalLayout& layout, SegmentNumber number);
 
-// All of them, in order. DataLoss if one is missing in the middle, is no segment, or follows less than the one before;
-// Unavailable if they were cut faster than they could be looked at.
+// Lists all segments, in order. DataLoss if one is missing in the middle, is no segment, or follows
+// less than its predecessor. Unavailable if they were trimmed faster than they could be looked at.
 absl::StatusOr<std::vector<KeptSegment>> ListKeptSegments(FileSystem& fs, const JournalLayout& layout);
 
-// What the first frame that is kept follows: {0, 0} in a journal from which nothing was cut.
+// Returns what the first frame that is kept follows: {0, 0} in a journal that was never trimmed.
 absl::StatusOr<Position> BeforeFirstKept(FileSystem& fs, const JournalLayout& layout);
 
 }  // namespace kekbit

@@ -11,7 +11,7 @@
 namespace kekbit {
 namespace {
 
-// So much at once: other syncs of the same disk come in between.
+// Bytes of one step: other syncs of the same disk come in between.
 constexpr uint64_t kStepBytes = 1u << 20;
 
 }  // namespace
@@ -36,7 +36,8 @@ void SegmentPreparer::Prepare(uint32_t capacity) {
 
 std::optional<PreparedChannelFile> SegmentPreparer::Take(uint32_t capacity) {
   absl::MutexLock lock(&mutex_);
-  // One that is being made is for next time: a journal that has just begun will need it.
+  // Take back the wish, but not a segment that is being made: a journal that has just begun will
+  // need it next time.
   wanted_ = 0;
   if (!ready_ || ready_->capacity != capacity) return std::nullopt;
   return std::exchange(ready_, std::nullopt);
@@ -56,9 +57,9 @@ absl::StatusOr<PreparedChannelFile> SegmentPreparer::Make(uint32_t capacity) {
   const uint64_t end = synced_ ? mapping.size() : std::min(touch_bytes_, mapping.size());
   while (prepared.touched_bytes < end) {
     const uint64_t step = std::min(kStepBytes, end - prepared.touched_bytes);
-    // An old kernel, or memory short: the writer takes the page faults.
+    // An old kernel, or too little memory: the writer takes the page faults.
     if (!mapping.Touch(prepared.touched_bytes, step).ok()) break;
-    // After an error nobody knows what the file holds: it is thrown away.
+    // After an error nobody knows what the file holds: throw the segment away.
     if (synced_) KB_RETURN_IF_ERROR(mapping.Sync(prepared.touched_bytes, step));
     if (stopping()) return absl::CancelledError("");
     prepared.touched_bytes += step;
@@ -71,10 +72,10 @@ void SegmentPreparer::Run() {
   for (;;) {
     mutex_.Await(absl::Condition(this, &SegmentPreparer::HasWork));
     if (stopping_) return;
-    // From here on it is made, even if the wish is taken back.
+    // From here on the segment is made, even if the wish is taken back.
     const uint32_t capacity = IsWanted() ? wanted_ : 0;
     wanted_ = 0;
-    // It has another capacity.
+    // A ready segment of another capacity is not needed.
     std::optional<PreparedChannelFile> unneeded;
     if (capacity != 0) unneeded = std::exchange(ready_, std::nullopt);
     std::vector<ShmWriter> retired = std::exchange(retired_, {});
@@ -84,7 +85,7 @@ void SegmentPreparer::Run() {
     if (capacity != 0) prepared = Make(capacity);
     retired.clear();
     mutex_.Lock();
-    // A failure is the writer's to meet. It is not tried again until somebody asks anew.
+    // The writer will meet a failure itself. No further try is made until somebody asks anew.
     if (prepared.ok()) ready_ = *std::move(prepared);
   }
 }

@@ -1,9 +1,11 @@
-// SegmentPreparer has the next segment of a journal ready before it is needed, and takes the last one away.
+// SegmentPreparer has the next segment of a journal ready before it is needed, and takes the last
+// one away.
 //
-// To reserve the space of a segment, touch its first pages, and unmap an old one takes milliseconds; on a thread of its
-// own that is in nobody's way. A prepared segment has no name, so that nothing is left of it if the process dies. Where
-// none is ready (the writer was faster, the machine has no thread to give, or the disk is full) the writer makes one
-// itself, and meets the error if there is one.
+// To reserve the space of a segment, touch its first pages, and unmap an old one takes
+// milliseconds. On a thread of its own that is in nobody's way. A prepared segment has no name, so
+// nothing is left if the process dies. Sometimes none is ready: the writer was faster, the machine
+// has no thread to give, or the disk is full. The writer then makes a segment itself, and meets the
+// error if there is one.
 //
 // Thread safety: any thread.
 
@@ -27,17 +29,18 @@ namespace kekbit {
 
 class SegmentPreparer final {
  public:
-  // Segments to be named somewhere below `directory`, which is there. The first `touch_bytes` of each
-  // are touched. With `synced`, all of each is touched and synced, so that to sync a frame takes no more than writing
-  // its pages: the file system has noted already that they hold something, and the page cache
-  // keeps them apart. `fs` outlives the preparer.
+  // Segments to be named somewhere below `directory`, which is there. The first `touch_bytes` of
+  // each are touched. With `synced`, all of each is touched and synced, so that to sync a frame
+  // takes no more than writing its pages: the file system has noted already that they hold
+  // something, and the page cache keeps them apart. `fs` outlives the preparer.
   SegmentPreparer(FileSystem& fs, const std::string& directory, uint64_t touch_bytes, bool synced = false);
   SegmentPreparer(const SegmentPreparer&) = delete;
   SegmentPreparer& operator=(const SegmentPreparer&) = delete;
   // Ends what was begun.
   ~SegmentPreparer();
 
-  // Has a segment of this capacity made ready, if none is; one of another capacity is gone then. Returns at once.
+  // Has a segment of this capacity made ready, if none is; one of another capacity is gone then.
+  // Returns at once.
   void Prepare(uint32_t capacity);
 
   // The one that is ready, if it has this capacity. Otherwise nullopt: one that is being made will

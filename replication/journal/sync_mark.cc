@@ -23,7 +23,7 @@ uint64_t WithCheck(uint64_t line, uint64_t clock) {
   return words[0] | (crc & kLineCheckBits);
 }
 
-// Synced before it has its name: a file of that name is whole, unless it was damaged.
+// Sync the file before naming it: a file of that name is whole, unless damaged.
 absl::Status Create(FileSystem& fs, const std::string& path) {
   const std::string directory = DirectoryOf(path);
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.CreateUnnamed(directory, path));
@@ -73,7 +73,7 @@ absl::StatusOr<uint64_t> SyncMark::CurrentBoot(FileSystem& fs) {
   if (!file.ok()) return 0;
   uint8_t bytes[kUuid];
   const absl::StatusOr<size_t> size = (*file)->ReadAt(0, MutableBytes(bytes));
-  // It is no damage of the journal, whatever the error is.
+  // Whatever the error is, it is no damage of the journal.
   if (!size.ok()) return absl::UnavailableError(size.status().message());
   if (*size != kUuid) return 0;
   const std::string digits = absl::StrReplaceAll(AsText(Bytes(bytes)), {{"-", ""}}).substr(0, kHalfDigits);
