@@ -1,5 +1,6 @@
-// HolderSilence tells for how long a holder of the lease has shown no sign of life, to one that can only read what the
-// holder wrote: its process can't be watched, since it is in another pid namespace, say. Pure: knows no clock.
+// HolderSilence tells for how long a holder of the lease has shown no sign of life. It is for
+// observers that can only read what the holder wrote: its process can't be watched, since it is in
+// another pid namespace, say. Pure: knows no clock.
 //
 // Thread safety: one thread at a time.
 
@@ -16,8 +17,9 @@ namespace kekbit {
 
 class HolderSilence final {
  public:
-  // What a look found at `now_ns`: the holder, and the number of its last sign. Returns for how long looks have found
-  // just that, in ns. Between two looks at most `step_ns` count: a watcher that was stopped itself has seen nothing.
+  // Takes what a look found at `now_ns`: the holder, and the number of its last sign. Returns for
+  // how long looks have found just that, in ns. Between two looks at most `step_ns` count: a
+  // watcher that was stopped itself has seen nothing.
   int64_t Look(const ProcessId& holder, uint64_t beat, int64_t now_ns, int64_t step_ns) {
     if (holder_ != holder || beat_ != beat) {
       holder_ = holder;

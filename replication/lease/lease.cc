@@ -26,7 +26,7 @@ struct RawHolder {
 };
 static_assert(std::is_trivially_copyable_v<RawHolder> && sizeof(RawHolder) == 32);
 
-// What the holder shows while it has the lease. Each word is right by itself.
+// RawSigns is what the holder shows while it has the lease. Each word is right by itself.
 struct RawSigns {
   uint64_t beats = 0;    // signs of life
   uint64_t reign = 0;    // the epoch that has begun; 0 before
@@ -37,14 +37,14 @@ struct RawSigns {
 static_assert(std::is_trivially_copyable_v<RawSigns> && sizeof(RawSigns) == 32);
 static_assert(offsetof(RawSigns, beats) == 0 && offsetof(RawSigns, reign) == 8 && offsetof(RawSigns, beat_ns) == 16);
 
-// Where they stand.
+// Offset of the signs in the file.
 constexpr uint64_t kSignsOffset = 64;
 
 uint32_t Checksum(const RawHolder& raw) {
   return Crc32c(0, Bytes(reinterpret_cast<const uint8_t*>(&raw), offsetof(RawHolder, crc32c)));
 }
 
-// Nothing if they are not there. Those that a file of an earlier build lacks are 0.
+// Returns nullopt if there are no signs. Signs that a file of an earlier build lacks are 0.
 std::optional<RawSigns> ReadSigns(File& file) {
   RawSigns signs;
   const absl::StatusOr<size_t> size =
@@ -59,7 +59,7 @@ absl::Status WriteSignsTo(File& file, const RawSigns& signs) {
 
 std::string NextOf(const std::string& path) { return absl::StrCat(path, ".next"); }
 
-// Says that this process holds the lease, and that it has shown no sign of life, nor begun to reign.
+// Says that this process holds the lease, and has neither shown a sign of life nor begun to reign.
 absl::Status WriteHolder(FileSystem& fs, File& file) {
   const ProcessId self = ProcessId::Self(fs);
   RawHolder raw = {.pid = self.pid, .start_time = self.start_time, .pid_namespace = self.pid_namespace};
@@ -70,13 +70,13 @@ absl::Status WriteHolder(FileSystem& fs, File& file) {
 
 }  // namespace
 
-// Null if somebody else is just taking the lease.
+// Returns null if somebody else is just taking the lease.
 absl::StatusOr<std::unique_ptr<File>> Lease::TakeTurn(FileSystem& fs, const std::string& path) {
   const std::string next = NextOf(path);
   KB_ASSIGN_OR_RETURN(std::unique_ptr<File> turn, fs.OpenOrCreate(next));
   KB_RETURN_IF_ERROR(turn->CheckSupported());
   const absl::StatusOr<bool> locked = LockNamedFile(fs, *turn, next);
-  // Whoever had the turn just now has renamed or deleted the file.
+  // The process that had the turn just now has renamed or deleted the file.
   if (absl::IsNotFound(locked.status()) || absl::IsUnavailable(locked.status())) return nullptr;
   KB_RETURN_IF_ERROR(locked.status());
   if (!*locked) turn.reset();
@@ -93,10 +93,11 @@ absl::StatusOr<std::optional<Lease>> Lease::TryAcquire(FileSystem& fs, const std
   WriteHolder(fs, *turn).IgnoreError();  // for Taker()
   KB_ASSIGN_OR_RETURN(const bool locked, LockNamedFile(fs, *file, path));
   if (!locked) return std::nullopt;
-  // A hint for those who wait: without it (the disk may be full) they ask for the lock now and then. But the name of a
-  // dead holder must not stay: the lease could be taken for its.
+  // The name is a hint for those that wait: without it (the disk may be full) they ask for the lock
+  // now and then. But the name of a dead holder must not stay: the lease could be taken for its
+  // own.
   const absl::Status written = WriteHolder(fs, *file);
-  fs.Unlink(turn->path()).IgnoreError();  // the turn ends; a file that is left behind does no harm
+  fs.Unlink(turn->path()).IgnoreError();  // the turn ends; a file that stays does no harm
   if (!written.ok() && Holder(fs, path).value_or(ProcessId::Self(fs)) != ProcessId::Self(fs)) return written;
   return Lease(path, std::move(file), TimeNamespace(fs));
 }
@@ -181,7 +182,7 @@ std::optional<absl::Duration> Lease::Silence(FileSystem& fs, const std::string& 
   if (!file.ok()) return std::nullopt;
   const std::optional<RawSigns> signs = ReadSigns(**file);
   if (!signs || signs->beat_ns == 0 || signs->time_namespace != TimeNamespace(fs)) return std::nullopt;
-  // Behind the sign that was read. Any word may stand in the file.
+  // Read the clock after the sign. Any word may stand in the file.
   const auto now = static_cast<uint64_t>(clock.MonotonicNanos());
   if (signs->beat_ns > now) return std::nullopt;
   return absl::Nanoseconds(static_cast<int64_t>(now - signs->beat_ns));

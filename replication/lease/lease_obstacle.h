@@ -1,5 +1,5 @@
-// LeaseObstacle finds out why nobody gets the lease, when that is no replica's doing: a lock of a stranger on its
-// files.
+// LeaseObstacle finds out why nobody gets the lease, when no replica is the reason: a stranger's
+// lock on its files.
 //
 //   if (the lease could not be taken) status = obstacle.Look(fs, path, now_ns);
 //
@@ -21,8 +21,9 @@ namespace kekbit {
 
 class LeaseObstacle final {
  public:
-  // OK, or the error of Lease::CheckLocks(). Looks once a second, and says the same in between. Whose locks of kekbit's
-  // own kind are is asked only while the holder shows no sign of life.
+  // Returns OK, or the error of Lease::CheckLocks(). Looks once a second, and says the same in
+  // between. Asks for the owners of kekbit's own kind of locks only while the holder shows no sign
+  // of life.
   absl::Status Look(FileSystem& fs, const std::string& path, int64_t now_ns) ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:

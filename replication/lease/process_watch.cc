@@ -36,10 +36,11 @@ constexpr size_t kStartTime = 22;
 
 // Flags of a thread that never returns from the kernel: PF_EXITING; PF_DUMPCORE, of the thread that
 // writes the dump; PF_POSTCOREDUMP (Linux 5.16), of the others, which wait for the dump before they
-// exit. Before 5.16 those have begun to exit, and the bit has another meaning only for such threads.
+// exit. Before 5.16 those have begun to exit, and the bit has another meaning only for such
+// threads.
 constexpr uint64_t kNeverReturns = 0x4 | 0x200 | 0x8;
 
-// What /proc says of a process or a thread, all of one moment; nullopt if that can't be read.
+// Reads what /proc says of a process or a thread, all of one moment; nullopt if that can't be read.
 std::optional<ThreadStat> StatOf(FileSystem& fs, const std::string& path) {
   auto file = fs.Open(path, Access::kRead);
   if (!file.ok()) return std::nullopt;
@@ -53,7 +54,7 @@ std::optional<ThreadStat> StatOf(FileSystem& fs, uint64_t pid) {
   return StatOf(fs, absl::StrCat("/proc/", pid, "/stat"));
 }
 
-// 0 if there is no such process.
+// Returns 0 if there is no such process.
 uint64_t StartTime(FileSystem& fs, uint64_t pid) { return StatOf(fs, pid).value_or(ThreadStat{}).start_time; }
 
 // Whether no thread that a look finds will ever run again.
@@ -63,12 +64,13 @@ bool AllThreadsEnd(FileSystem& fs, uint64_t pid) {
   if (!first || !first->never_returns()) return false;
   const std::string directory = absl::StrCat("/proc/", pid, "/task");
   const absl::StatusOr<std::vector<std::string>> threads = fs.List(directory);
-  // The kernel ends the list where a thread vanishes while it is made: then it is shorter than the count before it.
+  // The kernel ends the list where a thread vanishes meanwhile: the list is then shorter than the
+  // earlier count.
   if (first->threads == 0 || !threads.ok() || threads->size() < first->threads) return false;
   for (const std::string& thread : *threads) {
     const std::string path = absl::StrCat(directory, "/", thread, "/stat");
     const std::optional<ThreadStat> stat = StatOf(fs, path);
-    // One that can't be read is gone, unless it is there.
+    // A thread that can't be read is gone, unless its file exists.
     if (stat ? !stat->never_returns() : fs.Info(path).ok()) return false;
   }
   return true;
@@ -79,7 +81,7 @@ uint64_t PidNamespace(FileSystem& fs) {
   return info.ok() ? info->inode : 0;
 }
 
-// The inode of a living namespace is no other one's.
+// The inode of a living namespace belongs to no other namespace.
 bool IsOfThisNamespace(FileSystem& fs, const ProcessId& process) {
   return process.pid != 0 && process.pid_namespace != 0 && process.pid_namespace == PidNamespace(fs);
 }
@@ -98,7 +100,8 @@ uint64_t TimeNamespace(FileSystem& fs) {
 bool ThreadStat::never_returns() const { return (flags & kNeverReturns) != 0; }
 
 std::optional<ThreadStat> ParseThreadStat(absl::string_view text) {
-  // The second field is the program's name in parentheses, which may hold anything; the third follows the last ')'.
+  // The second field is the program's name in parentheses, which may hold anything; the third
+  // follows the last ')'.
   const size_t name_end = text.rfind(") ");
   if (name_end == absl::string_view::npos) return std::nullopt;
   const std::vector<absl::string_view> fields = absl::StrSplit(text.substr(name_end + 2), ' ');
@@ -123,7 +126,8 @@ std::optional<ProcessWatch> ProcessWatch::Open(FileSystem& fs, const ProcessId& 
   const int fd = OpenPidFd(process);
   if (fd < 0) return std::nullopt;
   ProcessWatch watch(fd, process);
-  // Looked at after the process is held: if the start time fits now, the descriptor is of the right one.
+  // Check after the process is held: if the start time fits now, the descriptor is of the right
+  // process.
   if (StartTime(fs, process.pid) != process.start_time) return std::nullopt;
   return watch;
 }
@@ -133,9 +137,10 @@ bool ProcessWatch::IsGone(FileSystem& fs, const ProcessId& process) {
   const int fd = OpenPidFd(process);
   if (fd < 0) return errno == ESRCH;
   ::close(fd);
-  // Whoever has the pid now may be one that is hidden from this process.
+  // The process that has the pid now may be hidden from this process.
   const uint64_t start_time = StartTime(fs, process.pid);
-  // Nor does a process differ from itself that could not read its own start time, for want of descriptors say.
+  // A process that could not read its own start time, for want of descriptors say, does not differ
+  // from itself.
   return start_time != 0 && process.start_time != 0 && start_time != process.start_time;
 }
 
@@ -167,9 +172,11 @@ bool ProcessWatch::IsDead() const {
 
 bool ProcessWatch::IsExiting(FileSystem& fs) const {
   if (IsDead()) return true;
-  // Twice: a thread that the first look has not found yet was started by one that had not begun to exit then.
+  // Look twice: a thread that the first look missed was started by a thread that had not begun to
+  // exit then.
   if (!AllThreadsEnd(fs, process_.pid) || !AllThreadsEnd(fs, process_.pid)) return IsDead();
-  // Those of the right process: it was not gone when the looks were over, or is dead.
+  // The threads were those of the right process: it was not gone when the looks were over, or is
+  // dead.
   return StartTime(fs, process_.pid) == process_.start_time || IsDead();
 }
 
