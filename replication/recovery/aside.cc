@@ -52,7 +52,7 @@ absl::Status Aside::Describe(const std::string& path, absl::string_view what) {
 
 absl::StatusOr<std::string> Aside::Copy(Bytes bytes, const std::string& from, uint64_t offset) {
   KB_RETURN_IF_ERROR(MakeDirectory());
-  // The name is made of where and what it is: whoever comes again after a crash finds it kept.
+  // The name says where and what the thing is: recovery after a crash finds what is kept already.
   const std::string name = NameOf(layout_, from);
   const std::string path = JoinPath(
       layout_.aside(), absl::StrFormat("%s.from_%d.%d_bytes.%08x", name, offset, bytes.size(), Crc32c(0, bytes)));

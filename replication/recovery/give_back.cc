@@ -17,11 +17,11 @@ namespace {
 // Less is not worth a system call.
 constexpr uint64_t kWorthBytes = 8u << 10;
 
-// So many segments are looked at, and only such as take a moment to scan.
+// Limit of the segments that are looked at: only such as take a moment to scan.
 constexpr int kLooks = 64;
 constexpr uint64_t kScannedBytes = kSegmentGrowth * kFirstSegmentBytes + kHeaderBytes;
 
-// Whether there was anything to give back.
+// Returns true if there was anything to give back.
 absl::StatusOr<bool> GiveBack(File& file, uint64_t position) {
   KB_ASSIGN_OR_RETURN(const FileInfo info, file.Info());
   const uint64_t end = kDataOffset + position + kLengthBytes;
@@ -35,7 +35,7 @@ absl::StatusOr<bool> GiveBack(File& file, uint64_t position) {
   return true;
 }
 
-// As GiveBack(), of a segment that is short enough to be scanned for its end.
+// Does GiveBack() for a segment that is short enough to be scanned for its end.
 absl::StatusOr<bool> GiveBackShort(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const FileInfo info, fs.Info(path));
   if (info.size > kScannedBytes || info.allocated < kWorthBytes) return false;
@@ -54,7 +54,7 @@ absl::Status GiveBackSpace(FileSystem& fs, const JournalLayout& layout, SegmentN
   KB_RETURN_IF_ERROR(GiveBack(*file, position).status());
   for (int looks = 0; looks < kLooks && last > 1; ++looks) {
     const absl::StatusOr<bool> given = GiveBackShort(fs, layout.segment(--last));
-    // The journal was cut there.
+    // The journal was trimmed there.
     if (absl::IsNotFound(given.status())) break;
     KB_RETURN_IF_ERROR(given.status());
     if (!*given) break;

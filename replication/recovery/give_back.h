@@ -19,8 +19,8 @@
 
 namespace kekbit {
 
-// Gives back what stands after the CLOSE of segment `last`, at `position` of its data area, and of short segments
-// directly before it, whose reigns may have ended before they came to do so.
+// Gives back what stands after the CLOSE of segment `last`, at `position` of its data area. Does so
+// also for short segments directly before, whose reigns may have ended before they could.
 absl::Status GiveBackSpace(FileSystem& fs, const JournalLayout& layout, SegmentNumber last, uint64_t position);
 
 }  // namespace kekbit

@@ -1,18 +1,17 @@
-// What `verify` and `repair` ask of a journal beside its segments and snapshots: how the small
-// files are.
+// Checks a journal's small files, beside its segments and snapshots, for `verify` and `repair`.
 //
-// What is promised of which file, and so what it means when it is bad:
+// What is promised of each file, and so what a bad file means:
 //
-//   file or directory        who needs it                             if it is bad
-//   epoch, synced            every replica                            damage; nobody opens the journal
-//   wake                     every replica, for nothing that lasts    damage; nobody opens the journal
-//   lease, lease.next        a primary, for the lock                  damage if it is no file; its bytes: a note
-//   segments, snapshots      every replica                            damage; see FindStart()
-//   readers/NAME             that reader                              damage; the reader starts over
-//   replicas                 `kekbit stat`, StepDown()                damage
-//   replicas/*.stats         `kekbit stat`                            a note: nobody syncs them
-//   aside                    recovery and repair, to move things to   damage; what is in it is nobody's
-//   any other name           nobody                                   passed over
+//   file or directory    who needs it                            if it is bad
+//   epoch, synced        every replica                           damage; nobody opens the journal
+//   wake                 every replica, for nothing that lasts   damage; nobody opens the journal
+//   lease, lease.next    a primary, for the lock                 damage if no file; its bytes: a note
+//   segments, snapshots  every replica                           damage; see FindStart()
+//   readers/NAME         that reader                             damage; the reader starts over
+//   replicas             `kekbit stat`, StepDown()               damage
+//   replicas/*.stats     `kekbit stat`                           a note: nobody syncs them
+//   aside                recovery and repair, to move things to  damage; what is in it is nobody's
+//   any other name       nobody                                  passed over
 //
 // Thread safety: one thread at a time. Nothing here changes anything.
 
@@ -29,12 +28,12 @@
 
 namespace kekbit {
 
-// A small file that is not what it should be.
+// BadFile is a small file that is not what it should be.
 struct BadFile {
   std::string path;
   std::string reason;  // with the path, and what it means for the journal
   bool damage = true;  // false: nobody was promised anything of it, so the journal is sound all the same
-  bool moves = true;   // whether it is in somebody's way: repair moves it aside
+  bool moves = true;   // whether the file is in somebody's way: repair moves it aside
   bool stops = false;  // whether it keeps every replica from opening the journal, or from leading
 };
 // Looks at all of these but segments and snapshots, of which it only looks whether they are
@@ -46,18 +45,18 @@ absl::StatusOr<std::vector<BadFile>> CheckSmallFiles(FileSystem& fs, const Journ
 // the command already.
 absl::Status WithRepairHint(FileSystem& fs, const JournalLayout& layout, const absl::Status& error);
 
-// Whether there is anything of a journal in the directory, be its segments gone.
+// Returns true if there is anything of a journal in the directory, even without segments.
 bool HoldsJournal(FileSystem& fs, const JournalLayout& layout);
 
-// The file by which the lease is taken: see Lease.
+// Returns the file by which the lease is taken: see Lease.
 std::string LeaseNext(const JournalLayout& layout);
-// Whether the files are there, or can be made, that a primary locks; not where one of them is a
-// directory.
+// Returns true if the files that a primary locks exist, or can be made; false where a directory
+// stands in the way.
 bool LeaseCanBeTaken(FileSystem& fs, const JournalLayout& layout);
-// Whether anything can be moved to DIR/aside.
+// Returns true if anything can be moved to DIR/aside.
 bool AsideCanBeUsed(FileSystem& fs, const JournalLayout& layout);
 
-// Whether somebody holds the lease: a primary that lives, or is about to be one.
+// Returns true if somebody holds the lease: a primary that lives, or is about to be one.
 absl::StatusOr<bool> LeaseHeld(FileSystem& fs, const JournalLayout& layout);
 
 }  // namespace kekbit

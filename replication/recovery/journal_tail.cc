@@ -45,7 +45,7 @@ class Examiner {
     }
     tail_.verdict = tail_.continues ? TailVerdict::kClean : JudgeTail(tail_.facts);
     if (tail_.verdict == TailVerdict::kDamaged) Explain();
-    // The place may be gone only because the journal was cut, as it is behind a snapshot.
+    // The place may be gone only because the journal was trimmed, as it is up to a snapshot.
     if (tail_.verdict == TailVerdict::kDamaged && absl::IsOutOfRange(status) && !holes) return status;
     return std::move(tail_);
   }
@@ -86,7 +86,7 @@ class Examiner {
     return absl::OkStatus();
   }
 
-  // The segment in which the frames end.
+  // Looks at the segment in which the frames end.
   absl::Status LookAtPlace() {
     tail_.path = layout_.segment(tail_.segment);
     KB_ASSIGN_OR_RETURN(const ChannelFile channel, OpenChannelFile(fs_, tail_.path));
@@ -98,7 +98,7 @@ class Examiner {
     const bool full = tail_.offset >= channel.header.capacity() && word_in_file;
     if (word == kClose || (full && (word == kWatermark || word == 0))) return absl::OkStatus();
     const bool unwritten = word_in_file && word == kWatermark;
-    // Where no power failure was, nothing but what was never published can be behind the end.
+    // Without a power failure, only what was never published can follow the end.
     if (unwritten && (tail_.facts.nothing_lost || tail_.continues)) return absl::OkStatus();
     const uint64_t area = std::min<uint64_t>(in_file, channel.header.capacity());
     const TailScan scan = ScanTail(data.first(area), std::min(tail_.offset, area), reader_.last(),
@@ -118,7 +118,7 @@ class Examiner {
     return absl::OkStatus();
   }
 
-  // A segment that does not follow what was read.
+  // Looks at a segment that does not follow what was read.
   absl::Status LookBeyond(SegmentNumber number) {
     const std::string path = layout_.segment(number);
     if (tail_.what.empty()) {
@@ -132,7 +132,7 @@ class Examiner {
     const uint64_t size = std::min(info.size, ChannelFileBytes(kCapacityMax));
     KB_ASSIGN_OR_RETURN(const std::unique_ptr<MappedFile> mapping, file->Map(Access::kRead, size));
     const Bytes data = mapping->bytes().subspan(kDataOffset);
-    // Where its header can't be read, the frames are looked at as those of the segment before.
+    // If the header can't be read, take the frames as those of the segment before.
     const absl::StatusOr<ChannelFile> channel = OpenChannelFile(fs_, path);
     const auto extension = channel.ok() ? channel->extension : std::nullopt;
     const bool counts = extension ? SegmentCountsUnsynced(extension) : counts_unsynced_;

@@ -11,7 +11,8 @@
 namespace kekbit {
 namespace {
 
-// A directory that is listed while segments are made and cut may show neither the old one nor the new one.
+// A directory that is listed while segments are made and trimmed may show neither the old segment
+// nor the new.
 constexpr int kLooks = 3;
 
 }  // namespace
@@ -26,7 +27,7 @@ absl::StatusOr<bool> NothingLost(FileSystem& fs, const SyncMark& mark) {
 absl::Status CheckSegments(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark, Seq snapshot) {
   std::string missing;
   for (int looks = 0; looks < kLooks; ++looks) {
-    // Before the segments are listed: each that it speaks of was there before.
+    // Read the mark before the segments are listed: each segment that it names existed before.
     KB_ASSIGN_OR_RETURN(const bool nothing_lost, NothingLost(fs, mark));
     const SegmentNumber made = nothing_lost ? mark.made() : 0;
     const Seq synced = mark.synced();

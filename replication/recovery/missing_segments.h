@@ -1,9 +1,11 @@
-// CheckSegments finds out whether segments are gone that a journal had: deleted, or left behind when it was moved.
+// CheckSegments finds out whether segments that a journal had are gone: deleted, or lost when the
+// journal was moved.
 //
-// A journal whose segments are gone looks like a new one, or like one that ends earlier. DIR/synced knows better: it
-// says up to which seq all was on the disk, and which segment was made last. The latter counts while the machine runs:
-// a power failure may take a segment that was not synced, and leave the word. What no process can be told of is a
-// journal of which nothing was ever synced, after a restart of the machine.
+// A journal whose segments are gone looks like a new one, or like one that ends earlier. DIR/synced
+// knows better: the mark says up to which seq all was on the disk, and which segment was made last.
+// The latter counts while the machine runs: a power failure may take a segment that was not synced,
+// and leave the word. A journal of which nothing was ever synced can't be told from a new one after
+// a restart of the machine.
 //
 // Thread safety: any thread, also while others write.
 
@@ -19,12 +21,13 @@
 
 namespace kekbit {
 
-// Whether the machine has run without a stop since all of the journal was known to be well, and no sync has failed:
-// then nothing that was written is missing. An error: it could not look.
+// Returns true if the machine has run without a stop since all of the journal was known to be well,
+// and no sync has failed. Then nothing that was written is missing. An error: the look failed.
 absl::StatusOr<bool> NothingLost(FileSystem& fs, const SyncMark& mark);
 
-// DataLoss, with what is missing and the command that shows what can be done. Other errors: it could not look.
-// `snapshot`: the seq of the newest one, behind which nothing need be there; 0: there is none.
+// Returns DataLoss, with what is missing and the command that shows what can be done. Other errors:
+// the look failed. `snapshot`: the seq of the newest snapshot, up to which no segment need exist;
+// 0: there is none.
 absl::Status CheckSegments(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark, Seq snapshot);
 
 }  // namespace kekbit

@@ -32,8 +32,8 @@ absl::Status NotYet(const absl::Status& status) {
   return absl::UnavailableError(absl::StrCat("can't take over yet: ", status.message()));
 }
 
-// Writes those pages of `bytes` at `at` that are not all zeros. No frame needs the others, and they may be a hole, for
-// which a full disk has no room.
+// Writes those pages of `bytes` at `at` that are not all zeros. No frame needs the others, and they
+// may be a hole, for which a full disk has no room.
 absl::Status WriteNonZero(File& file, uint64_t at, Bytes bytes) {
   const auto is_zero = [](uint8_t byte) { return byte == 0; };
   size_t begin = 0;  // of what waits to be written
@@ -46,16 +46,16 @@ absl::Status WriteNonZero(File& file, uint64_t at, Bytes bytes) {
   return begin < bytes.size() ? file.WriteAt(at + begin, bytes.subspan(begin)) : absl::OkStatus();
 }
 
-// A writer that lives may be one that lost its lease without knowing.
+// A writer that lives may have lost its lease without knowing.
 absl::Status CheckNoWriter(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
   const absl::Status locked = LockFromWriters(fs, *file, path);
   return absl::IsFailedPrecondition(locked) ? NotYet(locked) : locked;
 }
 
-// The same for the segment where the frames end and those behind it. What a living writer is just doing there looks
-// like anything: it must not be examined. A writer goes on to the next segment before it lets go of one: so in this
-// order.
+// Checks the segment where the frames end and later segments. What a living writer is just doing
+// there looks like anything, and must not be examined. A writer goes on to the next segment before
+// it lets go of one: so check in this order.
 absl::Status CheckNoWriters(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader) {
   for (SegmentNumber number = std::max<SegmentNumber>(reader.segment(), 1);; ++number) {
     const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(layout.segment(number), Access::kReadWrite);
@@ -74,7 +74,7 @@ class TailRecovery {
 
   absl::StatusOr<RecoveryOutcome> Recover() {
     outcome_.next_segment = tail_.segment + 1;
-    // What is behind it goes, or is gone.
+    // Later segments go, or are gone.
     if (!tail_.continues) mark_.ForgetMadeBehind(tail_.segment_open ? tail_.segment : 0);
     const bool cut = tail_.verdict == TailVerdict::kTorn || (tail_.continues && tail_.facts.misfit);
     if (cut) KB_RETURN_IF_ERROR(KeepAside());
@@ -119,7 +119,8 @@ class TailRecovery {
       outcome_.aside.push_back(std::move(path));
       outcome_.bytes_cut = cut.size();
     }
-    // From the end: whoever comes again after a crash finds the same place, and the same first segment behind it.
+    // Begin with the last: recovery after a crash finds the same place, and the same first segment
+    // after the end.
     for (size_t i = tail_.beyond.size(); i-- > 0;) {
       KB_ASSIGN_OR_RETURN(std::string path, aside.Move(layout_.segment(tail_.beyond[i])));
       outcome_.aside.push_back(std::move(path));
@@ -136,8 +137,9 @@ class TailRecovery {
                    tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole);
   }
 
-  // Writes once more what can be read of the segments from this byte of `first` on, up to `end` of the last one, so
-  // that the next sync has it to write: a failed sync has left pages that the system takes for written.
+  // Writes once more what can be read of the segments from this byte of `first` on, up to `end` of
+  // the last segment, so that the next sync really writes it. A failed sync has left pages that the
+  // system takes for written.
   absl::Status Rewrite(SegmentNumber first, uint64_t from, uint64_t end) {
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
     std::vector<uint8_t> buffer;
@@ -209,7 +211,7 @@ absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& 
     return absl::OkStatus();
   }
   KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs, layout, mark.synced(), last));
-  // Of whichever segment is the last one that is there, if that is no longer `last`, all.
+  // If the last existing segment is no longer `last`, all of it counts.
   const bool ends = !segments.empty() && segments.back().number == last;
   return SegmentSync(fs, layout, mark).SyncAndMark(absl::MakeSpan(segments), ends ? last_bytes : kWhole, seq);
 }

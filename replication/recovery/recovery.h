@@ -1,18 +1,20 @@
-// RecoverTail makes the end of a journal one that a new primary can go on behind, after whatever end the last one had.
+// RecoverTail makes the end of a journal fit for a new primary, after whatever end the last primary
+// had.
 //
 //   PrepareForTrust(fs, layout, mark);           // before anything is read
 //   ... open the reader; apply all that it gives ...
 //   // The lease is held:
 //   auto outcome = RecoverTail(fs, layout, reader, mark, options);
 //   // outcome->read_on: apply all that the reader gives now, then call it again
-//   ... begin the next epoch in segment outcome->next_segment, behind reader.last() ...
+//   ... begin the next epoch in segment outcome->next_segment, after reader.last() ...
 //
-// A clean end is sealed. A torn tail is copied to DIR/aside, then sealed where it begins; later segments that do not
-// belong to the journal are moved there. Damage is refused and changes nothing: DataLoss with the file, the offset, the
-// seq and the command that shows what can be done. See tail_verdict.h for what is which.
+// A clean end is sealed. A torn tail is copied to DIR/aside, then truncated: sealed where it
+// begins. Later segments that do not belong to the journal are moved there. Damage is refused and
+// changes nothing: DataLoss with the file, the offset, the seq and the command that shows what can
+// be done. See tail_verdict.h for what is which.
 //
-// Whenever the process dies or the power fails in here, the next call does what is left to do. Nothing is deleted, no
-// file is shrunk, and no segment is ever appended to.
+// Whenever the process dies or the power fails in here, the next call does what is left to do.
+// Nothing is deleted, no file is shrunk, and no segment is ever appended to.
 //
 // Thread safety: one thread, of the process that holds the lease.
 
@@ -39,56 +41,59 @@
 namespace kekbit {
 
 struct RecoveryOptions {
-  // What else is known to have been on the disk: the newest verified snapshot, the cursors.
+  // Other evidence of what was on the disk: the newest verified snapshot, the cursors.
   std::vector<KnownSeq> known = {};
-  // Whether a clean end is synced, too, with all before it. Without, what was published but not synced stays so, and is
-  // the new primary's to sync, in order. Whatever is not clean is synced in any case.
+  // Whether a clean end is synced, too, with all before. If false, what was published but not
+  // synced stays so, and the new primary syncs it, in order. What is not clean is always synced.
   bool sync = true;
-  // An operator's word: the journal is cut before the frame of this seq, if that is where it is damaged, though it was
-  // synced once. What is cut is kept aside, as of a torn tail. The sync mark then still says that there was more.
+  // An operator's word: the journal is truncated before the frame of this seq, if the damage is
+  // there, though the frame was synced once. What is truncated is kept aside, like a torn tail. The
+  // sync mark then still says that there was more.
   std::optional<Seq> lose_from = std::nullopt;
-  // By that word the journal is cut there though nothing is damaged: the reader stands before the
-  // frame of that seq.
+  // By that word the journal is truncated there though nothing is damaged: the reader stands before
+  // the frame of that seq.
   bool whole = false;
-  // Whoever may have been writing to the journal is known to be dead, so that nobody's locks need to be waited for.
+  // kDead: every possible writer of the journal is known to be dead, so nobody's locks need to be
+  // waited for.
   WriterIs writer = WriterIs::kAsLocked;
   const Clock* clock = &Clock::System();  // for the texts beside what is kept
 };
 
 struct RecoveryOutcome {
-  // The reader has more to give: apply that, then call RecoverTail() again.
+  // True if the reader has more to give: apply that, then call RecoverTail() again.
   bool read_on = false;
-  // For the next epoch.
+  // The segment in which the next epoch begins.
   SegmentNumber next_segment = 1;
-  // Whether all up to the reader's last frame is synced now. The sync mark says so, too.
+  // True if all up to the reader's last frame is synced now. The sync mark says so, too.
   bool synced = false;
 
-  // Of a torn tail.
+  // True if the tail was torn.
   bool torn = false;
   uint64_t bytes_cut = 0;  // in the last segment
   std::string why;
   std::vector<std::string> aside;  // paths of all that was kept
 };
 
-// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system could not be made: all
-// of these may be tried again. Aborted: a sync failed, and the mark is poisoned.
+// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system
+// could not be made: all of these may be tried again. Aborted: a sync failed, and the mark is
+// poisoned.
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options);
 
-// If a sync has failed, forgets what the page cache holds of the segments from there on, as far as nobody maps them: it
-// may be what the disk does not have. Call it before a reader is opened.
+// After a failed sync, forgets what the page cache holds of the segments from there on, as far as
+// nobody maps them: the disk may not have it. Call this before a reader is opened.
 absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark);
 
-// Brings to the disk, in order, all segments up to `last` that may hold something that is not there, and their names.
-// Then everything up to `seq`, which ends there, is synced, and the mark says so. Of the last segment's file only the
-// first `last_bytes` count; the pages touched ahead behind them would take longer than all else. Errors: see
-// SegmentSync.
+// Brings to the disk, in order, all segments up to `last` that may hold something unsynced, and
+// their names. Then everything up to `seq`, which ends there, is synced, and the mark says so. Only
+// the first `last_bytes` of the last segment's file count: syncing the touched pages after them
+// would take longer than all else. Errors: see SegmentSync.
 absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,
                          uint64_t last_bytes, Seq seq);
 
-// What opening a journal took; for logs.
+// RecoveryReport is what opening a journal took; for logs.
 struct RecoveryReport {
-  std::string snapshot = {};  // the path of the one that was loaded; empty: none
+  std::string snapshot = {};  // the path of the snapshot that was loaded; empty: none
   Seq snapshot_seq = 0;
   std::vector<std::string> skipped = {};  // snapshots that were passed over, and why
   uint64_t frames = 0;                    // replayed
@@ -98,7 +103,7 @@ struct RecoveryReport {
   std::vector<std::string> aside = {};
 
   void Add(const RecoveryOutcome& outcome);
-  // One line.
+  // Returns one line.
   std::string ToString() const;
 };
 

@@ -1,4 +1,4 @@
-// What an operator is told to do about a journal that is damaged: the commands that show what is,
+// Texts that tell an operator what to do about a damaged journal: the commands that show what is,
 // and mend it.
 //
 // Thread safety: any thread.

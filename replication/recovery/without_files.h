@@ -1,6 +1,7 @@
-// WithoutFiles is a file system in which some files are not there: a journal as it would be once they were moved.
+// WithoutFiles is a file system in which some files do not exist: a journal as it would be once
+// they were moved.
 //
-// Thread safety: any thread, as the file system below. Only that one's reading calls are changed.
+// Thread safety: any thread, as the file system below. Only its reading calls are changed.
 
 #ifndef KEKBIT_REPLICATION_RECOVERY_WITHOUT_FILES_H_
 #define KEKBIT_REPLICATION_RECOVERY_WITHOUT_FILES_H_
@@ -19,7 +20,7 @@ namespace kekbit {
 
 class WithoutFiles final : public FileSystem {
  public:
-  // `base` outlives it.
+  // `base` outlives this object.
   explicit WithoutFiles(FileSystem& base) : base_(base) {}
 
   // The path as it is asked for. What is below it is hidden, too.
