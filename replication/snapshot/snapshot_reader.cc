@@ -11,7 +11,7 @@
 namespace kekbit {
 namespace {
 
-// How many times its size a compressed state is taken to have without having seen it.
+// Ratio that an unseen compressed state is assumed to have at most.
 constexpr uint64_t kUsualRatio = 64;
 
 }  // namespace

@@ -1,11 +1,12 @@
-// SnapshotReader streams the state of a snapshot back: every chunk is checked before a byte of it is handed out.
+// SnapshotReader streams the state of a snapshot back: every chunk is checked before a byte of it
+// is handed out.
 //
 //   KB_ASSIGN_OR_RETURN(auto reader, SnapshotReader::Open(fs, path));
 //   KB_RETURN_IF_ERROR(LoadState(*reader, &state));
 //
-// Memory: a chunk, with zstd two. Errors: DataLoss with path, offset and both numbers; FailedPrecondition for a newer
-// version of the format, and for a state of another length than the one who reads it wants, in a file that is whole;
-// what the file system says.
+// Memory: a chunk, with zstd two. Errors: DataLoss with path, offset and both numbers;
+// FailedPrecondition for a newer version of the format, and for a state of another length than the
+// one who reads it wants, in a file that is whole; what the file system says.
 //
 // Thread safety: one thread at a time.
 
@@ -36,26 +37,27 @@ class SnapshotReader final : public SnapshotInput {
 
   const std::string& path() const { return file_->path(); }
 
-  // Checks all of the file that was not read yet; nothing can be read afterwards. OK if the whole file fits its
-  // trailer.
+  // Checks all of the file that was not read yet; nothing can be read afterwards. OK if the whole
+  // file fits its trailer.
   absl::Status CheckRest();
 
-  // left() is what the trailer says; a file that is not compressed has all these bytes, a compressed one, if it is no
-  // ordinary one, may not.
+  // Returns how much of left() the file can hold. left() is what the trailer says; a compressed
+  // file, if it is no ordinary one, may hold less.
   uint64_t backed() const override;
 
-  // To be called once everything is read. OK if that was the whole state, and all of the file fits its trailer;
-  // FailedPrecondition if some of it is left over.
+  // To be called once everything is read. OK if that was the whole state, and all of the file fits
+  // its trailer; FailedPrecondition if some of it is left over.
   absl::Status Finish();
 
  private:
   SnapshotReader(std::unique_ptr<File> file, SnapshotScan scan);
 
   absl::Status ReadBeyond(MutableBytes to) override;
-  // Makes the next chunk the buffer; with none left, an empty one.
+  // Makes the next chunk the buffer; with none left, an empty buffer.
   absl::Status NextChunk();
   absl::Status Fail(const absl::Status& status);
-  // Of who reads more or less than there is: FailedPrecondition with that message; DataLoss if the file is damaged.
+  // Returns the error of a state that reads more or less than there is: FailedPrecondition with
+  // that message; DataLoss if the file is damaged.
   absl::Status FailLength(const std::string& message);
 
   const std::unique_ptr<File> file_;

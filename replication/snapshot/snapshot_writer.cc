@@ -98,7 +98,7 @@ absl::Status SnapshotWriter::WriteChunk(Bytes raw) {
   chunk.crc32c = ChunkChecksum(crc32c_, chunk, payload);
   absl::Status written;
   if (payload.data() == raw.data() && raw.data() != EmptyBuffer().data()) {
-    // The caller's own memory: one call more is cheaper than a copy.
+    // Write from the caller's own memory: one call more is cheaper than a copy.
     written = file_->WriteAt(offset_, BytesOf(chunk));
     if (written.ok()) written = file_->WriteAt(offset_ + sizeof chunk, payload);
   } else {
@@ -161,7 +161,7 @@ absl::Status SnapshotWriter::Publish() {
   absl::Status synced;
   if (!Planted(PlantedBug::kSnapshotNameNotSynced)) synced = fs_.SyncDirectory(DirectoryOf(path_));
   if (!synced.ok()) {
-    // Nothing may rely on a name that could be gone after power loss.
+    // Unlink the name: nothing may rely on a name that could be gone after power loss.
     if (*linked) fs_.Unlink(path_).IgnoreError();
     return Fail(synced);
   }
@@ -181,7 +181,7 @@ absl::StatusOr<bool> SnapshotWriter::Link() {
     if (header.ok() && header->last == header_.last && header->type.IsSameOrUnnamed(header_.type)) return false;
     if (!header.ok() && !absl::IsDataLoss(header.status())) return header.status();
   }
-  // Damaged, or of another history: this one is good and of this one.
+  // The old file is damaged, or of another history: this snapshot is good and of this history.
   KB_RETURN_IF_ERROR(fs_.Unlink(path_));
   KB_RETURN_IF_ERROR(file_->LinkTo(path_));
   return true;
