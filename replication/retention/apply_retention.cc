@@ -20,7 +20,8 @@ std::vector<ReaderPlace> PlacesOf(const std::vector<CursorView>& cursors) {
   return places;
 }
 
-// Tells the readers that lose their place to a cut that leaves `first_kept` as the first frame.
+// Tells the readers that lose their place when the journal is trimmed so that `first_kept` is the
+// first frame.
 absl::Status Tell(FileSystem& fs, const JournalLayout& layout, const std::vector<CursorView>& cursors,
                   const std::vector<size_t>& losers, Seq first_kept, std::vector<std::string>& told) {
   for (const size_t loser : losers) {
@@ -33,7 +34,8 @@ absl::Status Tell(FileSystem& fs, const JournalLayout& layout, const std::vector
   return absl::OkStatus();
 }
 
-// After a power loss no cursor may stand before what was cut because it had stood behind it.
+// Syncs the cursors: after a power loss, none may stand before what was trimmed because it had
+// stood after that.
 absl::Status SyncHolders(FileSystem& fs, const JournalLayout& layout, const std::vector<CursorView>& cursors) {
   if (Planted(PlantedBug::kCursorNotSynced)) return absl::OkStatus();
   for (const CursorView& cursor : cursors) {
@@ -91,10 +93,11 @@ absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayo
   KB_RETURN_IF_ERROR(Tell(fs, layout, cursors, plan.losers, plan.first_kept, report.lost));
   if (plan.cut == 0) return report;
   KB_RETURN_IF_ERROR(SyncHolders(fs, layout, cursors));
-  // The one before the first may have been unlinked by somebody who did not come to sync that.
+  // The name before the first may have been unlinked by somebody who did not get to sync the
+  // directory.
   KB_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(layout.segment(segments.front().number))));
   for (size_t i = 0; i < plan.cut; ++i) KB_RETURN_IF_ERROR(Unlink(fs, layout, segments[i], report));
-  // Readers that came, or went back, while this went on.
+  // Look again for readers that came, or went back, meanwhile.
   KB_ASSIGN_OR_RETURN(cursors, ListCursors(fs, layout));
   const RetentionPlan after = PlanRetention({segments[plan.cut]}, PlacesOf(cursors), limits);
   KB_RETURN_IF_ERROR(Tell(fs, layout, cursors, after.losers, plan.first_kept, report.lost));

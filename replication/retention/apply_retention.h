@@ -29,10 +29,10 @@
 
 namespace kekbit {
 
-// What retention needs to know of a cursor.
+// Returns what retention needs to know of a cursor.
 ReaderPlace PlaceOf(const CursorView& cursor);
 
-// A registered reader that keeps segments from going.
+// ReaderHold is a registered reader that keeps segments from going.
 struct ReaderHold {
   std::string name;
   bool owned = false;    // somebody has it now
@@ -40,7 +40,7 @@ struct ReaderHold {
   int64_t since_ns = 0;  // the time of the frame that it wants next; 0: not known
 };
 
-// The time of the frame after `done`; 0 if that can't be read.
+// Returns the time of the frame after `done`; 0 if that can't be read.
 int64_t WaitingSince(FileSystem& fs, const JournalLayout& layout, Seq done);
 
 struct RetentionReport {
@@ -53,7 +53,7 @@ struct RetentionReport {
   // Cursors that can't be read, each with its reason. They hold all that is kept, up to the cap,
   // until they are removed.
   std::vector<std::string> unreadable;
-  // Those that an operator should look after (see HoldIsWorrying).
+  // Holds that an operator should look after (see HoldIsWorrying).
   std::vector<ReaderHold> holds;
 };
 

@@ -1,20 +1,23 @@
-// ReaderCursor: how far a registered reader of a journal is. It has a name, survives the reader, and holds the journal:
-// what it is not done with is kept, up to the operator's cap.
+// ReaderCursor says how far a registered reader of a journal is. A cursor has a name, survives the
+// reader, and holds the journal: what the reader is not done with is kept, up to the operator's
+// cap.
 //
 //   auto cursor = ReaderCursor::Register(fs, layout, "audit");
-//   ... cursor->position() was the last frame; read on from position().seq + 1; be done with a frame ...
+//   ... cursor->position() was the last frame; read on from position().seq + 1; process a frame ...
 //   absl::Status status = cursor->Advance(frame.position());
 //
-// Place: a reader that falls behind the cap loses its place. It is told at the next Advance(), or when it registers
-//   again: OutOfRange, with the first seq kept. Then it starts over, from a snapshot say, with Reset(). Until the frame
-//   that it wants next is really gone it may also go on, and has its place back once it is beyond what was cut.
-// Durability: Advance() is stores into memory that survive the process. After a power loss the cursor may stand earlier
-//   than it did, never later, and the journal is not cut beyond what its file has on stable storage.
-// Ownership: who registers a name holds the lock of its file; a second one of that name is refused. Whoever else looks
-//   (ListCursors, retention) takes no lock.
+// Place: a reader whose lag exceeds the cap loses its place. It learns so at the next Advance(), or
+// when it registers again: OutOfRange, with the first seq kept. Then it starts over with Reset(),
+// from a snapshot say. Until the frame that it wants next is really gone it may also go on. It has
+// its place back once it is beyond what was trimmed.
+// Durability: Advance() is stores into memory that survive the process. After a power loss the
+// cursor may stand earlier than before, never later, and the journal is not trimmed beyond what the
+// cursor's file has on stable storage.
+// Ownership: the reader that registers a name holds the lock of its file; a second of that name is
+// refused. Others that look (ListCursors, retention) take no lock.
 //
-// File: DIR/readers/NAME, 128 bytes, see journal_format.md. Two slots, written in turn, each with its checksum: a slot
-// that is torn, by whatever death, leaves the one before.
+// File: DIR/readers/NAME, 128 bytes, see journal_format.md. Two slots, written in turn, each with
+// its checksum: a slot that is torn, by whatever death, leaves the slot before.
 //
 // Thread safety: one thread at a time.
 
@@ -42,17 +45,19 @@ inline constexpr size_t kReaderNameBytesMax = 100;
 
 class ReaderCursor final {
  public:
-  // Takes the reader's cursor. One that is there goes on where it was; `start` then says nothing. A new one is done
-  // with everything up to `start`, or, without that, up to the first frame kept.
+  // Takes the reader's cursor. An existing cursor goes on where it was; `start` then says nothing.
+  // A new cursor is done with everything up to `start`, or, without `start`, up to the first frame
+  // kept.
   //
-  // FailedPrecondition if somebody else has it, or a newer version of this code wrote it; InvalidArgument for a name
-  // that can't be one of a file; OutOfRange if `start` is before what is kept; DataLoss if the file is damaged:
-  // Remove() it, and start over. A cursor that has lost its place is registered all the same: status() says so. `fs`
-  // outlives it.
+  // FailedPrecondition if somebody else has it, or a newer version of this code wrote it.
+  // InvalidArgument for a name that no file can have. OutOfRange if `start` is before what is kept.
+  // DataLoss if the file is damaged: Remove() it, and start over. A cursor that has lost its place
+  // is registered all the same: status() says so. `fs` outlives the cursor.
   static absl::StatusOr<ReaderCursor> Register(FileSystem& fs, const JournalLayout& layout, absl::string_view name,
                                                std::optional<Position> start = std::nullopt);
 
-  // Ends a registration whose owner is gone; damaged or not. FailedPrecondition if somebody has it; NotFound.
+  // Ends a registration whose owner is gone; damaged or not. FailedPrecondition if somebody has it;
+  // NotFound.
   static absl::Status Remove(FileSystem& fs, const JournalLayout& layout, absl::string_view name);
 
   ReaderCursor(ReaderCursor&&) = default;
@@ -60,19 +65,23 @@ class ReaderCursor final {
 
   const std::string& name() const { return name_; }
 
-  // Whether Register() made it: a reader that had one before has been removed meanwhile.
+  // Returns true if Register() made the cursor: an earlier cursor of the reader has been removed
+  // meanwhile.
   bool is_new() const { return is_new_; }
 
-  // The last frame that the reader is done with. Epoch 0: not known.
+  // Returns the last frame that the reader is done with. Epoch 0: not known.
   Position position() const { return position_; }
 
-  // OK, or OutOfRange if the place was taken away; FailedPrecondition in a forked child, as every call.
+  // OK, or OutOfRange if the place was taken away; FailedPrecondition in a forked child, as every
+  // call.
   absl::Status status() const;
 
-  // The reader is done with everything up to `done`. Returns status(); InvalidArgument if it is before position().
+  // Tells that the reader is done with everything up to `done`. Returns status(); InvalidArgument
+  // if `done` is before position().
   absl::Status Advance(Position done);
 
-  // The same, forwards or back, synced, for a reader that starts over. OutOfRange if `done` is before what is kept.
+  // Moves the cursor to `done`, forwards or back, synced, for a reader that starts over. OutOfRange
+  // if `done` is before what is kept.
   absl::Status Reset(Position done);
 
  private:
@@ -81,7 +90,7 @@ class ReaderCursor final {
       : fs_(&fs), layout_(layout), name_(name), file_(std::move(file)), mapping_(std::move(mapping)) {}
 
   static absl::StatusOr<ReaderCursor> Take(FileSystem& fs, const JournalLayout& layout, absl::string_view name);
-  // Looks whether what it wants next is kept; a new one without a wish goes to where that begins.
+  // Checks that the wanted frame is kept; a new cursor without a wish goes to the first frame kept.
   absl::Status FindPlace(bool anywhere);
   void Store(Position done);
 
@@ -96,21 +105,22 @@ class ReaderCursor final {
   ForkMark mark_;
 };
 
-// A cursor as others see it.
+// CursorView is a cursor as others see it.
 struct CursorView {
   std::string name;
   absl::Status status;  // why it can't be read; then only `name` and `owned` mean something
   Position done;
-  Seq first_kept = 0;  // what is before may have been cut, though this reader wanted it; 0: it was not
+  Seq first_kept = 0;  // earlier frames may have been trimmed, though this reader wanted them; 0: they were not
   bool owned = false;  // somebody has it now
 
   bool lost() const { return first_kept > done.seq + 1; }
 };
 
-// All cursors of a journal, by name; none if there is no journal. Files with names that no cursor has are passed over.
+// Lists all cursors of a journal, by name; empty if there is no journal. Files with names that no
+// cursor has are passed over.
 absl::StatusOr<std::vector<CursorView>> ListCursors(FileSystem& fs, const JournalLayout& layout);
 
-// Tells a reader that what is before `first_kept` is about to be cut. Synced.
+// Tells a reader that what is before `first_kept` is about to be trimmed. Synced.
 absl::Status MarkCursorLost(FileSystem& fs, const JournalLayout& layout, absl::string_view name, Seq first_kept);
 
 // Returns once what the cursor's file holds is on stable storage.
