@@ -83,7 +83,7 @@ void ReadError(const ReplicaStatsWords& words, ReplicaFacts& facts) {
   constexpr size_t kTextAt = 4;
   const Bytes text(reinterpret_cast<const uint8_t*>(&word[kTextAt]),
                    static_cast<size_t>(std::min<uint64_t>(word[3], kErrorTextBytes)));
-  // A code that there is not, or OK, was not written by a replica.
+  // No replica wrote OK, or a code that does not exist.
   constexpr auto kCodeMax = static_cast<uint64_t>(absl::StatusCode::kUnauthenticated);
   const auto code =
       word[1] >= 1 && word[1] <= kCodeMax ? static_cast<absl::StatusCode>(word[1]) : absl::StatusCode::kUnknown;
@@ -128,7 +128,7 @@ absl::StatusOr<ReplicaFacts> ReadReplicaStats(FileSystem& fs, const std::string&
     return absl::FailedPreconditionError(
         absl::StrCat(path, ": has version ", version, ", this code knows ", kReplicaStatsVersion));
   }
-  // Asked before the words are read: of a replica that is dead by now, all is read.
+  // Ask before the words are read: then all words of a dead replica are read.
   const absl::StatusOr<bool> alive = file->LockedByOther();
   ReplicaFacts facts = ReadReplicaStats(words);
   facts.path = path;

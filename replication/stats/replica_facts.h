@@ -1,13 +1,16 @@
-// ReplicaFacts: what a replica's statistics say, read at one time, of a live replica or a dead one.
+// ReplicaFacts is what a replica's statistics say, read at one time, of a live replica or a dead
+// one.
 //
 //   for (const std::string& path : ListStatsFiles(fs, layout)) {
 //     absl::StatusOr<ReplicaFacts> facts = ReadReplicaStats(fs, path);
 //     ...
 //   }
 //
-// Whatever bytes the file holds, reading it gives facts or an error: DataLoss for what is none of these files,
-// FailedPrecondition for one of a newer version. Nothing is written, and the replica does not notice. Thread safety:
-// any thread.
+// Whatever bytes the file holds, a read gives facts or an error. DataLoss: the file is none of
+// these files. FailedPrecondition: the file is of a newer version. Nothing is written, and the
+// replica does not notice.
+//
+// Thread safety: any thread.
 
 #ifndef KEKBIT_REPLICATION_STATS_REPLICA_FACTS_H_
 #define KEKBIT_REPLICATION_STATS_REPLICA_FACTS_H_
@@ -36,19 +39,19 @@ struct ReplicaFacts {
   struct Takeovers {
     uint64_t count = 0;
     int64_t total_ns = 0;
-    // Of the last one.
+    // Figures of the last one.
     int64_t at_ns = 0;
     TakeoverReport report;
   };
   struct Snapshots {
     uint64_t count = 0;
-    // Of the last one.
+    // Figures of the last one.
     int64_t at_ns = 0;
     SnapshotTaken taken;
   };
   struct Error {
     uint64_t count = 0;
-    // Of the last one.
+    // Figures of the last one.
     int64_t at_ns = 0;
     absl::Status status;  // its text cut to kErrorTextBytes
   };
@@ -65,17 +68,17 @@ struct ReplicaFacts {
   int64_t created_ns = 0;
   bool may_lead = false;
 
-  std::optional<Role> role;  // of a dead one: its last; nothing if the file has none that this code knows
+  std::optional<Role> role;  // of a dead replica: its last; nullopt if the file has none that this code knows
   Epoch epoch = 0;           // that the role was taken in
   int64_t role_since_ns = 0;
   int64_t ended_ns = 0;  // when the replica was closed; 0 for one that is dead: it was killed, or crashed
 
   Position published;  // by itself, as primary
   int64_t published_time_ns = 0;
-  Position applied;  // whether it published the frame itself or read it
+  Position applied;  // published by the replica itself, or read
   int64_t applied_time_ns = 0;
   Seq synced = 0;  // by itself
-  // Where a follower looks for the next frame; nothing if it did not say.
+  // The place where a follower looks for the next frame; nullopt if it did not say.
   SegmentNumber segment = 0;
   uint64_t offset = 0;
 
@@ -89,16 +92,16 @@ struct ReplicaFacts {
   Histogram sync_ns;
   Histogram group;
 
-  // Whether it lives, and follows so as to take over.
+  // Returns true if the replica lives, and follows so as to take over.
   bool stands_by() const { return alive && may_lead && role == Role::kFollower; }
 };
 
 absl::StatusOr<ReplicaFacts> ReadReplicaStats(FileSystem& fs, const std::string& path);
 
-// Of those replicas of a journal that live, and whose statistics can be read.
+// Returns the facts of a journal's living replicas, as far as their statistics can be read.
 std::vector<ReplicaFacts> ReadLivingReplicas(FileSystem& fs, const JournalLayout& layout);
 
-// Of words in memory, as ReplicaStats::words(). Knows neither path nor life.
+// Reads words in memory, as ReplicaStats::words(). Knows neither path nor life.
 ReplicaFacts ReadReplicaStats(const ReplicaStatsWords& words);
 
 }  // namespace kekbit

@@ -17,14 +17,14 @@
 namespace kekbit {
 namespace {
 
-// Names that are tried: more replicas than that in one process, or that many pid namespaces with equal processes, no
-// machine has.
+// Names that are tried: no machine has more replicas in one process, or more pid namespaces with
+// equal processes.
 constexpr uint64_t kNamesTried = 1000;
 
 // On average 64 calls from one look at the clock to the next.
 constexpr uint32_t kSampleGapMask = 127;
 
-// They are in files.
+// These values are in files.
 static_assert(static_cast<int>(Role::kFollower) == 0 && static_cast<int>(Role::kPrimary) == 1 &&
               static_cast<int>(Role::kStopped) == 2);
 
@@ -73,10 +73,10 @@ absl::Status ReplicaStats::MakeFile(const JournalLayout& layout, const ReplicaSt
   KB_ASSIGN_OR_RETURN(mapping_, file_->Map(Access::kReadWrite, sizeof(ReplicaStatsWords)));
   KB_ASSIGN_OR_RETURN(const bool locked, file_->TryLock());
   if (!locked) return absl::UnavailableError(absl::StrCat(directory, ": a new file is locked by somebody else"));
-  // A file without a name is seen by nobody, so this need not be shared words.
+  // Nobody sees a file without a name, so these need not be shared words.
   std::memcpy(mapping_->data(), &words, sizeof words);
   KB_RETURN_IF_ERROR(NameFile(*file_, directory, words));
-  // What is touched now is no page fault later, amid commands.
+  // Touch the pages now, so that no page fault comes later, amid commands.
   mapping_->Touch(0, sizeof(ReplicaStatsWords)).IgnoreError();
   words_ = reinterpret_cast<ReplicaStatsWords*>(mapping_->data());
   return absl::OkStatus();
@@ -95,7 +95,7 @@ absl::Status ReplicaStats::NameFile(File& file, const std::string& directory, co
 }
 
 int64_t ReplicaStats::StartThisSample() {
-  // xorshift32: of a thread's own, begun differently in each.
+  // xorshift32, a thread's own, begun differently in each thread.
   static constinit thread_local uint32_t random = 0;
   if (random == 0) {
     random = static_cast<uint32_t>(reinterpret_cast<uintptr_t>(&random) >> 4) | 1;

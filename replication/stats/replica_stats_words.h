@@ -1,7 +1,8 @@
-// The words of a replica's statistics: a file DIR/replicas/PID-STARTTIME-N.stats, from its first byte on.
+// The words of a replica's statistics: a file DIR/replicas/PID-STARTTIME-N.stats, from its first
+// byte on.
 //
-// ReplicaStats (replica_stats.h) stores them, ReadReplicaStats (replica_facts.h) loads them; both by the accessors of
-// kekbit/shared_word.h alone.
+// ReplicaStats (replica_stats.h) stores them, ReadReplicaStats (replica_facts.h) loads them; both
+// only by the accessors of kekbit/base/shared_word.h.
 
 #ifndef KEKBIT_REPLICATION_STATS_REPLICA_STATS_WORDS_H_
 #define KEKBIT_REPLICATION_STATS_REPLICA_STATS_WORDS_H_
@@ -21,8 +22,9 @@ inline constexpr uint64_t kReplicaStatsVersion = 1;
 // Longest text of an error that is kept, in bytes: what follows four other words.
 inline constexpr size_t kErrorTextBytes = 59 * sizeof(uint64_t);
 
-// Little endian; a reader takes what it knows of a longer one of the same version.
-// Words that different threads write are in different pairs of cache lines. In files: never change it.
+// Little endian; a reader takes what it knows of a longer file of the same version. Words that
+// different threads write are in different pairs of cache lines. They are in files: never change
+// them.
 struct ReplicaStatsWords {
   // Set before the file has its name.
   uint64_t magic = 0;
@@ -32,17 +34,18 @@ struct ReplicaStatsWords {
   uint64_t pid_namespace = 0;
   uint64_t created_ns = 0;  // since the Unix epoch
   uint64_t may_lead = 0;    // 1 or 0
-  // Since its creation: the process that keeps the lease or its turn, shows no sign of life, and can't be killed by
-  // this replica: pid, start time, pid namespace, ns of when that was said. All 0: there is none now.
+  // Since its creation: the process that keeps the lease or its turn, shows no sign of life, and
+  // can't be killed by this replica: pid, start time, pid namespace, ns of when that was said. All
+  // 0: there is none now.
   VersionedWords<4> unkillable;
 
-  // Of what this replica published itself, as primary.
+  // Words of what this replica published itself, as primary.
   uint64_t published_seq = 0;
   uint64_t published_epoch = 0;
   uint64_t published_time_ns = 0;  // the frame's
   uint64_t reserved2[13] = {};
 
-  // Of what this replica read, as follower.
+  // Words of what this replica read, as follower.
   uint64_t applied_seq = 0;
   uint64_t applied_epoch = 0;
   uint64_t applied_time_ns = 0;  // the frame's
