@@ -18,7 +18,8 @@
 namespace kekbit {
 namespace {
 
-// How often, a millisecond apart, a replica that starts looks whether another one has recovered the journal's end.
+// Looks, a millisecond apart, of a starting replica that waits for another to have recovered the
+// journal's end.
 constexpr int kLooksAtRecovery = 2'000;
 
 // How long an error that lasts is left out before it is noted again.
@@ -29,7 +30,8 @@ constexpr absl::Duration kKillAfterMin = absl::Milliseconds(200);
 
 uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
 
-// Names the boot clock of this process: of this start of the machine, and of this time namespace. 0: not known.
+// Names the boot clock of this process: of this start of the machine, and of this time namespace.
+// 0: not known.
 uint64_t BootClockName(FileSystem& fs) {
   const uint64_t boot = SyncMark::CurrentBoot(fs).value_or(0);
   return boot == 0 ? 0 : boot ^ (TimeNamespace(fs) << 32);
@@ -73,7 +75,7 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
     return absl::InvalidArgumentError(absl::StrCat("ReplicaOptions::segment_bytes is ", options.segment_bytes,
                                                    ", not in ", kCapacityMin, " to ", kCapacityMax));
   }
-  // As a segment will have it.
+  // Take the capacity that a segment will have.
   KB_ASSIGN_OR_RETURN(const Header segment, Header::Make({.capacity = options.segment_bytes}));
   options.segment_bytes = segment.capacity();
   FileSystem& fs = *options.file_system;
@@ -142,7 +144,7 @@ ReplicaCore::~ReplicaCore() {
 
 absl::Status ReplicaCore::Start() {
   const absl::Status started = WithRepairHint(*options_.file_system, layout_, CatchUpAndStart());
-  // For those who ask why this replica ended.
+  // For callers that ask why this replica ended.
   if (!started.ok() && role() != Role::kStopped) stats_->SetError(started);
   return started;
 }
@@ -154,7 +156,7 @@ absl::Status ReplicaCore::CatchUpAndStart() {
     KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_), std::move(reader_)).status());
     starting_ = true;
     KB_RETURN_IF_ERROR(CatchUp());
-    // Cut meanwhile, behind a newer snapshot.
+    // The place was trimmed meanwhile, up to a newer snapshot.
     while (PlaceIsGone() && role() == Role::kFollower) {
       KB_RETURN_IF_ERROR(StartOver());
       KB_RETURN_IF_ERROR(CatchUp());
@@ -182,8 +184,8 @@ absl::Status ReplicaCore::CatchUp() {
 }
 
 absl::Status ReplicaCore::MendAtStart() {
-  // What does not fit is torn, or damage. Whoever holds the lease tells, or may be about to: then there is more to
-  // read.
+  // A frame that does not fit is torn, or damage. The holder of the lease tells, or may be about
+  // to: then there is more to read.
   for (int looks = 1; absl::IsDataLoss(reader_.status()) && options_.may_lead; ++looks) {
     if (AcquireLease()) return Recover().status();
     // A replica without threads waits for nobody.
@@ -197,14 +199,15 @@ absl::Status ReplicaCore::MendAtStart() {
     }
   }
   if (IsTransient(reader_.status())) return absl::OkStatus();
-  // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is wrong.
+  // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is
+  // wrong.
   if (absl::IsDataLoss(reader_.status())) KB_RETURN_IF_ERROR(status());
   return reader_.status();
 }
 
 absl::Status ReplicaCore::StartThreads() {
   if (options_.may_lead) {
-    // Ready for a takeover from the beginning on.
+    // Be ready for a takeover from the beginning on.
     preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, kSegmentTouchBytes,
                                                   options_.ack == Ack::kSynced);
     preparer_->Prepare(FirstSegmentBytes(options_.segment_bytes));
@@ -219,8 +222,8 @@ absl::Status ReplicaCore::StartThreads() {
 
 absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {
   if (!absl::IsAborted(status)) return status;
-  // Fenced by a newer epoch of this journal: there is a primary to follow. Otherwise the journal is not there any more.
-  // Who can't look does not know, and looks again as a follower.
+  // Fenced by a newer epoch of this journal: there is a primary to follow. Otherwise the journal is
+  // not there any more. Who can't look does not know, and looks again as a follower.
   const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
   if (!named.ok() || *named) {
     EndReign();
@@ -334,7 +337,7 @@ void ReplicaCore::LetGo() {
     // Not the long one that this reign would have gone on in.
     if (preparer_ != nullptr) preparer_->Prepare(FirstSegmentBytes(options_.segment_bytes));
   }
-  // The segment before the lease: whoever takes over finds it closed.
+  // Close the segment before the lease: the successor finds it closed.
   writer_.reset();
   if (!Planted(PlantedBug::kLeaseKept)) lease_.reset();
   lease_held_ = false;

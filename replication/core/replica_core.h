@@ -1,16 +1,17 @@
-// ReplicaCore is the part of a Replica that knows no types: roles, lease, takeover, the loop that follows the journal.
+// ReplicaCore is the part of a Replica that knows no types: roles, lease, takeover, following.
 //
-// Replica<State> gives it a function that applies a frame, and appends through it. All that both share, the state
-// included, is guarded by mutex(). Its loop runs in a thread of its own or inside Poll(); a second thread waits for the
-// death of the primary.
+// Replica<State> gives the core a function that applies a frame, and appends through the core. All
+// that both share, the state included, is guarded by mutex(). The loop runs in a thread of its own
+// or inside Poll(); a second thread waits for the death of the primary.
 //
-// Takeover (replica_takeover.cc): the lease; the next epoch, which fences whoever had an older one; the rest of the
-// frames; CLOSE at the end of each segment that was left open; a new segment, whose first frame names what it follows;
-// primary. A primary that steps down, or was fenced, closes its segment and follows again behind its last frame: its
-// state is that of the journal up to there.
+// Takeover (replica_takeover.cc) takes these steps: the lease; the next epoch, which fences holders
+// of older ones; the rest of the frames; CLOSE at the end of each segment that was left open; a new
+// segment, whose first frame names what it follows; primary. A primary that steps down, or was
+// fenced, closes its segment and follows again after its last frame: its state is that of the
+// journal up to there.
 //
-// A snapshot (replica_snapshot.cc) is taken by a third thread. A follower applies nothing while its state is saved; a
-// takeover ends that at once.
+// A third thread takes snapshots (replica_snapshot.cc). A follower applies nothing while its state
+// is saved; a takeover ends that at once.
 
 #ifndef KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 #define KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
@@ -77,15 +78,16 @@ class ReplicaCore final {
   // Stops the threads, closes the segment, releases the lease.
   ~ReplicaCore();
 
-  // Loads the newest snapshot, applies what was published before, then starts the threads, if the options want them.
-  // Once, when everything that the hooks use is there. The error of a journal that can't be read.
+  // Loads the newest snapshot, applies what was published before, then starts the threads, if the
+  // options want them. Call once, when everything that the hooks use exists. Returns why the
+  // journal can't be read.
   absl::Status Start() ABSL_LOCKS_EXCLUDED(mutex_);
 
   absl::Mutex& mutex() ABSL_LOCK_RETURNED(mutex_) { return mutex_; }
 
-  // Appends a command while this replica is primary; see JournalWriter::Append. FailedPrecondition if it is not
-  // primary, Aborted if it has just found out that it no longer is: its outcome is unknown. ResourceExhausted also
-  // while the disk is nearly full.
+  // Appends a command while this replica is primary; see JournalWriter::Append. FailedPrecondition
+  // if it is not primary. Aborted if it has just found out that it no longer is: the outcome is
+  // unknown. ResourceExhausted also while the disk is nearly full.
   template <typename Encode>
   absl::StatusOr<ApplyContext> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
@@ -96,8 +98,8 @@ class ReplicaCore final {
     return Appended();
   }
 
-  // The same for `count` commands as one publication; see JournalWriter::AppendBatch. The context is the first one's;
-  // the others differ in seq alone.
+  // Appends `count` commands as one publication; see JournalWriter::AppendBatch. The context is the
+  // first command's; the others differ in seq alone.
   template <typename Encode>
   absl::StatusOr<ApplyContext> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
@@ -111,20 +113,20 @@ class ReplicaCore final {
   // Waits until the command at `position`, which this replica appended, has reached the stage.
   absl::Status WaitFor(Position position, Ack stage, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Ends the process for the exception being handled, which `function` of the state threw for the command at
-  // `position`. Says so before: in the log, on standard error and in the statistics, and what gets round it.
+  // Ends the process for the exception being handled, which `function` of the state threw for the
+  // command at `position`. Says so before: in the log, on standard error and in the statistics, and
+  // what gets round it.
   [[noreturn]] void EndForException(absl::string_view function, Position position, const std::type_info& command);
 
   // Calls the user's callbacks for what changed. Without mutex().
   void ReportRole() ABSL_LOCKS_EXCLUDED(mutex_);
 
   absl::Status Poll() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Takes a snapshot of the state as it is now, and cuts the journal behind the one before the last; returns up to
-  // where it goes.
+  // Takes a snapshot of the state as it is now, and trims the journal. Returns its position.
   absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StepDown(Successor successor) ABSL_LOCKS_EXCLUDED(mutex_);
   bool WaitForRole(Role role, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Waits until the frame at `position` is applied. Unavailable if it was not in time.
+  // Waits until the frame at `position` is applied. Unavailable if that took too long.
   absl::Status WaitForApplied(Position position, absl::Duration timeout) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
@@ -140,16 +142,16 @@ class ReplicaCore final {
   RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // How often a primary shows that it is alive, and does what else it does now and then.
+  // Period at which a primary shows that it is alive, and does what else it does now and then.
   static constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
 
-  // By which a thread's wait is ended; on descriptors.
+  // Events end a thread's wait; on descriptors.
   struct Events {
     StopEvent loop;
     StopEvent lease_watch;
     StopEvent snapshots;
   };
-  // Where a state comes from: the newest good snapshot, if there is one, and the journal behind it.
+  // Source is where a state comes from: the newest good snapshot, if any, and the later journal.
   struct Source {
     SnapshotStore::Found found;
     JournalReader reader;
@@ -166,18 +168,18 @@ class ReplicaCore final {
   // Open(), whose errors say nothing yet of what to do.
   static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, JournalContent content,
                                                                   StateHooks hooks);
-  // The source of a journal that can be trusted, and is all there.
+  // Returns the source of a journal that can be trusted, and is all there.
   static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
                                            const JournalContent& content, const StateHooks& hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Applies what is there, up to the end of the segment that is the last one now: a busy primary may publish as fast as
-  // it is applied.
+  // Applies what is there, up to the end of the last segment of now: a busy primary may be as fast
+  // as this.
   absl::Status CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // If the journal's end does not fit, and there is no primary: recovers it.
+  // Recovers the journal's end, if it does not fit, and there is no primary.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
 
-  // The last frame of writer_ is published, and about to be applied. Its context.
+  // Returns the context of the last frame of writer_, which is published, and about to be applied.
   ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     const ChainLink& last = writer_->last();
     applied_ = last.position;
@@ -191,24 +193,25 @@ class ReplicaCore final {
   bool Follow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what JournalReader::NextBatch() returned.
   absl::Status Apply(absl::Span<const Frame> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // After a reign of this replica: goes on reading behind its last frame. False if that has to wait, or failed.
+  // Reads on after this replica's last frame when a reign ends. False: has to wait, or failed.
   bool Rejoin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes the lease, if it is free and wanted, and becomes primary.
   void TryTakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Applies what is left, and makes the journal's end one to go on behind, torn or not.
+  // Applies what is left, and makes the journal's end fit for a new primary, torn or not.
   absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   static absl::StatusOr<Source> FindSource(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
                                            const StateHooks& hooks);
-  // Makes that snapshot the state, and reads on by `reader`, which stands behind it. False if there is none, or it is
-  // no newer than the state.
+  // Makes that snapshot the state, and reads on by `reader`, which stands after it. False if there
+  // is none, or it is no newer than the state.
   absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Whether the journal no longer holds what the reader wants next.
+  // Returns true if the journal no longer holds what the reader wants next.
   bool PlaceIsGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-  // The reader's place is gone: starts over from a snapshot, or stops. An error that IsTransient(): not this time.
+  // The reader's place is gone: starts over from a snapshot, or stops. An error that IsTransient():
+  // not this time.
   absl::Status StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // For the reign that begins: knows every segment that holds frames which are not synced; none if all were synced.
+  // Returns the new reign's GroupCommit, with all segments that hold unsynced frames, if any.
   absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit(bool all_synced) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
   // Stops if the pages that this replica has read may not be what the disk has.
   bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -216,16 +219,16 @@ class ReplicaCore final {
   // Snapshots (replica_snapshot.cc).
   void RunSnapshots();
   bool SnapshotIsDue() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Takes one, if it is due; notes and logs how it went.
+  // Takes a snapshot, if due; notes and logs the outcome.
   void TakeDueSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
-  // From when it returns OK until EndSaving() the state does not change: it is as it was behind that frame.
+  // Holds the state as of the returned frame: no change from OK until EndSaving().
   absl::StatusOr<ChainLink> BeginSaving() ABSL_LOCKS_EXCLUDED(mutex_);
   void EndSaving() ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns once this replica is no primary whose state is being saved.
   void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Everything of TakeSnapshot() but the turn-taking. Calls EndSaving() as soon as the state is no longer needed.
+  // Does everything of TakeSnapshot() but the turn-taking. Calls EndSaving() as soon as possible.
   absl::Status WriteSnapshot(const ChainLink& last) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The last frame that the state holds.
+  // Returns the last frame that the state holds.
   ChainLink LastApplied() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return writer_ ? writer_->last() : followed_; }
   uint64_t JournalBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
     return followed_bytes_ + (writer_ ? writer_->written_bytes() : 0);
@@ -238,7 +241,7 @@ class ReplicaCore final {
   void SayOfHolds(const std::vector<ReaderHold>& holds);
   void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Takes the lease if it is free, or that of `dead`; returns whether it is held. If not, looks for what is in the way.
+  // Takes the lease if free, or that of `dead`; false: not held, and looks for the obstacle.
   bool AcquireLease(const std::optional<ProcessId>& dead = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
 
   enum class Asked { kTaken, kHeld, kFailed };
@@ -247,27 +250,27 @@ class ReplicaCore final {
 
   void RunLoop();
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Shows those who watch that this replica is alive.
+  // Shows watchers that this replica is alive.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
   void BeatNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // What a follower does now and then: stops if its journal is gone.
+  // Stops a follower if its journal is gone: a check now and then.
   void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // What a primary does now and then: sees that its journal is still there, looks for room on the disk, and has closed
-  // segments synced.
+  // Does a primary's work of now and then: checks that its journal still exists, looks for room on
+  // the disk, and has closed segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
   // Compares the clocks, and leaves the journal's time to a successor.
   void LookAtClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // A primary whose lease file was replaced follows; one whose journal is gone stops.
+  // Makes a primary whose lease file was replaced follow, and stops one whose journal is gone.
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RunLeaseWatch();
-  // Watches the holder of the lease until it is dead, and then takes the lease, or until there is something else to do.
-  // `told`, if there is one, knows when the holder begins to exit.
+  // Watches the holder of the lease until it is dead, and then takes the lease, or until there is
+  // something else to do. `told`, if not null, knows when the holder begins to exit.
   void WatchHolder(RobustWordWatch* told);
-  // The same for who is just taking the lease.
+  // Watches the process that is just taking the lease.
   void WatchTaker();
-  // Takes a look at the holder of the lease, or of its turn, that can't be watched. If it has shown no sign of life for
-  // as long as this replica waits before it kills: says so.
+  // Takes a look at the holder of the lease, or of its turn, that can't be watched. If it has shown
+  // no sign of life for as long as this replica waits before it kills: says so.
   void LookAtUnseen(const ProcessId& process, std::optional<uint64_t> beat, HolderSilence& silence)
       ABSL_LOCKS_EXCLUDED(mutex_);
   // Says once that this process hangs, and can't be killed; forgets it once it does no more.
@@ -275,13 +278,13 @@ class ReplicaCore final {
       ABSL_LOCKS_EXCLUDED(mutex_);
   void ForgetUnkillable(bool still_hangs) ABSL_LOCKS_EXCLUDED(mutex_);
   bool StillHangs() const;
-  // Watches a process that may hang, for `patience`, and looks after each `step` whether it has shown no sign of life.
-  enum class Life { kDead, kNoSign, kOther };  // kOther: it lives, or there is something else to do
+  // Watches a process that may hang, for `patience`; looks for signs of life after each `step`.
+  enum class Life { kDead, kNoSign, kOther };  // kOther: alive, or there is something else to do
   Life WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
                     absl::FunctionRef<bool()> no_sign);
-  // Returns whether it is dead. Kills it, if the options say so and it hangs.
+  // Returns true if the process is dead. Kills it, if the options say so and it hangs.
   bool AwaitDeath(const ProcessWatch& watch, const ProcessId& holder);
-  // Returns whether the holder, which began to exit, will never run again: once that is known.
+  // Returns true if the holder, which began to exit, will never run again: once that is known.
   bool AwaitExit(const ProcessWatch& watch);
   // Sleeps until there may be something to do.
   void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
@@ -290,15 +293,15 @@ class ReplicaCore final {
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends this replica: it takes no commands and applies none.
   void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // FailedPrecondition if nobody is seen to stand by.
+  // Returns FailedPrecondition if nobody is seen to stand by.
   absl::Status FindStandby() const;
-  // For some time the lease is for others, unless one of them has had it.
+  // Leaves the lease to others for some time, or until one of them has had it.
   void LeaveLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Closes the segment and releases the lease, as far as there are any.
   void LetGo() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
   void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Makes an error that may pass the status; notes and logs it, but not each time that it comes again.
+  // Makes a passing error the status; notes and logs the error, but not each time it comes again.
   void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void Complain(const absl::Status& error, absl::string_view what);
   void SayOfClocks(const ClockNote& note);
@@ -318,7 +321,7 @@ class ReplicaCore final {
   FreeSpace space_;
   const std::unique_ptr<ReplicaStats> stats_;
 
-  // Held by whoever runs the loop; taken before mutex_.
+  // Held by the thread that runs the loop; taken before mutex_.
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
   WakeEvent wake_;  // for sleeping: the loop's; for waking the loop: anybody's
   JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
@@ -376,7 +379,7 @@ class ReplicaCore final {
   std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);
 
   LeaseObstacle obstacle_;
-  // The lease watch's: of a holder, and of a taker, that it can't see; what unkillable_ was said of.
+  // The lease watch's: of a holder and a taker out of sight; what unkillable_ was said of.
   HolderSilence holder_silence_;
   HolderSilence taker_silence_;
   std::optional<std::pair<ProcessId, std::optional<uint64_t>>> told_of_;

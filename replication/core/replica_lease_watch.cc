@@ -14,32 +14,34 @@
 namespace kekbit {
 namespace {
 
-// How often a follower asks for the lease whose holder it can't watch.
+// Period at which a follower asks for the lease when it can't watch the holder.
 constexpr absl::Duration kAskEvery = absl::Milliseconds(5);
-// How long it waits for the death of one whom it can, before it looks again who that is.
+// How long a follower watches a holder before it looks again who that is.
 constexpr absl::Duration kWatchFor = absl::Seconds(1);
-// How often it looks whether the holder dumps core. Nothing tells of that: a dumping process closes nothing and ends no
-// thread until the dump is written, which may take seconds or, into a pipe, for ever.
+// How often it looks whether the holder dumps core. Nothing tells of that: a dumping process closes
+// nothing and ends no thread until the dump is written, which may take seconds or, into a pipe, for
+// ever.
 constexpr absl::Duration kLookAtHolder = absl::Milliseconds(20);
-// How many signs of life a watcher wants to miss before it kills.
+// Signs of life that a watcher wants to miss before it kills.
 constexpr int kMissedBeats = 4;
-// How often, and how often quickly, it looks whether a holder that began to exit has done so.
+// Polls of an exiting holder: kQuickLooksAtExit every 20 us, then every 1 ms.
 constexpr int kQuickLooksAtExit = 100;
 constexpr int kLooksAtExit = 1'000;
 
 }  // namespace
 
 void ReplicaCore::RunLeaseWatch() {
-  // Tells of this process's death: this thread ends with it.
+  // Tells of this process's death: this thread ends with the process.
   RobustWordHolder life(epochs_.robust_word());
   std::unique_ptr<RobustWordWatch> told;
   while (!stopping_) {
-    // Commands may follow each other so closely that this thread does not get the lock: then they beat for it.
+    // Commands may follow each other so closely that this thread does not get the lock: then they
+    // beat for this thread.
     beat_waits_ = lease_held_.load();
     const Role now = role();
     if (now == Role::kStopped) return;
     if (now == Role::kPrimary || lease_held_) {
-      // The kernel wakes one of those who wait for a thread's death: not one that dies with it.
+      // The kernel wakes one waiter for a thread's death: not a waiter that dies with it.
       told.reset();
       ForgetUnkillable(/*still_hangs=*/false);
       life.Hold();
@@ -53,7 +55,7 @@ void ReplicaCore::RunLeaseWatch() {
       continue;
     }
     if (told == nullptr) {
-      // An error: the death of others is seen later, when they are gone.
+      // On an error the death of others is seen later, when they are gone.
       auto watch = RobustWordWatch::Start(epochs_.robust_word(), events_.lease_watch);
       if (watch.ok()) told = *std::move(watch);
     }
@@ -92,7 +94,8 @@ void ReplicaCore::WatchHolder(RobustWordWatch* told) {
     absl::MutexLock lock(&mutex_);
     holder_gone_ns_ = options_.clock->MonotonicNanos();
   }
-  // Its lock may still be there: for moments, or as long as a child that got its descriptors lives.
+  // The holder's lock may still exist: for moments, or as long as a child that got its descriptors
+  // lives.
   if (AcquireLease() || AcquireLease(holder)) {
     wake_.Notify();
   } else {
@@ -109,7 +112,7 @@ void ReplicaCore::WatchTaker() {
     events_.lease_watch.Wait(kAskEvery);
     return;
   }
-  // It takes microseconds, unless the process was stopped in the middle.
+  // Taking the lease lasts microseconds, unless the process was stopped in the middle.
   const bool kills = options_.kill_hung_primary_after != absl::InfiniteDuration();
   const absl::Duration patience = kills ? options_.kill_hung_primary_after : kWatchFor;
   const auto takes_it = [&] { return Lease::Taker(fs, layout_.lease()) == taker; };
@@ -137,7 +140,7 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
   const absl::Duration patience = options_.kill_hung_primary_after;
   const Life life = WatchForLife(watch, patience, kLookAtHolder, is_silent);
   if (life != Life::kNoSign) return life == Life::kDead;
-  // Who gave the lease back, and lives on, owes nobody a sign of life.
+  // A process that gave the lease back, and lives on, owes nobody a sign of life.
   if (!Lease::IsHeld(fs, layout_.lease())) return false;
   if (absl::Status killed = watch.Kill(); !killed.ok()) {
     SayUnkillable(holder, Lease::LastBeat(fs, layout_.lease()), killed);
@@ -199,7 +202,8 @@ void ReplicaCore::ForgetUnkillable(bool still_hangs) {
 
 ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
                                             absl::FunctionRef<bool()> no_sign) {
-  // Several looks, so that a watcher which was stopped itself does not kill as soon as it goes on.
+  // Look several times, so that a watcher which was stopped itself does not kill as soon as it goes
+  // on.
   const int64_t look = absl::ToInt64Nanoseconds(patience / kMissedBeats);
   const int64_t pause = std::min(look, absl::ToInt64Nanoseconds(step));
   for (int missed = 0; missed < kMissedBeats; ++missed) {
@@ -208,7 +212,7 @@ ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Dur
       if (watch.Wait(events_.lease_watch, absl::Nanoseconds(pause))) return Life::kDead;
       if (watch.IsExiting(*options_.file_system)) return Life::kDead;
       if (stopping_ || !no_sign()) return Life::kOther;
-      // Told to look anew, not to count that as a look.
+      // Woken to look anew: do not count that as a look.
       if (options_.clock->MonotonicNanos() - begin < pause) return Life::kOther;
     }
   }
@@ -216,7 +220,7 @@ ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Dur
 }
 
 bool ReplicaCore::AwaitExit(const ProcessWatch& watch) {
-  // A thread that is in a system call, a sync say, exits when that returns.
+  // A thread in a system call, a sync say, exits when the call returns.
   for (int looks = 0; looks < kLooksAtExit && !stopping_; ++looks) {
     if (watch.IsExiting(*options_.file_system)) return true;
     absl::SleepFor(looks < kQuickLooksAtExit ? absl::Microseconds(20) : absl::Milliseconds(1));

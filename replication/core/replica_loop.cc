@@ -24,18 +24,19 @@
 namespace kekbit {
 namespace {
 
-// Between two looks of a spinning follower: some 100 ns.
+// Pauses between two looks of a spinning follower: some 100 ns.
 constexpr int kSpinPauses = 4;
-// Of these looks, after how many it also looks at the clock.
+// Number of these looks after which a follower also looks at the clock.
 constexpr uint32_t kSpinsPerTick = 1024;
 
-// A sleeping loop is woken for frames and by the lease's watch. Where neither may come (there is no open segment, so
-// the primary may have gone without dying) it looks by itself, less and less often.
+// Limits of a sleep of the loop, which is woken for frames and by the lease's watch. Neither may
+// come where there is no open segment: the primary may have gone without dying. Then the loop looks
+// by itself, less and less often.
 constexpr absl::Duration kSleepMin = absl::Milliseconds(1);
 constexpr absl::Duration kSleepMax = absl::Milliseconds(100);
 constexpr absl::Duration kSleepWatched = absl::Seconds(1);
 
-// How often a replica looks whether its journal is still in its place.
+// Period at which a replica checks that its journal is still in its place.
 constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
 }  // namespace
@@ -44,7 +45,8 @@ bool ReplicaCore::Follow() {
   if (pending_.empty()) pending_ = reader_.NextBatch();
   if (pending_.empty() && reader_.status().ok()) return false;
   absl::MutexLock lock(&mutex_);
-  // What this replica appends itself, it applies itself: it may have become primary, or ceased to be, just now.
+  // This replica applies its own appends itself: it may have become primary, or ceased to be, just
+  // now.
   if (role_ != Role::kFollower || rejoins_ || saving_) return false;
   const absl::Span<const Frame> frames = std::exchange(pending_, {});
   if (!frames.empty()) {
@@ -53,7 +55,7 @@ bool ReplicaCore::Follow() {
       Stop(status);
       return false;
     }
-    // Another one leads: the one that was watched may have stepped down, and live on.
+    // Another replica leads: the watched one may have stepped down, and live on.
     if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
     followed_ = reader_.last();
     journal_clock_.Follow(followed_.time_ns, !starting_);
@@ -66,7 +68,7 @@ bool ReplicaCore::Follow() {
   if (IsTransient(status)) {
     Note(status, "the journal can't be read, it is tried again");
   } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
-    // Who holds the lease may yet mend it.
+    // The holder of the lease may yet mend it.
     Stop(status);
   }
   return false;
@@ -78,7 +80,7 @@ absl::Status ReplicaCore::Apply(absl::Span<const Frame> frames) {
     return absl::OkStatus();
   }
   for (;;) {
-    // Those whose time is not taken go together.
+    // Frames whose time is not taken go together.
     const size_t together = stats_->PassUnsampled(frames.size());
     if (together > 0) KB_RETURN_IF_ERROR(hooks_.apply(frames.first(together), applied_));
     frames.remove_prefix(together);
@@ -106,7 +108,7 @@ bool ReplicaCore::PlaceIsGone() {
   const absl::Status& status = reader_.status();
   if (absl::IsOutOfRange(status)) return true;
   if (!absl::IsNotFound(status)) return false;
-  // A segment was cut between two looks: the next ones tell.
+  // A segment was trimmed between two looks: the next looks tell.
   const absl::Status again = reader_.LookAgain();
   return !again.ok() && !IsTransient(again);
 }
@@ -119,7 +121,8 @@ bool ReplicaCore::Rejoin() {
     applied = applied_;
   }
   if (Planted(PlantedBug::kAppliedTwice) && applied.seq > 1) --applied.seq;
-  // The state holds exactly the frames up to there: what this replica appended after them it never applied.
+  // The state holds exactly the frames up to there: this replica never applied what it appended
+  // after them.
   absl::StatusOr<JournalReader> reader = JournalReader::Open(*options_.file_system, layout_, content_, applied.seq + 1);
   absl::MutexLock lock(&mutex_);
   if (!reader.ok()) {
@@ -147,7 +150,7 @@ void ReplicaCore::RunLoop() {
       }
       case Role::kPrimary:
         Tick();
-        // Not a condition of mutex_: each command would have to look at that.
+        // This is not a condition of mutex_: each command would have to look at that.
         events_.loop.Wait(kTickEvery);
         break;
       case Role::kStopped:
@@ -176,7 +179,8 @@ void ReplicaCore::RunFollower() {
     if (StopIfPoisoned()) return;
     if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
     if (options_.wait == Wait::kSpin) {
-      // A short pause, so that the primary keeps the cache line it writes to; no longer one, which would be lag.
+      // Pause shortly, so that the primary keeps the cache line that it writes to. A longer pause
+      // would be lag.
       for (int i = 0; i < kSpinPauses; ++i) SpinPause();
       if (++spins % kSpinsPerTick == 0) LookForJournal();
     } else if (!backoff.completed()) {
@@ -199,7 +203,8 @@ void ReplicaCore::Sleep() {
 }
 
 void ReplicaCore::Beat() {
-  // With the lock that every command takes: if that is never free, and no command is done, there is no progress.
+  // Take the lock that every command takes: if it is never free, and no command is done, there is
+  // no progress.
   absl::MutexLock lock(&mutex_);
   BeatNow();
   beat_waits_ = false;
@@ -221,7 +226,7 @@ void ReplicaCore::LookForJournal() {
 
 bool ReplicaCore::StopIfGone() {
   const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
-  if (!named.ok() || *named) return false;  // who can't look does not know
+  if (!named.ok() || *named) return false;  // a failed look proves nothing
   absl::MutexLock lock(&mutex_);
   Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
   return true;
@@ -238,7 +243,7 @@ void ReplicaCore::StopIfMoved() {
         absl::StrCat(layout_.segment(writer_->segment()), ": the segment was moved, replaced or deleted")));
     return;
   }
-  // Who can't look does not know.
+  // A failed look proves nothing.
   if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
   if (*epochs_named) {
     // The lock of a file that nobody else can find keeps nobody away.
@@ -273,7 +278,7 @@ void ReplicaCore::Tick() {
     closed = std::exchange(closed_, {});
   }
   if (closed.number != 0) {
-    // What fails now, or can't be done on this file system, is left as it is.
+    // Leave as it is what fails now, or can't be done on this file system.
     GiveBackSpace(*options_.file_system, layout_, closed.number, closed.position).IgnoreError();
   }
   const bool enough = space_.enough();

@@ -17,12 +17,13 @@
 
 namespace kekbit {
 
-// What the core can do with the state, whose type it does not know.
+// StateHooks is what the core can do with the state, whose type it does not know.
 struct StateHooks {
-  // Applies frames of kind command, and moves `applied` on to each that is; an error ends the replica. Called with
-  // mutex() held.
+  // Applies frames of kind command, and moves `applied` on to each applied frame; an error ends the
+  // replica. Called with mutex() held.
   std::function<absl::Status(absl::Span<const Frame> frames, Position& applied)> apply;
-  // Snapshots; null if there can be none. save: while nobody applies anything. load: with mutex() held.
+  // Snapshots; null if there can be none. save: while nobody applies anything. load: with mutex()
+  // held.
   SnapshotType snapshot_type;  // names the state as `content` does
   std::function<absl::Status(SnapshotOutput&)> save;
   std::function<absl::Status(SnapshotReader&)> load;
