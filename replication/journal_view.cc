@@ -22,7 +22,8 @@ namespace {
 // Segments that are looked into for one replica's lag, before the rest is taken for full.
 constexpr int kSegmentsLookedInto = 8;
 
-// Segments that are read, from the last one back, to find the last frame: new ones may hold none yet.
+// Segments that are read, from the last one back, to find the last frame: new ones may hold none
+// yet.
 constexpr size_t kSegmentsRead = 3;
 
 absl::StatusOr<Seq> FirstSeq(FileSystem& fs, const std::string& path) {
@@ -60,7 +61,7 @@ absl::Status JournalView::LookAtSegments(JournalFacts& facts) {
   used_bytes_.erase(used_bytes_.begin(), used_bytes_.lower_bound(segments_.front()));
   for (const SegmentNumber number : segments_) {
     auto known = file_bytes_.find(number);
-    // What the newest ones don't need may be given back yet.
+    // Space that the newest ones don't need may be given back yet.
     if (known == file_bytes_.end() || number + 1 >= segments_.back()) {
       const absl::StatusOr<FileInfo> info = fs_.Info(layout_.segment(number));
       if (!info.ok()) continue;  // cut off meanwhile

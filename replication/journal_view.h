@@ -38,13 +38,13 @@
 
 namespace kekbit {
 
-// How far a replica is behind the end of the journal.
+// ReplicaLag is a replica's lag to the end of the journal.
 struct ReplicaLag {
   uint64_t frames = 0;
-  // Of records, with their lengths and padding. Nothing if the replica did not say where it is, or that place is gone.
-  // Of more segments than eight the rest is taken for full.
+  // Bytes of records, with their lengths and padding. Nullopt if the replica did not say where it
+  // is, or if that place is gone. Beyond eight segments the rest is taken for full.
   std::optional<uint64_t> bytes = std::nullopt;
-  int64_t time_ns = 0;  // by the frames' times, the last one's and that of the last one applied; 0 also if not known
+  int64_t time_ns = 0;  // by the frames' times, the last and the last applied; 0 also if not known
 };
 
 struct ReplicaView {
@@ -52,14 +52,15 @@ struct ReplicaView {
   ReplicaLag lag;
 };
 
-// A file that is named as a snapshot; `kekbit verify` says whether it is good.
+// SnapshotView is a file that is named as a snapshot; `kekbit verify` says whether the snapshot is
+// good.
 struct SnapshotView {
-  Seq seq = 0;  // of the last frame whose effect it holds
+  Seq seq = 0;  // of the last frame whose effect the snapshot holds
   uint64_t bytes = 0;
 };
 
-// A primary that has shown no sign of life for so long hangs: it is stopped, deadlocked, or what it waits for is. One
-// that is well shows one some 20 times a second, idle or not.
+// After so long without a sign of life a primary hangs: it is stopped, deadlocked, or what it waits
+// for is. A healthy primary shows some 20 signs a second, idle or not.
 inline constexpr absl::Duration kHangsAfter = absl::Seconds(3);
 
 struct JournalFacts {
@@ -74,16 +75,16 @@ struct JournalFacts {
   Seq first_seq = 0;         // the first one kept; 0: not known
   Position last;             // of the last frame
   int64_t last_time_ns = 0;  // its time, since the Unix epoch; 0: not known
-  // OK, or why the frames behind `last` can't be read.
+  // OK, or why the frames after `last` can't be read.
   absl::Status end_status;
 
   Epoch epoch = 0;                  // the newest that was granted; 0: none, or not known
   bool lease_held = false;          // so somebody is, or is becoming, primary
   std::optional<ProcessId> holder;  // who says that it holds, or last held, the lease
-  // Of who holds it: for how long it has shown no sign of life; nothing if that can't be known from here.
+  // How long the lease's holder has shown no sign of life; nullopt if this process can't know.
   std::optional<absl::Duration> silent;
   bool holder_stopped = false;          // by a signal or a debugger; false also if that can't be known from here
-  std::optional<Seq> synced;            // up to here it is known to be on stable storage
+  std::optional<Seq> synced;            // up to here the journal is known to be on stable storage
   SegmentNumber poisoned = 0;           // the first segment of which a sync failed; 0: none
   std::vector<ReplicaView> replicas;    // the live ones first, then the dead ones, each the youngest first
   std::vector<SnapshotView> snapshots;  // ascending
@@ -96,7 +97,7 @@ struct JournalFacts {
 
 class JournalView final {
  public:
-  // `fs` and `clock` outlive it.
+  // `fs` and `clock` outlive the view.
   JournalView(FileSystem& fs, absl::string_view directory, const Clock& clock = Clock::System())
       : fs_(fs), layout_(directory), clock_(clock) {}
 
@@ -117,7 +118,8 @@ class JournalView final {
 
   ReplicaLag LagOf(const JournalFacts& facts, const ReplicaFacts& replica);
   std::optional<uint64_t> BytesBehind(SegmentNumber segment, uint64_t offset);
-  // Bytes of a closed segment's data area that hold records; `looks`: how many files may still be looked into.
+  // Returns the bytes of a closed segment's data area that hold records; `looks`: how many files
+  // may still be looked into.
   uint64_t UsedBytes(SegmentNumber number, int& looks);
 
   FileSystem& fs_;

@@ -25,12 +25,12 @@ void RegisteredReader::OpenJournal() {
   absl::StatusOr<JournalReader> reader = JournalReader::Open(*fs_, layout_, content_, done.seq + 1);
   if (!reader.ok()) {
     status_ = reader.status();
-    // A segment was cut between the look at its name and that at the file.
+    // The segment was trimmed between the look at its name and the look at the file.
     if (absl::IsNotFound(status_)) status_ = absl::UnavailableError(status_.message());
     return;
   }
   if (done.epoch != 0 && reader->last().position != done) {
-    // A seq may be there twice in a journal's life, an epoch with it only once.
+    // A seq may come twice in a journal's life, but only once with the same epoch.
     const absl::StatusOr<Position> before_first = BeforeFirstKept(*fs_, layout_);
     status_ = absl::OutOfRangeError(absl::StrCat(
         layout_.directory(), ": the frame ", done.ToString(), ", with which reader ", cursor_.name(),

@@ -1,4 +1,4 @@
-// What the user of a replica chooses.
+// ReplicaOptions is what the user of a replica chooses.
 
 #ifndef KEKBIT_REPLICATION_REPLICA_OPTIONS_H_
 #define KEKBIT_REPLICATION_REPLICA_OPTIONS_H_
@@ -18,15 +18,17 @@
 
 namespace kekbit {
 
-// When a replica takes snapshots of its state, and how. Each of the first three that is not 0 is a reason to take one
-// as soon as so much has come since the last; all 0: only when Replica::TakeSnapshot() asks for it.
+// SnapshotOptions says when a replica takes snapshots of its state, and how. Each of the first
+// three that is not 0 is a reason to take a snapshot as soon as so much has come since the last.
+// All 0: only when Replica::TakeSnapshot() is called.
 struct SnapshotOptions {
   uint64_t frames = 0;
   uint64_t bytes = 0;  // of the journal
   absl::Duration time = absl::ZeroDuration();
 
-  // A follower applies nothing while it saves its state, and catches up afterwards; it can be read meanwhile. A primary
-  // would take no commands for that time, so it takes no snapshots, unless there is nobody else to take them.
+  // If true, a primary takes snapshots, too, and takes no commands meanwhile. This is for a service
+  // without a follower. A follower applies nothing while it saves its state, and catches up
+  // afterwards; it can be read meanwhile.
   bool on_primary = false;
   bool compressed = false;  // by zstd
   // Called with the bytes of the state written so far, every mebibyte.
@@ -34,89 +36,97 @@ struct SnapshotOptions {
 
   // Whether there is a reason to take one without being asked.
   bool has_reason() const { return (frames | bytes) != 0 || time != absl::ZeroDuration(); }
-  // Whether anything is asked for. Of a state of which there can be no snapshots nothing may be: it would do nothing.
+  // Whether anything is asked for. Of a state of which there can be no snapshots nothing may be: it
+  // would do nothing.
   bool is_set() const { return has_reason() || on_primary || compressed || on_progress != nullptr; }
 };
 
-// Checks of the service's own code, for tests and canaries. Each costs time, and finds what no replica can mend.
+// Checks of the service's own code, for tests and canaries. Each costs time, and finds what no
+// replica can mend.
 struct Checks {
-  // The primary decodes each command that it has encoded, before it publishes it, and applies what came out, as every
-  // follower will: a member that serialize() leaves out has on all replicas the value that decoding gives it. An error
-  // of Execute(), Submit() or SubmitBatch(), InvalidArgument with the type of the command (nothing was done; another
-  // replica would refuse it just so), if what came out differs from what was passed:
+  // The primary decodes each command that it has encoded, before publishing, and applies the
+  // decoded one, as every follower will. A member that serialize() leaves out then has on all
+  // replicas the value that decoding gives. Execute(), Submit() and SubmitBatch() return
+  // InvalidArgument, with the type of the command, if the decoded command differs from the passed
+  // one. Nothing was done then; another replica would refuse the command just so. They differ
   //   by operator==, if the command's type has it (of a variant, if the alternative has it);
-  //   by its bytes in memory, if they are all of it: numbers without padding between them, no floating point;
-  //   else by what cereal's serialize() functions are not given of it: a member that is left out, and differs;
-  //   and by its bytes in the journal, encoded a second time: an order that is not kept.
-  // Without an operator== it may not find a left-out member that is smaller than the alignment of what follows, or that
-  // a save() leaves out, or of another codec than cereal's.
-  // Costs decoding each command, and without operator== encoding it three times and memory for what is noted then: a
+  //   by the bytes in memory, if they are all of the command: numbers without padding between them, no
+  //   floating point;
+  //   else by what cereal's serialize() functions are not given: a member that is left out, and differs;
+  //   and by the bytes in the journal, encoded a second time: an order that is not kept.
+  // Without an operator== the check may miss a left-out member that is smaller than the alignment
+  // of what follows, or that a save() leaves out, or of another codec than cereal's. Costs decoding
+  // each command. Without operator== costs also encoding it three times and memory for notes: a
   // small command takes a microsecond or two more. On in debug builds (without NDEBUG).
   bool decode = InDebugBuild();
 
-  // Whether this library was built without NDEBUG.
+  // Returns true if this library was built without NDEBUG.
   static bool InDebugBuild();
 };
 
-// How a follower waits for the next frame.
+// Wait says how a follower waits for the next frame.
 enum class Wait {
   kSleep,  // looks for some 10 us, then sleeps at no CPU until the primary wakes it
   kSpin,   // looks again and again: the least lag, for the price of a processor
 };
 
 struct ReplicaOptions {
-  // Of the journal. Made if it is not there. On a local file system: ext4, xfs, tmpfs.
+  // The journal's directory, made if it does not exist. On a local file system: ext4, xfs, tmpfs.
   std::string directory = {};
-  // What Execute() waits for unless told otherwise.
+  // Stage that Execute() waits for unless told otherwise.
   Ack ack = Ack::kPublished;
   Wait wait = Wait::kSleep;
-  // Whether this replica may become primary. A follower that may not only reads.
+  // Whether this replica may become primary. If false, the replica only reads.
   bool may_lead = true;
-  // Whether threads of the replica's own follow the journal and wait for the lease. Without, nothing happens but in
-  // Poll().
+  // Whether threads of the replica's own follow the journal and wait for the lease. If false,
+  // everything happens in Poll().
   bool threads = true;
-  // Capacity of the longest segments of the journal, in bytes, 16 KiB to 4 GiB less 8, rounded up to
-  // a multiple of 8. An encoded command takes at most 1/128 of it. The first segments of a reign are
-  // shorter, from 1 MiB on, unless a command or a batch wants more. Counts on a primary.
+  // Capacity of the longest segments of the journal, in bytes, 16 KiB to 4 GiB less 8, rounded up
+  // to a multiple of 8. An encoded command takes at most 1/128 of it. The first segments of a reign
+  // are shorter, from 1 MiB on, unless a command or a batch wants more. Counts on a primary.
   uint32_t segment_bytes = 64u << 20;
-  // The newest is where a replica starts. Only for a state of which snapshots can be taken (see state_archive.h).
+  // A replica starts at the newest snapshot. Only for a state that is fit for snapshots (see
+  // state_archive.h).
   SnapshotOptions snapshots = {};
   Checks checks = {};
-  // A primary whose process lives but shows no sign of life for so long is killed by a follower that watches it. It
-  // must be much longer than any pause of the service, of its machine or of Apply(); a sign of life is given each 50
-  // ms. At least 200 ms. Infinite: never.
+  // A primary whose process lives but shows no sign of life for so long is killed by a follower
+  // that watches it. Choose much longer than any pause of the service, of its machine or of
+  // Apply(). A sign of life is given each 50 ms. At least 200 ms. Infinite: never.
   absl::Duration kill_hung_primary_after = absl::InfiniteDuration();
-  // How long a replica that stepped down leaves the lease to others, unless one of them has taken it before. Nobody
-  // leads meanwhile, if nobody else can.
+  // How long a replica that stepped down leaves the lease to others, unless another replica takes
+  // it before. Nobody leads meanwhile, if nobody else can.
   absl::Duration step_down_for = absl::Seconds(1);
 
-  // The journal's time is that of the machine's clock, unless that was set back: then the journal's time goes on slower
-  // by a tenth, until the clock has caught up. A clock that was set ahead is followed at once if by no more than this;
-  // otherwise the journal's time goes on faster by a tenth. Infinite: it is always followed.
+  // The journal's time is that of the machine's clock, unless that was set back. Then the journal's
+  // time goes on slower by a tenth, until the clock has caught up. A clock that was set ahead by at
+  // most this is followed at once; otherwise the journal's time goes on faster by a tenth.
+  // Infinite: the clock is always followed.
   absl::Duration clock_set_ahead_max = absl::Hours(1);
 
-  // With less room left on the disk, in bytes, a primary takes no new commands (ResourceExhausted), and takes them
-  // again once there is an eighth more. It is room to roll into, and for a snapshot. Unset: segment_bytes. 0:
-  // commands are taken until a segment can't be made.
+  // With less room left on the disk, in bytes, a primary takes no new commands (ResourceExhausted),
+  // and takes them again once there is an eighth more. It is room to roll into, and for a snapshot.
+  // Unset: segment_bytes. 0: commands are taken until a segment can't be made.
   std::optional<uint64_t> free_bytes_min = std::nullopt;
-  // Segments before the older of two snapshots stay for registered readers (see reader_cursor.h), up to so many bytes
-  // on the disk in all; then the slowest readers lose their place. Unset: a quarter of the file system's size. 0: the
-  // segments stay for ever.
+  // Segments before the older of two snapshots stay for registered readers (see reader_cursor.h),
+  // up to so many bytes on the disk in all; then the slowest readers lose their place. Unset: a
+  // quarter of the file system's size. 0: the segments stay for ever.
   std::optional<uint64_t> retain_bytes_max = std::nullopt;
 
-  // Called after the role has changed, with the epoch: by the replica's thread, or inside a call of Poll() or of
-  // what ends a reign: Execute(), Submit(), WaitFor(), TakeSnapshot(), StepDown(); one call at a time, in the order of
-  // the changes. It may call any method of the replica but the destructor.
+  // Called after the role has changed, with the epoch, one call at a time, in the order of the
+  // changes. The replica's thread calls, or a caller inside Poll() or what ends a reign: Execute(),
+  // Submit(), WaitFor(), TakeSnapshot(), StepDown(). The callback may call any method of the
+  // replica but the destructor.
   std::function<void(Role, Epoch)> on_role_change = {};
-  // Called before that, if it has become primary.
+  // Called before on_role_change, if the replica has become primary.
   std::function<void(const TakeoverReport&)> on_takeover = {};
 
   // Where the replica says what happens to it; none: errors go to standard error.
   Logger logger = {};
 
-  // Outlives the replica. What is made is for this user alone. FileSystem::Posix(GroupAccess::kRead)
-  // lets the group of the directory look into the journal; with GroupAccess::kReadWrite, which all
-  // replicas of the journal must then have, replicas of several users can share it.
+  // Outlives the replica. What is made is for this user alone.
+  // FileSystem::Posix(GroupAccess::kRead) lets the group of the directory look into the journal;
+  // with GroupAccess::kReadWrite, which all replicas of the journal must then have, replicas of
+  // several users can share it.
   FileSystem* file_system = &FileSystem::Posix();
   const Clock* clock = &Clock::System();  // outlives the replica
 };

@@ -4,7 +4,8 @@ namespace kekbit::internal {
 
 absl::Status ExplainLoaded(const absl::Status& loaded, SnapshotReader& snapshot, const SnapshotType& known) {
   if (absl::IsDataLoss(loaded)) {
-    // That may be the state's own word for what it was given. The file's checksums tell; they have, if it failed.
+    // This may be the state's own word for its input. The file's checksums tell; they have told, if
+    // that failed.
     KB_RETURN_IF_ERROR(snapshot.CheckRest());
   } else if (!absl::IsFailedPrecondition(loaded)) {
     return loaded;

@@ -1,4 +1,4 @@
-// SaveState and LoadState: a user's state into a snapshot, and back.
+// SaveState and LoadState put a user's state into a snapshot, and back.
 //
 // A state is saved in one of two ways:
 //
@@ -8,30 +8,33 @@
 //   };
 //   CEREAL_CLASS_VERSION(Ledger, 2)
 //
-//   struct Ledger {                                     // its own way: these two, which are preferred to cereal
+//   struct Ledger {                                     // its own way, preferred to cereal
 //     static constexpr uint32_t kSnapshotVersion = 2;
 //     absl::Status Save(SnapshotOutput& output) const;
-//     absl::Status Load(SnapshotInput& input);          // input.type_version() says which version it reads
+//     absl::Status Load(SnapshotInput& input);          // input.type_version() says which version
 //   };
 //
-// Saving changes nothing: a follower's state is read by others while it is saved, and a change would be a data race. So
-// what saves it takes a const object: Save(), save(), save_minimal(), or a serialize() for both, which is
+// Saving changes nothing: others read a follower's state while it is saved, and a change would be a
+// data race. So saving takes a const object: Save(), save(), save_minimal(), or a serialize() for
+// both, which is
 //
 //     template <class Archive, class Self>
 //     requires std::same_as<std::remove_const_t<Self>, Ledger>
 //     friend void serialize(Archive& archive, Self& self) { archive(self.accounts); }
 //
-// A serialize() for objects that are not const, cereal's usual one, is called for saving, too, and nothing keeps it
-// from changing what it saves: write none that does, or a save() and a load(). kSavesConstState says which it is.
+// A serialize() for objects that are not const, cereal's usual one, is called for saving, too.
+// Nothing keeps such a function from changing what it saves: write none that does, or write a
+// save() and a load(). kSavesConstState says which it is.
 //
-// Versions: a snapshot names the state's kSnapshotVersion, or else its CEREAL_CLASS_VERSION, or else 0. One of an older
-// version is loaded, by a state that knows how; one of a newer version is FailedPrecondition. So raise it when what is
-// saved changes. A state that cereal serializes without a version may get one later, from 1 on: what was saved before
-// is of version 0. Of the classes inside it that is not so: their versions stand in the bytes. A state may have a
-// `static constexpr uint32_t kSnapshotTypeId`: a snapshot of another id is refused.
+// Versions: a snapshot names the state's kSnapshotVersion, or else its CEREAL_CLASS_VERSION, or
+// else 0. A snapshot of an older version is loaded, by a state that knows how; a newer version is
+// FailedPrecondition. So raise the version when what is saved changes. A state that cereal
+// serializes without a version may get one later, from 1 on: what was saved before is of version 0.
+// That is not so for the classes inside the state: their versions stand in the bytes. A state may
+// have a `static constexpr uint32_t kSnapshotTypeId`: a snapshot of another id is refused.
 //
-// Both ways are streams: however large the state is, a chunk of it is in memory twice. Save() must be as deterministic
-// as Apply() only if snapshots of several replicas are to be compared.
+// Both ways are streams: however large the state is, a chunk of it is in memory twice. Save() must
+// be as deterministic as Apply() only if snapshots of several replicas are to be compared.
 //
 // Thread safety: as that of the state.
 
@@ -55,8 +58,8 @@
 namespace kekbit {
 namespace internal {
 
-// Why a state could not be loaded. What it does not take, of a snapshot that is whole, is no damage, but of another
-// version.
+// Why a state could not be loaded. What it does not take, of a snapshot that is whole, is no
+// damage, but of another version.
 absl::Status ExplainLoaded(const absl::Status& loaded, SnapshotReader& snapshot, const SnapshotType& known);
 
 }  // namespace internal
@@ -67,15 +70,15 @@ concept SavesItself = requires(const State& saved, State& loaded, SnapshotOutput
   { loaded.Load(input) } -> std::same_as<absl::Status>;
 };
 
-// What a state has to be so that there can be snapshots of it.
+// SnapshotState is what a state has to be so that there can be snapshots of it.
 template <typename State>
 concept SnapshotState = SavesItself<State> || CerealStreamCodec::kSerializes<State>;
 
-// Whether saving gets a const state. That says nothing of the types of its members.
+// True if saving gets a const state. That says nothing of the types of its members.
 template <SnapshotState State>
 inline constexpr bool kSavesConstState = SavesItself<State> || CerealStreamCodec::kSavesConst<State>;
 
-// The type that a snapshot of the state is of.
+// Returns the type of a snapshot of the state.
 template <SnapshotState State>
 SnapshotType StateType() {
   SnapshotType type;
@@ -90,8 +93,8 @@ SnapshotType StateType() {
   return type;
 }
 
-// The error of the stream, or of the state's own Save(); InvalidArgument if that throws, or for a version 0 (see
-// above).
+// Returns the error of the stream, or of the state's own Save(). InvalidArgument if Save() throws,
+// or for a version 0 (see above).
 template <SnapshotState State>
 absl::Status SaveState(const State& state, SnapshotOutput& output) {
   if constexpr (SavesItself<State>) {
@@ -112,9 +115,10 @@ absl::Status SaveState(const State& state, SnapshotOutput& output) {
   }
 }
 
-// Loads all of the snapshot. After an error the state is whatever it got to be: not to be used. FailedPrecondition,
-// with both types, if the snapshot is of another type or a newer version, or whole and the state does not take what is
-// in it, or leaves some of it; the error of the snapshot.
+// Loads all of the snapshot. After an error the state is unspecified: not to be used.
+// FailedPrecondition, with both types, if the snapshot is of another type or a newer version.
+// FailedPrecondition also if the snapshot is whole and the state does not take what is in it, or
+// leaves some of it. Otherwise the error of the snapshot.
 template <SnapshotState State>
 absl::Status LoadState(SnapshotReader& snapshot, State* state) {
   const auto in_snapshot = [&snapshot](const absl::Status& status) {
@@ -132,7 +136,7 @@ absl::Status LoadState(SnapshotReader& snapshot, State* state) {
   } else {
     loaded = CerealStreamCodec::Load(snapshot, state, snapshot.header().type.type_version != 0);
   }
-  // The snapshot's own error says more than what was made of it.
+  // The snapshot's own error says more than what became of it.
   if (absl::Status read = snapshot.Read(MutableBytes()); !read.ok()) loaded = read;
   if (loaded.ok()) loaded = snapshot.Finish();
   return in_snapshot(internal::ExplainLoaded(loaded, snapshot, StateType<State>()));

@@ -1,4 +1,4 @@
-// StateMachine: what a user's class has to be so that a Replica can hold it.
+// StateMachine is what a user's class has to be so that a Replica can hold it.
 //
 //   struct Counter {
 //     using Command = int64_t;  // whatever the codec takes; cereal's: anything that cereal serializes
@@ -7,20 +7,21 @@
 //     int64_t value = 0;
 //   };
 //
-// Apply() is deterministic: what it does and returns follows from the state, the command and the context, on every
-// build and machine that shall be a replica. No clock, no randomness but the context's; no address; no order of an
-// unordered container, of the state or of a command, which is another one once it was saved and loaded (all others keep
-// theirs, elements of equal keys in a multimap or multiset included). It does not throw (that ends the process), and
-// does not call the replica. A command that can't be carried out is a result (say, an absl::Status), no failure: it is
-// in the journal like any other, and every replica finds the same.
+// Apply() is deterministic: what it does and returns follows from the state, the command and the
+// context, on every build and machine of a replica. No clock, no randomness but the context's, and
+// no address. No order of an unordered container, of the state or of a command: that order changes
+// once the container was saved and loaded. (All other containers keep theirs, elements of equal
+// keys in a multimap or multiset included.) Apply() does not throw (that ends the process), and
+// does not call the replica. A command that can't be carried out is a result (say, an
+// absl::Status), no failure: it is in the journal like any other, and every replica finds the same.
 //
 // A state that is larger than the processor's caches may have one more function:
 //
 //     void Prefetch(const Command& command) const { accounts.prefetch(command.account); }
 //
-// Where many commands wait, as in a replay, it is called for some of them before the first of these is applied, so that
-// the memory that they need is under way from all sides at once. It is a hint: it changes nothing, and a command for
-// which it was called need not come.
+// Where many commands wait, as in a replay, Prefetch() is called for some of them before the first
+// of these is applied. So the memory that they need is under way from all sides at once. The call
+// is a hint: it changes nothing, and a command for which it was called need not come.
 
 #ifndef KEKBIT_REPLICATION_STATE_MACHINE_H_
 #define KEKBIT_REPLICATION_STATE_MACHINE_H_

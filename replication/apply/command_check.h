@@ -1,10 +1,12 @@
-// Commands into the journal and out of it: what is said of one that does not come out as it went in.
+// Checks commands on their way into the journal and out: the errors of a command that does not come
+// out as it went in.
 //
 // DecodeChecked() is the check ReplicaOptions::checks.decode:
 //
-//   KB_RETURN_IF_ERROR(DecodeChecked<Codec>(command, journaled, decoded));   // `decoded` is what followers will apply
+//   // `decoded` is what followers will apply
+//   KB_RETURN_IF_ERROR(DecodeChecked<Codec>(command, journaled, decoded));
 //
-// What it finds, and what it does not, stands at Checks in replica_options.h.
+// Checks in replica_options.h says what the check finds, and what it does not.
 //
 // Thread safety: plain functions.
 
@@ -40,7 +42,7 @@ inline constexpr bool kIsVariant = false;
 template <typename... Ts>
 inline constexpr bool kIsVariant<std::variant<Ts...>> = true;
 
-// Whether a == b compiles. The standard library's containers say so whatever their elements are.
+// True if a == b compiles. The standard library's containers say so whatever their elements are.
 template <typename T>
 constexpr bool HasEqual();
 
@@ -64,7 +66,7 @@ constexpr bool HasEqual() {
 
 enum class Equality { kEqual, kUnequal, kUnknown };
 
-// By what the type has to compare it: operator==, or its bytes where they are all of it.
+// Compares by operator==, or by the type's bytes where they are all of the value.
 template <typename T>
 Equality Compare(const T& a, const T& b) {
   if constexpr (kIsVariant<T>) {
@@ -81,7 +83,7 @@ Equality Compare(const T& a, const T& b) {
 
 // InvalidArgument: the command is not to be journaled.
 absl::Status NotTheSame(const std::type_info& type, absl::string_view what);
-// How two encodings differ; empty: they don't.
+// Returns how two encodings differ; empty: they don't.
 std::string Difference(Bytes first, Bytes second);
 
 }  // namespace internal
@@ -97,13 +99,14 @@ const std::type_info& CommandType(const Command& command) {
   return typeid(command);
 }
 
-// What to say of a frame whose command Codec::Decode() did not take. The frame's checksum holds: so it is no damage,
-// but FailedPrecondition, of another version; other codes than DataLoss stay.
+// Returns the error of a frame whose command Codec::Decode() did not take. The frame's checksum
+// holds. So the frame is not damaged, but of another version: FailedPrecondition. Other codes than
+// DataLoss stay.
 absl::Status UndecodedCommand(const absl::Status& status, absl::string_view directory, const Frame& frame,
                               const std::type_info& known);
 
-// Decodes what was journaled for `passed`, and compares the two. InvalidArgument, with the type of the command, if they
-// differ; Unavailable if there was no memory to find out.
+// Decodes what was journaled for `passed`, and compares the two. InvalidArgument, with the type of
+// the command, if they differ; Unavailable if there was no memory to find out.
 template <typename Codec, typename Command>
 absl::Status DecodeChecked(const Command& passed, Bytes journaled, Command& decoded) {
   const std::type_info& type = CommandType(passed);
@@ -116,7 +119,8 @@ absl::Status DecodeChecked(const Command& passed, Bytes journaled, Command& deco
   if (absl::Status status = decode(decoded); !status.ok()) return status;
   internal::Equality equality = internal::Compare(passed, decoded);
   if (equality == internal::Equality::kUnequal) {
-    // An operator== that compares addresses, or a NaN with itself, says so of any two: then it tells nothing.
+    // An operator== that compares addresses, or a NaN with itself, says so of any two: then it
+    // tells nothing.
     Command again;
     if (absl::Status status = decode(again); !status.ok()) return status;
     if (internal::Compare(decoded, again) == internal::Equality::kEqual) {
