@@ -18,7 +18,8 @@
 namespace kekbit {
 namespace {
 
-// A tool that only looks is not to be woken by the writer: that would cost the writer a system call a record.
+// A tool that only looks must not be woken by the writer: a waking would cost the writer a system
+// call a record.
 constexpr absl::Duration kPauseMin = absl::Milliseconds(1);
 constexpr absl::Duration kPauseMax = absl::Milliseconds(20);
 constexpr absl::Duration kAskAliveEvery = absl::Milliseconds(100);
@@ -26,7 +27,7 @@ constexpr absl::Duration kAskAliveEvery = absl::Milliseconds(100);
 void ShowHead(const CommandOptions& options, const Part& part, const SegmentScan& scan, Output& output) {
   if (options.json) return;
   const std::string name = SegmentStateName(scan.channel().extension);
-  // Quoted: whatever the file holds, it must not reach the terminal as it is.
+  // Quote the text: whatever the file holds, it must not reach the terminal raw.
   const std::string state = name.empty() ? "" : absl::StrCat(", state ", ToJsonString(name));
   if (part.segment != 0) output.Line(absl::StrCat("segment ", part.segment, ": ", part.path, state));
   output.Line(TableHead(scan.follows().has_value()));
@@ -37,14 +38,14 @@ void Show(const CommandOptions& options, const Part& part, const SegmentScan& sc
   output.Line(options.json ? JsonOf(part, item) : TableRow(scan.follows().has_value(), item));
 }
 
-// Whether the writer is known to live no more.
+// Returns true if the writer is known to be dead.
 bool WriterGone(SegmentScan& scan) {
   const absl::StatusOr<bool> alive = scan.scan().WriterAlive();
   return alive.ok() && !*alive;
 }
 
-// Shows what comes until nothing more will. A segment of a journal that its writer left open is closed by the next
-// writer, so there the death of the writer is no end.
+// Shows what comes until nothing more will. A journal's segment that its writer left open is closed
+// by the next writer, so there the death of the writer is no end.
 void Follow(const CommandOptions& options, const Part& part, SegmentScan& scan, Output& output) {
   absl::Duration pause = kPauseMin;
   absl::Time ask_alive = absl::InfinitePast();
@@ -60,7 +61,7 @@ void Follow(const CommandOptions& options, const Part& part, SegmentScan& scan, 
     output.Flush();
     output.Look();
     if (part.segment == 0 && absl::Now() >= ask_alive) {
-      // Asked before the next look, so that nothing written before the writer's death is missed.
+      // Ask before the next look, so that nothing written before the writer's death is missed.
       gone = WriterGone(scan);
       ask_alive = absl::Now() + kAskAliveEvery;
     }
@@ -69,15 +70,15 @@ void Follow(const CommandOptions& options, const Part& part, SegmentScan& scan, 
   }
 }
 
-// The end of a channel, or of a segment.
+// PartEnd is the end of a channel, or of a segment.
 struct PartEnd {
   Part part;
   SegmentScan scan;
   std::deque<SegmentItem> items;  // at most so many as were asked for
-  SegmentItem last;               // what stands behind them
+  SegmentItem last;               // the item after those
 };
 
-// Nothing if it was cut meanwhile.
+// Returns nullopt if the part was trimmed meanwhile.
 absl::StatusOr<std::optional<PartEnd>> ReadEnd(const CommandOptions& options, const Part& part, uint64_t count) {
   KB_ASSIGN_OR_RETURN(std::optional<SegmentScan> scan, OpenPart(*options.file_system, options.path, part));
   if (!scan) return std::nullopt;
@@ -89,7 +90,8 @@ absl::StatusOr<std::optional<PartEnd>> ReadEnd(const CommandOptions& options, co
   return end;
 }
 
-// The segment after `part`, as soon as it is there; nothing if nobody reads the output any more.
+// Returns the segment after `part`, as soon as it exists; nullopt if nobody reads the output any
+// more.
 absl::StatusOr<std::optional<SegmentScan>> AwaitNext(const CommandOptions& options, Part& part, Output& output) {
   part.path = JournalLayout(options.path).segment(++part.segment);
   for (; output.open(); output.Look()) {
@@ -140,7 +142,7 @@ absl::StatusOr<bool> Dump(const CommandOptions& options, Output& output) {
 
 absl::StatusOr<bool> Tail(const CommandOptions& options, Output& output) {
   KB_ASSIGN_OR_RETURN(std::vector<Part> parts, PartsOf(*options.file_system, options.path));
-  // From the last segment back, as far as it takes.
+  // Go from the last segment back, as far as needed.
   std::deque<PartEnd> ends;
   uint64_t missing = options.last;
   for (size_t i = parts.size(); i-- > 0 && (missing > 0 || ends.empty());) {
@@ -149,7 +151,7 @@ absl::StatusOr<bool> Tail(const CommandOptions& options, Output& output) {
     missing -= end->items.size();
     ends.push_front(*std::move(end));
   }
-  if (ends.empty()) return Tail(options, output);  // all that was listed is cut
+  if (ends.empty()) return Tail(options, output);  // all that was listed is trimmed
   for (PartEnd& end : ends) {
     const bool is_last = &end == &ends.back();
     if (!is_last && end.items.empty()) continue;

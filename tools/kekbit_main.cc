@@ -35,10 +35,10 @@ constexpr char kExitCodes[] =
     "arguments, "
     "or PATH can't be read; 3 stat, or top --once, of a journal that has no primary.\n";
 
-// As in CHANGELOG.md.
+// The release, as in CHANGELOG.md.
 constexpr char kRelease[] = "0.1.0 (unreleased)";
 
-// What PATH is.
+// Descriptions of PATH.
 constexpr char kAny[] = "a channel file, or the directory of a journal";
 constexpr char kJournal[] = "the directory of a journal";
 
@@ -57,7 +57,7 @@ int Run(Command command, const CommandOptions& options, int otherwise = kDamage)
   return *sound ? 0 : otherwise;
 }
 
-// CLI11's own checks go by double and say so.
+// Parse here: CLI11's own checks go by double and say so.
 template <typename Number>
 std::string CheckNumber(const std::string& text, Number least, Number most, const char* what) {
   Number number;
@@ -76,7 +76,7 @@ std::string CheckInterval(const std::string& text) {
   return CheckNumber<double>(text, 0.01, 86400, "a number of seconds from 0.01 to 86400");
 }
 
-// What there is to choose from, if what was chosen is not there.
+// Shows what there is to choose from, if what was chosen does not exist.
 int NoCommand(const CLI::App& app, int argc, char** argv) {
   std::vector<std::string> names;
   for (const CLI::App* command : app.get_subcommands({})) names.push_back(command->get_name());
@@ -144,7 +144,7 @@ int Main(int argc, char** argv) {
     return BadArguments(app, error.what());
   }
   options.interval = absl::Seconds(seconds);
-  // What it makes is for those whom the journal's directory is for.
+  // Files that repair makes are for the users of the journal's directory.
   if (const absl::StatusOr<FileInfo> info = options.file_system->Info(options.path); info.ok()) {
     options.file_system = &FileSystem::Posix(GroupAccessOf(*info));
   }

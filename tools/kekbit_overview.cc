@@ -24,7 +24,7 @@ absl::string_view TextOf(const absl::Status& status) {
   return absl::string_view(status.message().data(), status.message().size());
 }
 
-// Seconds since the Unix epoch, for people.
+// Returns seconds since the Unix epoch, for people.
 std::string TimeText(int64_t unix_ns) {
   return absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixNanos(unix_ns), absl::UTCTimeZone());
 }
@@ -53,17 +53,17 @@ uint64_t AliveOf(const JournalFacts& facts) {
                                              [](const ReplicaView& replica) { return replica.facts.alive; }));
 }
 
-// The same for people, who are to see if it is alive and hangs.
+// Returns the state for people, who want to see if a living replica hangs.
 absl::string_view StateText(const ReplicaFacts& facts, const JournalFacts& journal) {
   const bool leads = facts.role == Role::kPrimary && facts.process == journal.holder;
   return facts.alive && leads && journal.primary_hangs() ? "hangs" : StateText(facts);
 }
 
-// Who holds the lease, if somebody does and says who.
+// Returns the process that holds the lease, if somebody does and says so.
 std::optional<ProcessId> PrimaryOf(const JournalFacts& facts) { return facts.lease_held ? facts.holder : std::nullopt; }
 
-// Whether the pid alone does not tell the process from another one that is shown: in different pid namespaces many are
-// process 1, and a pid is used again.
+// Whether the pid alone does not tell the process from another one that is shown: in different pid
+// namespaces many are process 1, and a pid is used again.
 bool IsAmbiguous(const JournalFacts& facts, const ProcessId& process) {
   const auto is_other = [&process](const ProcessId& other) { return other.pid == process.pid && other != process; };
   const std::optional<ProcessId> primary = PrimaryOf(facts);
@@ -214,7 +214,7 @@ void AddReplicaText(const JournalFacts& journal, const ReplicaView& replica, con
                                  BytesText(taken.bytes), " in ", NanosText(taken.took_ns)));
   }
   if (facts.last_error) {
-    // Quoted: whatever the file holds, it must not reach the terminal as it is.
+    // Quote the text: whatever the file holds, it must not reach the terminal raw.
     add("error", absl::StrCat(facts.last_error->count, ", the last at ", TimeText(facts.last_error->at_ns), ": ",
                               absl::StatusCodeToString(facts.last_error->status.code()), " ",
                               ToJsonString(TextOf(facts.last_error->status))));

@@ -87,7 +87,8 @@ class Repairer final {
 
   bool IsOfLease(const Move& move) const { return move.path == layout_.lease() || move.path == LeaseNext(layout_); }
 
-  // Where a directory stands in the lease's place, nobody has it, and it must go first.
+  // Where a directory stands in the lease's place, nobody has the lease, and the directory must go
+  // first.
   absl::StatusOr<Lease> MoveAndTakeLease(const RepairPlan& plan) {
     for (const Move& move : plan.moves) {
       if (IsOfLease(move)) KB_RETURN_IF_ERROR(steps_.MoveAside(move));
@@ -105,7 +106,7 @@ class Repairer final {
       output_.Line(absl::StrCat(action, ": ", text));
     }
   }
-  // Something that is about to be done, or would be.
+  // Says something that is about to be done, or would be.
   void SayStep(absl::string_view action, const std::string& path, const std::string& text, bool done) {
     Say(done || options_.json ? std::string(action) : absl::StrCat("would ", action), path, text);
   }
@@ -169,7 +170,7 @@ class Repairer final {
     return absl::FormatTime("%Y-%m-%dT%H:%M:%E6SZ", absl::FromUnixNanos(time_ns), absl::UTCTimeZone());
   }
 
-  // It has no replica, but may have read what is to be lost.
+  // A registered reader has no replica, but may have read what is to be lost.
   absl::Status CheckNobodyReads(const GiveUpPlan& plan) const {
     if (plan.living.empty()) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(JoinPath(layout_.readers(), plan.living.front()),
@@ -177,8 +178,8 @@ class Repairer final {
                                                       "is done"));
   }
 
-  // Of a journal that is not sound, it names what is damaged: whoever names something else is
-  // mistaken.
+  // In a journal that is not sound, `lose_from` names what is damaged: whoever names something else
+  // is mistaken.
   absl::Status CheckLoseFrom(const RepairPlan& plan) const {
     if (!options_.lose_from || plan.needs_word) return absl::OkStatus();
     return absl::FailedPreconditionError(absl::StrCat(
@@ -188,7 +189,7 @@ class Repairer final {
         plan.end.last.position.ToString(), "; repair without it first"));
   }
 
-  // Where a replica begins, if not with seq 1.
+  // Returns where a replica begins, if not with seq 1.
   static std::string From(const JournalBase& base) {
     return base.snapshot ? absl::StrCat("; a replica begins with the snapshot ", base.snapshot->path) : "";
   }
@@ -265,7 +266,7 @@ class Repairer final {
     }
   }
 
-  // What only an operator can decide.
+  // Shows what only an operator can decide.
   void Choose(const RepairPlan& plan) {
     const JournalTail& tail = plan.end.tail;
     const Seq bad = tail.facts.bad_seq;
@@ -281,7 +282,7 @@ class Repairer final {
             FoundBehind(plan)));
   }
 
-  // A follower would go on with what it has read, and wait for what never comes.
+  // A follower would go on with what it has read, and wait in vain.
   absl::Status CheckNobodyFollows() {
     for (const std::string& path : ListStatsFiles(fs_, layout_)) {
       const absl::StatusOr<ReplicaFacts> replica = ReadReplicaStats(fs_, path);

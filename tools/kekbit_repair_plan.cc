@@ -21,15 +21,15 @@
 namespace kekbit {
 namespace {
 
-// A segment that no reader takes for one, without being damaged as far as can be told: a directory, or of another
-// version.
+// Unreadable is a segment that no reader takes for a segment, without known damage: a directory, or
+// of another version.
 struct Unreadable {
   SegmentNumber number = 0;
   std::string path;
   std::string reason;
 };
 
-// The frames that can be found in it all the same; none in what is no file.
+// Returns the frames that can be found in the segment all the same; none in what is no file.
 absl::StatusOr<TailScan> FramesIn(FileSystem& fs, const std::string& path) {
   const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(path, Access::kRead);
   if (absl::IsFailedPrecondition(file.status()) || absl::IsNotFound(file.status())) return TailScan();
@@ -44,7 +44,7 @@ absl::StatusOr<TailScan> FramesIn(FileSystem& fs, const std::string& path) {
                   SegmentCountsUnsynced(known));
 }
 
-// Where a segment ends, if that is known.
+// KnownEnd is where a segment ends, if that is known.
 struct KnownEnd {
   bool known = false;
   ChainLink link = {};
@@ -54,12 +54,13 @@ struct KnownEnd {
   }
 };
 
-// Behind a WATERMARK a writer may go on: into a file that is no longer long enough.
+// A writer may go on at a WATERMARK: into a file that is no longer long enough.
 bool IsUnclosed(SegmentScan& scan, const SegmentItem& last) {
   return last.in_channel.kind == ChannelItemKind::kWatermarkMarker && scan.scan().is_cut();
 }
 
-// Whether the frames of the segment fit, and it follows `end`; then `end` is made its own.
+// Returns true if the frames of the segment fit, and it follows `end`; then sets `end` to the
+// segment's own end.
 absl::StatusOr<bool> IsWhole(FileSystem& fs, const JournalLayout& layout, SegmentNumber number, KnownEnd& end) {
   absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(fs, layout.segment(number), number);
   if (absl::IsDataLoss(scan.status())) return false;
@@ -96,7 +97,7 @@ class Planner {
     }
     KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(view_, layout_));
     for (const SnapshotSeen& snapshot : start.snapshots) {
-      // Of a newer version, say: nothing is known of it.
+      // A newer version, say: nothing is known of the snapshot.
       if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
     }
     KB_ASSIGN_OR_RETURN(plan.base, ChooseBase(view_, layout_, start));
@@ -111,7 +112,8 @@ class Planner {
     const JournalTail& tail = plan.end.tail;
     plan.last_known = std::max(
         {tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others, tail.last_whole_seq});
-    // A snapshot that the journal does not go on behind may still hold everything that is known.
+    // A snapshot may still hold everything that is known, though the journal does not go on after
+    // it.
     const bool damaged = tail.verdict == TailVerdict::kDamaged || (!plan.base.joins && plan.cuts());
     const bool holds_all = !plan.base.joins && plan.base.snapshot && plan.last_known < tail.facts.bad_seq;
     plan.needs_word = damaged && (gives_up || !holds_all);
@@ -133,8 +135,8 @@ class Planner {
     return found;
   }
 
-  // Whether one of them may hold what the journal needs: then nothing but an operator's word gives it up, whatever is
-  // known of syncs.
+  // Returns true if an unreadable segment may hold what the journal needs. Then only an operator's
+  // word gives it up, whatever is known of syncs.
   absl::StatusOr<bool> CountUnreadable(const std::vector<Unreadable>& unreadable, RepairPlan& plan) {
     SegmentNumber base = 0;
     if (plan.base.joins) {
@@ -161,9 +163,9 @@ class Planner {
     return true;
   }
 
-  // A tail is torn if nothing shows that what does not fit was synced. Where that which would show
-  // it is damaged, nothing is known; and a snapshot was not written before all up to its frame was
-  // synced, whatever became of it since.
+  // A tail is torn if nothing shows that what does not fit was synced. Where the evidence is
+  // damaged, nothing is known. A snapshot was not written before all up to its frame was synced,
+  // whatever became of the snapshot since.
   absl::Status DoubtTail(const JournalStart& start, const absl::Status& mark, RepairPlan& plan) {
     JournalTail& tail = plan.end.tail;
     for (const SnapshotSeen& snapshot : start.snapshots) {
@@ -183,7 +185,7 @@ class Planner {
     return absl::OkStatus();
   }
 
-  // Whether a file was moved aside, as by a repair that did not come to its end.
+  // Returns true if a file was moved aside, as by a repair that did not come to its end.
   absl::StatusOr<bool> WasKept(const std::string& path) {
     const absl::StatusOr<std::vector<std::string>> names = view_.List(layout_.aside());
     if (absl::IsNotFound(names.status())) return false;
@@ -215,7 +217,7 @@ class Planner {
     return newest;
   }
 
-  // Among those that a replica reads.
+  // Finds unclosed segments among those that a replica reads.
   absl::Status FindUnclosed(RepairPlan& plan) {
     if (!plan.base.joins) return absl::OkStatus();
     KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(view_, layout_));
@@ -230,14 +232,15 @@ class Planner {
     return absl::OkStatus();
   }
 
-  // Segments before the one that a replica begins in, if there is damage in them: they are in the way of verify and of
-  // whoever cuts the journal. Returns up to which seq nothing is kept then; 0: they are whole.
+  // Plans for segments before the one in which a replica begins, if there is damage in them. They
+  // are in the way of verify and of trimming. Returns up to which seq nothing is kept then; 0: they
+  // are whole.
   absl::StatusOr<Seq> PlanUnneeded(RepairPlan& plan) {
     if (!plan.base.snapshot || !plan.base.joins) return 0;
     KB_ASSIGN_OR_RETURN(const JournalReader reader, plan.base.Open(view_, layout_));
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(view_));
     const size_t base = std::lower_bound(segments.begin(), segments.end(), reader.segment()) - segments.begin();
-    // Nothing that is kept goes on behind any of them.
+    // Nothing that is kept goes on after any of them.
     if (!reader.segment_open() || base == segments.size()) return plan.base.snapshot->seq;
     KB_RETURN_IF_ERROR(LookBefore(segments[base], plan));
     size_t bad = 0;  // so many from the beginning on
@@ -264,7 +267,7 @@ class Planner {
     return before.position.seq;
   }
 
-  // Into the segment that a replica begins in, where it does not look itself.
+  // Looks into the segment in which a replica begins, where the replica itself does not look.
   absl::Status LookBefore(SegmentNumber number, RepairPlan& plan) {
     KB_ASSIGN_OR_RETURN(SegmentScan scan, SegmentScan::OpenAt(view_, layout_.segment(number), number));
     for (;;) {

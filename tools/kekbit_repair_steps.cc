@@ -40,7 +40,7 @@ absl::Status RepairSteps::KeepCopy(const std::string& path, const std::string& w
 
 absl::StatusOr<std::string> RepairSteps::PathOfNext(const std::string& path) {
   std::string next = absl::StrCat(path, ".next");
-  // One that a repair left behind when it died says nothing.
+  // A file that a repair left when it died says nothing.
   const absl::Status unlinked = fs_.Unlink(next);
   if (!absl::IsNotFound(unlinked)) KB_RETURN_IF_ERROR(unlinked);
   return next;
@@ -83,7 +83,7 @@ absl::Status RepairSteps::Apply(const RepairPlan& plan, const std::function<bool
     const bool replaced = move.path == layout_.epoch() || move.path == layout_.synced();
     if (!replaced) KB_RETURN_IF_ERROR(MoveAside(move));
   }
-  // The proof: a replica finds its place.
+  // Prove the repair: a replica finds its place.
   KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
   return start.opens();
 }
@@ -95,11 +95,11 @@ absl::Status RepairSteps::MendEnd(const RepairPlan& plan) {
     KB_ASSIGN_OR_RETURN(mark_path, PathOfNext(mark_path));
   }
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs_, mark_path));
-  // The one that can't be read may have said that a sync has failed.
+  // The mark that can't be read may have said that a sync has failed.
   if (bad_mark != nullptr) mark.Poison(1);
   KB_RETURN_IF_ERROR(PrepareForTrust(fs_, layout_, mark));
   RecoveryOptions options;
-  // By the operator's word, or since nothing is lost by it.
+  // Lose frames by the operator's word, or since nothing is lost by that.
   if (plan.needs_word || !plan.base.joins) options.lose_from = plan.end.tail.facts.bad_seq;
   if (plan.base.snapshot) {
     options.known.push_back(
@@ -115,7 +115,7 @@ absl::Status RepairSteps::MendEnd(const RepairPlan& plan) {
   } while (outcome.read_on);
   const Seq last = plan.end.last.position.seq;
   if (mark.synced() > last) {
-    // It speaks of what is no part of the journal any more.
+    // The file speaks of what is no part of the journal any more.
     KB_RETURN_IF_ERROR(KeepCopy(mark_path, absl::StrCat("the journal was cut after seq ", last)));
     KB_RETURN_IF_ERROR(mark.GiveUpAfter(last));
   }

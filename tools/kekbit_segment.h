@@ -1,5 +1,5 @@
-// SegmentScan walks over a channel as ChannelScan does and, if the channel is a segment of a journal, reads its records
-// as the frames they are and checks that each follows the one before.
+// SegmentScan walks over a channel as ChannelScan does. If the channel is a segment of a journal,
+// the scan reads its records as frames and checks that each follows its predecessor.
 //
 //   auto scan = SegmentScan::OpenAt(fs, path);
 //   for (SegmentItem item = scan->Next(); !item.is_last(); item = scan->Next()) Show(item);
@@ -24,23 +24,23 @@
 
 namespace kekbit {
 
-// What PATH names: the channels that lie there, in order.
+// Part is a channel that PATH names; parts are in order.
 struct Part {
   SegmentNumber segment = 0;  // in the journal; 0: PATH is the channel itself
   std::string path;
 };
 bool IsDirectory(FileSystem& fs, const std::string& path);
-// FailedPrecondition for a directory that holds no journal. A path that is no directory is taken for a channel, which
-// has still to be opened.
+// Returns FailedPrecondition for a directory that holds no journal. A path that is no directory is
+// taken for a channel, which has still to be opened.
 absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& path);
 
 struct SegmentItem {
   ChannelItem in_channel;
-  // Of a record in a segment, as it stands there; nothing if the record is too short for it.
+  // The frame of a record in a segment, as it stands there; nullopt if the record is too short.
   std::optional<FrameHeader> frame = std::nullopt;
   Bytes command = {};  // the frame's payload
-  // DataLoss if the item is damaged, or a frame does not follow the one before; FailedPrecondition for a frame that
-  // this code does not know. With path and offset.
+  // DataLoss if the item is damaged, or a frame does not follow its predecessor; FailedPrecondition
+  // for a frame that this code does not know. With path and offset.
   absl::Status status = absl::OkStatus();
 
   bool is_last() const { return in_channel.is_last(); }
@@ -48,16 +48,18 @@ struct SegmentItem {
 
 class SegmentScan final {
  public:
-  // `number`: of the segment that it is to be, if it is to be one; DataLoss if it says another.
+  // `number`: of the segment that this is to be, if it is to be one; DataLoss if it names another
+  // number.
   static absl::StatusOr<SegmentScan> OpenAt(FileSystem& fs, const std::string& path, SegmentNumber number = 0);
 
-  // Behind a frame that does not fit, the next is expected to follow that frame as far as it can be believed: so a
-  // damaged place is shown once, as a rule, and what is whole behind it is not called damaged.
+  // Returns the next item. After a frame that does not fit, the next frame is expected to follow
+  // that frame as far as its header is credible. So a damaged place is shown once, as a rule, and
+  // what is whole after it is not called damaged.
   SegmentItem Next();
 
-  // Whether the channel is a segment of a journal, and what its first frame follows.
+  // Returns what the first frame follows, if the channel is a segment of a journal.
   const std::optional<ChainLink>& follows() const { return follows_; }
-  // The last frame that was shown, or what the segment follows. REQUIRES: follows() is set.
+  // Returns the last frame that was shown, or what the segment follows. REQUIRES: follows() is set.
   const ChainLink& last() const { return last_; }
 
   ChannelScan& scan() { return scan_; }
@@ -72,11 +74,13 @@ class SegmentScan final {
   ChainLink last_;
 };
 
-// What it says of a segment that it can't be opened as a channel: DataLoss, if it is damaged, is no file, or seems to
-// be of a newer version, which can't be told from a damaged header. All else is of the system.
+// Returns what the failure to open it as a channel says of a segment. DataLoss if it is damaged, is
+// no file, or seems to be of a newer version, which can't be told from a damaged header. All else
+// is an error of the system.
 absl::Status WhyUnreadable(FileSystem& fs, const std::string& path, const absl::Status& opened);
 
-// Opens a part of `path` that was listed before. Nothing if it was cut meanwhile: the journal begins behind it now.
+// Opens a part of `path` that was listed before. Returns nullopt if it was trimmed meanwhile: the
+// journal now begins later.
 absl::StatusOr<std::optional<SegmentScan>> OpenPart(FileSystem& fs, const std::string& path, const Part& part);
 
 }  // namespace kekbit

@@ -20,7 +20,7 @@
 namespace kekbit {
 namespace {
 
-// What is said of a channel, in order: names as in JSON.
+// Facts are what is said of a channel, in order: names as in JSON.
 using Facts = std::vector<std::pair<const char*, std::variant<uint64_t, std::string>>>;
 
 struct Counts {
@@ -58,7 +58,7 @@ std::string StateOf(const Counts& counts, const std::string& writer, uint64_t ca
   return counts.last.in_channel.offset >= capacity ? "full" : "open";
 }
 
-// The header's ticks as a time, or as a duration, for people.
+// Return the header's ticks as a time, or as a duration, for people.
 std::string TimeText(uint64_t ticks, TickUnit unit) {
   const absl::Time time = absl::UnixEpoch() + absl::Nanoseconds(NanosPerTick(unit)) * static_cast<double>(ticks);
   return absl::StrCat(ticks, " ", TickUnitName(unit), " (",
@@ -108,7 +108,7 @@ Facts FactsOf(const Part& part, SegmentScan& scan, const Counts& counts, const s
   }
   facts.emplace_back("file_bytes", channel.mapping->size());
   facts.emplace_back("records", counts.records);
-  // In a journal there are none: a length of zero is its end.
+  // A journal has no heartbeats: there a length of zero is the end.
   if (!scan.follows()) facts.emplace_back("heartbeats", counts.heartbeats);
   facts.emplace_back("payload_bytes", counts.payload_bytes);
   facts.emplace_back("used_bytes", used);
@@ -158,7 +158,7 @@ absl::StatusOr<bool> Stat(const CommandOptions& options, Output& output) {
     KB_ASSIGN_OR_RETURN(std::optional<SegmentScan> opened, OpenPart(*options.file_system, options.path, part));
     if (!opened) continue;
     SegmentScan& scan = *opened;
-    // Asked before the count: of a writer that is gone by now, all is counted.
+    // Ask before the count: of a writer that is gone by now, all is counted.
     const absl::StatusOr<bool> alive = scan.scan().WriterAlive();
     const std::string writer = !alive.ok() ? "unknown" : *alive ? "alive" : "gone";
     const Counts counts = Count(scan);

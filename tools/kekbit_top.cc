@@ -19,13 +19,13 @@
 namespace kekbit {
 namespace {
 
-// What a terminal understands: to its upper left corner; clear the rest of the line, of the screen.
+// Codes for the terminal: go to its upper left corner; clear the rest of the line, of the screen.
 constexpr absl::string_view kHome = "\x1b[H";
 constexpr absl::string_view kClearLine = "\x1b[K";
 constexpr absl::string_view kClearRest = "\x1b[J";
 
 void Show(const std::vector<std::string>& lines, bool redraw, bool first, Output& output) {
-  // In the place of the lines before, without a moment at which the screen is empty.
+  // Take the place of the lines before, without a moment at which the screen is empty.
   if (redraw && first) output.Line(absl::StrCat(kHome, kClearRest));
   for (size_t i = 0; i < lines.size(); ++i) {
     output.Line(redraw ? absl::StrCat(i == 0 ? kHome : "", lines[i], kClearLine) : lines[i]);

@@ -33,7 +33,7 @@ absl::string_view MessageOf(const absl::Status& status) {
   return absl::string_view(status.message().data(), status.message().size());
 }
 
-// The place that a message names; 0: none.
+// Returns the place that a message names; 0: none.
 uint64_t OffsetIn(absl::string_view message) {
   constexpr absl::string_view kAt = "at offset ";
   const size_t at = message.find(kAt);
@@ -43,7 +43,8 @@ uint64_t OffsetIn(absl::string_view message) {
   return absl::SimpleAtoi(rest.substr(0, rest.find_first_not_of("0123456789")), &offset) ? offset : 0;
 }
 
-// Whether the file begins as a channel: if not, it is no damaged channel, but something else.
+// Returns true if the file begins as a channel: if not, it is no damaged channel, but something
+// else.
 absl::StatusOr<bool> HasSignature(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kRead));
   std::array<uint8_t, sizeof(kSignature)> bytes = {};
@@ -59,8 +60,9 @@ class Verifier final {
   // Goes through one channel, or the next segment.
   absl::Status Check(const Part& part);
 
-  // Of a journal: the files beside its segments; `mark` as it was before those were read. Then whether a replica can
-  // open it, and what a new primary would make of its end, unless somebody writes to it.
+  // Checks the files beside a journal's segments; `mark` is as before those were read. Then checks
+  // whether a replica can open the journal, and what a new primary would make of its end, unless
+  // somebody writes to it.
   absl::Status CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced);
 
   bool sound() const { return sound_; }
@@ -72,18 +74,19 @@ class Verifier final {
     SegmentItem last;  // the item at the end
   };
 
-  // `reason` names the file and says what is wrong there.
+  // Reports damage; `reason` names the file and says what is wrong there.
   void Damage(const Part& part, uint64_t offset, absl::string_view reason);
-  // Something to know that is no damage of the file itself.
+  // Reports something to know that is no damage of the file itself.
   void Note(absl::string_view kind, const std::string& path, const std::string& text);
-  // A segment that was listed and is not there: the journal was cut, or there is a hole.
+  // Handles a segment that was listed and does not exist: the journal was trimmed, or there is a
+  // hole.
   absl::Status Vanished(const Part& part);
-  // Whether the segment follows what was read before.
+  // Checks that the segment follows what was read before.
   void CheckLink(const Part& part, const SegmentScan& scan, bool first);
-  // A journal whose first segments were dropped.
+  // Reports a journal whose first segments were dropped.
   void Begins(const Part& part, Seq first);
   absl::Status CheckSmallOnes(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced);
-  // Each snapshot, and whether a replica finds a place to begin.
+  // Checks each snapshot, and whether a replica finds a place to begin.
   void CheckStart(const JournalLayout& layout, const JournalStart& start);
   void CheckSnapshot(const SnapshotSeen& snapshot, const SnapshotSeen* newest_good);
   absl::Status CheckEnd(const JournalLayout& layout, const std::optional<SyncMark>& mark, const JournalStart& start);
@@ -96,7 +99,7 @@ class Verifier final {
   bool part_sound_ = true;
   bool writer_alive_ = false;      // of the last segment
   std::string stopped_by_;         // a small file that is in the way of every replica; empty: none
-  SegmentNumber segment_ = 0;      // the last one, 0: none yet
+  SegmentNumber segment_ = 0;      // the last segment; 0: none yet
   std::optional<ChainLink> link_;  // what its last frame was, unless it could not be read
 };
 
@@ -141,7 +144,7 @@ absl::Status Verifier::Check(const Part& part) {
     }
     ++(item.in_channel.kind == ChannelItemKind::kRecord ? counts.records : counts.heartbeats);
   }
-  // Behind a WATERMARK a writer may go on: into a file that is no longer long enough.
+  // A writer may go on at a WATERMARK: into a file that is no longer long enough.
   if (counts.last.in_channel.kind == ChannelItemKind::kWatermarkMarker && scan->scan().is_cut()) {
     const ChannelFile& channel = scan->scan().channel();
     Damage(part, channel.data_bytes(),
@@ -196,7 +199,7 @@ void Verifier::CheckLink(const Part& part, const SegmentScan& scan, bool first) 
     return;
   }
   const ChainLink& follows = *scan.follows();
-  // The first one may follow a snapshot, whatever its number is.
+  // The first segment may follow a snapshot, whatever its number is.
   const std::optional<ChainLink> before = first && follows.position.seq == 0 ? ChainLink{} : link_;
   if (!before || (before->position == follows.position && before->crc32c == follows.crc32c)) return;
   Damage(
@@ -356,7 +359,7 @@ absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::opti
   KB_RETURN_IF_ERROR(CheckSmallOnes(layout, mark, synced));
   KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(view_, layout));
   for (const SnapshotSeen& snapshot : start.snapshots) {
-    // Of a newer version, say: nothing is known of it.
+    // A newer version, say: nothing is known of the snapshot.
     if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
   }
   CheckStart(layout, start);
