@@ -54,7 +54,7 @@ constexpr std::array kServerSpecs = {
     WithKeys(AtOnce("watch", -2, KvServerCommand::kWatch), -1),
 };
 
-// Of the commands that have them: the name, and how many arguments they take, both names included.
+// Subcommand is a name, and how many arguments the subcommand takes, both names included.
 struct Subcommand {
   KvServerCommand command;
   absl::string_view name;
@@ -96,7 +96,7 @@ std::string UnknownCommand(const KvArguments& request) {
                       "', with args beginning with: ", arguments);
 }
 
-// What is wrong with the subcommand that a request asks for; empty: nothing.
+// Returns what is wrong with the subcommand that a request asks for; empty: nothing.
 std::string SubcommandError(const KvCommandSpec& spec, const KvArguments& request) {
   bool has_some = false;
   for (const Subcommand& one : kSubcommands) {

@@ -1,5 +1,6 @@
-// The commands of the Redis protocol that the key-value service knows: their names, how many arguments they take, and
-// what a request becomes: a command for the state, a question to it, or something that is the server's own business.
+// The commands of the Redis protocol that the key-value service knows: their names, how many
+// arguments they take, and what a request becomes. A request becomes a command for the state, a
+// question to the state, or a matter of the server's own.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_COMMANDS_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_COMMANDS_H_
@@ -36,10 +37,11 @@ enum class KvServerCommand : uint8_t {
   kWatch,
 };
 
-// Makes the state's command of a request. False if that makes no sense: *error is then what to answer.
+// Makes the state's command of a request. False if that makes no sense: *error is then what to
+// answer.
 using KvParseWrite = bool (*)(KvArguments& request, KvState::Command* command, std::string* error);
 
-// How the result of a command is answered where commands differ in nothing else.
+// KvAnswer says how the result of a command is answered where commands differ in nothing else.
 enum class KvAnswer : uint8_t {
   kAsItIs,
   kOk,      // HMSET, for HSET's number
@@ -59,11 +61,11 @@ struct KvCommandSpec {
   bool for_strangers = false;  // needs no password
 };
 
-// Those that write; kv_writes.cc has them.
+// Returns the commands that write; kv_writes.cc has them.
 absl::Span<const KvCommandSpec> KvWriteSpecs();
 
-// The command that a request asks for. Null if there is none, or the number of its arguments is wrong: *error is then
-// what to answer. REQUIRES: the request is not empty.
+// The command that a request asks for. Null if there is none, or the number of its arguments is
+// wrong: *error is then what to answer. REQUIRES: the request is not empty.
 const KvCommandSpec* FindKvCommand(const KvArguments& request, std::string* error);
 
 // The command of this name, in letters of any size; null if there is none.

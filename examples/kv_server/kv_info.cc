@@ -19,7 +19,7 @@ namespace kekbit::examples {
 
 std::string KvService::Info(const KvArguments& request) const {
   std::string info;
-  // Whether that section is asked for; then its head is there.
+  // Returns true if that section is asked for; then its head is there.
   const auto begins = [&](absl::string_view section) {
     const bool wanted = request.size() == 1 || std::any_of(request.begin() + 1, request.end(), [&](const auto& word) {
                           return absl::EqualsIgnoreCase(word, section) || absl::EqualsIgnoreCase(word, "default") ||
@@ -42,7 +42,7 @@ std::string KvService::Info(const KvArguments& request) const {
   }
   if (begins("Replication")) {
     const Position position = replica_->applied();
-    // What clients of Redis look for, and what the journal calls it.
+    // Fields that clients of Redis look for, and what the journal calls them.
     absl::StrAppend(&info, "role:master\r\nkekbit_role:", RoleName(replica_->role()), "\r\nepoch:", position.epoch,
                     "\r\nseq:", position.seq, "\r\nack:", AckName(options_.ack), "\r\n");
     AppendLag(position.seq, &info);
@@ -84,7 +84,7 @@ void KvService::Config(const KvArguments& request, KvReplyWriter& reply) {
   if (absl::EqualsIgnoreCase(request[1], "SET")) {
     return reply.Error(absl::StrCat("ERR Unknown option or number of arguments for CONFIG SET - '", request[2], "'"));
   }
-  // What Redis calls it: every write is in a file before it is answered.
+  // Answer in Redis' words: every write is in a file before it is answered.
   const std::vector<std::pair<absl::string_view, std::string>> settings = {
       {"appendfsync", options_.ack == Ack::kSynced ? "always" : "no"},
       {"appendonly", "yes"},

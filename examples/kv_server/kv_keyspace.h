@@ -1,7 +1,8 @@
 // Keyspace: keys with values and expiry times, of a key-value service.
 //
-// Keys stand in the order of a hash of them that never changes. So a cursor of Scan() is a place among the hashes, and
-// means the same whatever is added or erased, and in every process that holds the same keys.
+// Keys stand in the order of a hash of them that never changes. So a cursor of Scan() is a place
+// among the hashes, and means the same whatever is added or erased, and in every process that holds
+// the same keys.
 //
 // Thread safety: as a standard container.
 
@@ -55,7 +56,7 @@ class Keyspace final {
   // FNV-1a, without its lowest bit, because some clients read cursors as signed numbers.
   static uint64_t Fnv1a(absl::string_view key);
 
-  // Null if there is no such key. An entry stays where it is until it is erased.
+  // Returns null if there is no such key. An entry stays where it is until erased.
   Entry* Find(absl::string_view key);
   const Entry* Find(absl::string_view key) const;
   // A new key, with an empty string and no expiry. REQUIRES: it is not there.
@@ -64,8 +65,9 @@ class Keyspace final {
   void SetExpiry(Entry* entry, int64_t expire_ms);  // kNoExpiry: none
   void Clear();
 
-  // Which keys have changed since ForgetTouched(), as their HashOf(); some of them more than once. Insert(), Erase(),
-  // Clear() and Purge() touch a key by themselves; whoever changes an entry says so.
+  // Keys that have changed since ForgetTouched(), as their HashOf(); some of them more than once.
+  // Insert(), Erase(), Clear() and Purge() touch a key by themselves; code that changes an entry
+  // calls Touch().
   void Touch(absl::string_view key) { touched_.push_back(hash_(key)); }
   const std::vector<uint64_t>& touched() const { return touched_; }
   void ForgetTouched() { touched_.clear(); }
@@ -79,9 +81,10 @@ class Keyspace final {
   size_t size() const { return slots_.size(); }
   size_t expiring() const { return expiries_.size(); }
 
-  // Calls see(entry) for `count` entries from the place `cursor` on, 0 for the first, and for more only if they share
-  // the last one's hash; returns the cursor for the next call, or 0 at the end. A key that is there during a whole row
-  // of calls, from 0 to 0, is seen once; one that is there for a part of it, once or not at all.
+  // Calls see(entry) for `count` entries from the place `cursor` on, 0 for the first, and for more
+  // only if they share the last one's hash. Returns the cursor for the next call, or 0 at the end.
+  // A key that exists during a whole row of calls, from 0 to 0, is seen once. A key that exists for
+  // a part of the row is seen once or not at all.
   template <typename See>
   uint64_t Scan(uint64_t cursor, size_t count, See&& see) const {
     auto slot = slots_.lower_bound(cursor);

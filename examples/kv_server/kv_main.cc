@@ -36,7 +36,8 @@ int Fail(const absl::Status& status) {
   return 1;
 }
 
-// Reads the whole journal, as a replica that never leads, and says what state that makes.
+// Reads the whole journal, as a replica that never leads, and shows a digest of the resulting
+// state.
 int PrintDigest(ReplicaOptions options) {
   // A replica would make it.
   const JournalLayout layout(options.directory);

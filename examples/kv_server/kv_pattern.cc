@@ -7,7 +7,8 @@
 namespace kekbit::examples {
 namespace {
 
-// Whether `c` is in the class that begins at `pattern[*at]`, behind its '['; moves *at behind its ']'.
+// Returns true if `c` is in the class that begins at `pattern[*at]`, after its '['; moves *at to
+// after its ']'.
 bool InClass(absl::string_view pattern, size_t* at, char c) {
   const bool negated = *at < pattern.size() && pattern[*at] == '^';
   if (negated) ++*at;
@@ -34,7 +35,8 @@ bool InClass(absl::string_view pattern, size_t* at, char c) {
 }  // namespace
 
 bool MatchesKvPattern(absl::string_view pattern, absl::string_view text) {
-  // After a '*' that matched too little, it takes one character more: only the last one seen has to be tried again.
+  // After a '*' that matched too little, it takes one character more: only the last one seen has to
+  // be tried again.
   size_t star = absl::string_view::npos;
   size_t star_text = 0;
   size_t at = 0;

@@ -4,9 +4,9 @@
 //   parser.Feed(bytes);                              // as they come
 //   while (parser.Next(&arguments) == KvParse::kRequest) ...
 //
-// A request is an array of bulk strings, or a line of words as one types it into telnet. Whatever the bytes are, they
-// are requests or an error, the same that Redis 7.0 makes of them. The limits below bound what a client makes the
-// parser hold, whatever it announces.
+// A request is an array of bulk strings, or a line of words as one types it into telnet. Whatever
+// the bytes are, they are requests or an error, the same that Redis 7.0 makes of them. The limits
+// below bound what a client makes the parser hold, whatever it announces.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_PROTOCOL_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_PROTOCOL_H_
@@ -20,14 +20,14 @@
 
 namespace kekbit::examples {
 
-// What a request may have. One string can't be longer than a frame of the journal takes anyway, 1/128 of a segment of
-// up to 4 GiB.
+// KvRequestLimits is what a request may have. A frame of the journal takes no longer string anyway:
+// 1/128 of a segment of up to 4 GiB.
 struct KvRequestLimits {
   size_t arguments_max = 1 << 20;
   size_t string_bytes_max = 32 << 20;
   size_t request_bytes_max = 64 << 20;
   size_t line_bytes_max = 64 << 10;  // of a line of words, or the one that announces a string or an array
-  // Of a client that has yet to say the password.
+  // For a client that has yet to say the password.
   size_t stranger_arguments_max = 10;
   size_t stranger_string_bytes_max = 16 << 10;
 };
@@ -53,7 +53,7 @@ class KvRequestParser final {
   void Feed(absl::string_view bytes);
   // The next request; never an empty one. `stranger`: the client has yet to say the password.
   KvParse Next(KvArguments* arguments, bool stranger = false);
-  // As Redis says it: "ERR Protocol error: ...".
+  // Returns the error in Redis' words: "ERR Protocol error: ...".
   const std::string& error() const { return error_; }
 
  private:
@@ -64,7 +64,8 @@ class KvRequestParser final {
   KvParse ReadCount(bool stranger);
   KvParse ReadLength(bool stranger);
   KvParse ReadString();
-  // Reads the line that announces an array or a string; *text is what follows the byte that says which.
+  // Reads the line that announces an array or a string; *text is what follows the byte that says
+  // which.
   KvParse ReadHead(absl::string_view too_long, absl::string_view* text);
   KvParse Fail(absl::string_view what);
 
@@ -80,7 +81,8 @@ class KvRequestParser final {
   static constexpr int64_t kNoLength = -1;
 };
 
-// Appends replies to `to`, which outlives it. `resp` is the version of the protocol that the client asked for, 2 or 3.
+// Appends replies to `to`, which outlives it. `resp` is the version of the protocol that the client
+// asked for, 2 or 3.
 class KvReplyWriter final {
  public:
   explicit KvReplyWriter(std::string* to, int resp = 2) : to_(*to), resp_(resp) {}

@@ -30,8 +30,8 @@ const Keyspace::Entry* Find(const Keyspace& keys, int64_t now_ms, absl::string_v
   return entry == nullptr || Expired(*entry, now_ms) ? nullptr : entry;
 }
 
-// The value of type T at a key. True if it is that, or there is no such key: then *value is null. Otherwise it has
-// answered.
+// The value of type T at a key. True if it is that, or there is no such key: then *value is null.
+// Otherwise it has answered.
 template <typename T>
 bool FindValue(const Keyspace& keys, int64_t now_ms, absl::string_view key, KvReplyWriter& reply, const T** value) {
   const Keyspace::Entry* entry = Find(keys, now_ms, key);
@@ -146,7 +146,7 @@ void WriteAll(const std::vector<absl::string_view>& strings, KvReplyWriter& repl
   for (const absl::string_view string : strings) reply.Bulk(string);
 }
 
-// As Redis does: nothing is 0, and a sign is taken.
+// Parses as Redis does: no text is 0, and a sign is taken.
 bool ParseCursor(const std::string& text, uint64_t* cursor) {
   if (!text.empty() && absl::ascii_isspace(static_cast<unsigned char>(text[0]))) return false;
   char* end = nullptr;

@@ -1,4 +1,4 @@
-// The commands that only ask: what they answer from the keys that there are.
+// The commands that only ask: what they answer from the keys.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_QUERIES_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_QUERIES_H_
@@ -32,13 +32,14 @@ absl::Span<const KvQuerySpec> KvQuerySpecs();
 // Null if none has this name, in letters of any size.
 const KvQuerySpec* KvQueryNamed(absl::string_view name);
 
-// Whether a command of this arity takes so many arguments, its name included.
+// Returns true if a command of this arity takes so many arguments, its name included.
 bool TakesKvArguments(int arity, size_t count);
 
 // Redis' words for a wrong number of arguments.
 std::string KvWrongArguments(absl::string_view name);
 
-// Whether a text matches a pattern of Redis': * ? [a-z] [^a-z] and \ before a character that means itself.
+// Returns true if a text matches a pattern of Redis': * ? [a-z] [^a-z] and \ before a character
+// that means itself.
 bool MatchesKvPattern(absl::string_view pattern, absl::string_view text);
 
 }  // namespace kekbit::examples

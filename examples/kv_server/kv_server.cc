@@ -15,7 +15,8 @@
 namespace kekbit::examples {
 namespace {
 
-// What is read of a client in one turn: no more, so that one that sends much does not keep the others waiting.
+// Bytes read from a client in one turn: few enough that a client that sends much does not keep the
+// others waiting.
 constexpr size_t kReadBytes = 16 << 10;
 constexpr size_t kOutputBytesKept = 64 << 10;  // of a client's buffer, between its answers
 constexpr int kEventsMax = 512;
@@ -74,7 +75,7 @@ absl::Status KvServer::Turn() {
 int KvServer::WaitMillis() const {
   if (epoch_ == 0) return -1;
   if (!listener_) return 1;
-  // A listener that is not watched is tried again; keys that are due are erased soon enough.
+  // Try again a listener that is not watched; keys that are due are erased soon enough.
   return 100;
 }
 
@@ -136,7 +137,8 @@ void KvServer::Accept() {
   for (;;) {
     absl::StatusOr<FileDescriptor> socket = AcceptConnection(listener_.get());
     if (absl::IsResourceExhausted(socket.status())) {
-      // Watched again with the next tick: a listener that is ready and can't be served would keep the loop awake.
+      // Watched again with the next tick: a listener that is ready and can't be served would keep
+      // the loop awake.
       accepting_ = !Watch(epoll_.get(), EPOLL_CTL_MOD, listener_.get(), 0).ok();
     }
     if (!socket.ok()) return;
@@ -182,7 +184,8 @@ void KvServer::Read(Client& client) {
 }
 
 void KvServer::Drop(Client& client) {
-  // Its descriptor may be another client's within this turn, but is not in it twice as long as answered_ forgets it.
+  // Forget the client in answered_: its descriptor may become another client's within this turn,
+  // and must not be listed twice.
   if (client.has_output) answered_.erase(std::find(answered_.begin(), answered_.end(), client.socket.get()));
   if (client.lingers_until_ns != 0) --lingering_;
   clients_.erase(client.socket.get());
@@ -230,7 +233,8 @@ void KvServer::Send(Client& client) {
 }
 
 void KvServer::Linger(Client& client) {
-  // Closed with something unread, the connection would be reset, and the last answer might never be read.
+  // Closed with something unread, the connection would be reset, and the last answer might never be
+  // read.
   if (client.lingers_until_ns != 0) return;
   ::shutdown(client.socket.get(), SHUT_WR);
   client.lingers_until_ns = Clock::System().MonotonicNanos() + absl::ToInt64Nanoseconds(options_.linger);

@@ -1,13 +1,16 @@
-// KvServer: the network side of the key-value service. One thread, an epoll loop over non-blocking sockets.
+// KvServer is the network side of the key-value service. One thread, an epoll loop over
+// non-blocking sockets.
 //
-// Each turn of the loop reads what the clients have sent, submits all of their commands, answers questions from the
-// state, waits until the last command submitted is acknowledged, and only then sends the answers of all clients. So no
-// answer leaves, to a command or to a question, that shows what is not acknowledged; and commands that came together
-// share a sync, if they wait for one.
+// Each turn of the loop reads what the clients have sent, submits all of their commands and answers
+// questions from the state. Then it waits until the last submitted command is acknowledged, and
+// only then sends the answers of all clients. So no answer leaves, to a command or to a question,
+// that shows what is not acknowledged. Commands that came together share a sync, if they wait for
+// one.
 //
-// As long as the replica is not the primary, nothing listens: clients that try are refused, and try again. When it
-// becomes primary the server takes the port, as soon as the kernel has taken it from the one before. When it is primary
-// no longer, it drops all clients without an answer, for it does not know what became of their last commands.
+// As long as the replica is not the primary, nothing listens: clients that try are refused, and try
+// again. When the replica becomes primary the server takes the port, as soon as the kernel has
+// taken the port from its predecessor. When the replica is primary no longer, the server drops all
+// clients without an answer: it does not know what became of their last commands.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_SERVER_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_SERVER_H_
@@ -43,8 +46,8 @@ class KvServer final {
   // Makes the loop look around. Any thread.
   void Wake() { wake_.Wake(); }
 
-  // Serves until SIGTERM or SIGINT, which are blocked since Create(). Errors: the replica has stopped; the port can't
-  // be had.
+  // Serves until SIGTERM or SIGINT, which are blocked since Create(). Errors: the replica has
+  // stopped; the port can't be had.
   absl::Status Run(Replica<KvState>& replica);
 
  private:
@@ -64,13 +67,14 @@ class KvServer final {
     size_t sent = 0;              // of the session's output
     bool waits_to_write = false;  // the socket is full
     bool has_output = false;      // stands in answered_
-    // Everything is sent and the client told so: what it still sends is read until then, and forgotten.
+    // Everything is sent and the client told so: what it still sends is read until then, and
+    // forgotten.
     int64_t lingers_until_ns = 0;
   };
 
   explicit KvServer(KvServerOptions options) : options_(std::move(options)), service_(options_) {}
 
-  // What a turn does. Errors end the server.
+  // Does a turn of the loop. Errors end the server.
   absl::Status Turn();
   int WaitMillis() const;
   absl::Status FollowRole();
@@ -86,7 +90,7 @@ class KvServer final {
 
   // Begins the end of a client that has all of its answers.
   void Linger(Client& client);
-  // What is to be done now and then.
+  // Does what is to be done now and then.
   void Tick();
 
   const KvServerOptions options_;

@@ -135,7 +135,7 @@ void KvService::Ask(const KvCommandSpec& spec, const KvArguments& request, KvRep
     });
   };
   if (ask(false)) return;
-  // That a key has expired is for the journal to say; if that can't be, the answer leaves it out.
+  // Only the journal says that a key has expired; if that can't be, the answer leaves the key out.
   EraseDue();
   ask(true);
 }
@@ -164,7 +164,7 @@ void KvService::NoteSubmitted(Position position) {
 }
 
 void KvService::NoteFailed(const absl::Status& status) {
-  // Not primary any more, or not able to be.
+  // The replica is not primary any more, or can't be.
   if (absl::IsAborted(status) || absl::IsFailedPrecondition(status)) lost_ = true;
 }
 

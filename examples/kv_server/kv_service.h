@@ -1,13 +1,16 @@
-// KvService: from a client's request to the answer, on the primary. Writes go through the replica; questions are
-// answered from its state; the rest is about the connection or the server.
+// KvService: from a client's request to the answer, on the primary. Writes go through the replica;
+// questions are answered from its state; the rest is about the connection or the server.
 //
-// An answer is not to leave before Acknowledge() has returned OK: until then it may show what a failure undoes.
+// An answer is not to leave before Acknowledge() has returned OK: until then it may show what a
+// failure undoes.
 //
-// Transactions: MULTI queues requests, and EXEC submits all of them as one KvTransaction, so that every replica does
-// all or nothing of them. One that only asks is answered from one state, and journals nothing. WATCH notes hashes of
-// keys; each command that is applied says which keys it touched.
+// Transactions: MULTI queues requests, and EXEC submits all of them as one KvTransaction, so that
+// every replica does all or nothing of them. One that only asks is answered from one state, and
+// journals nothing. WATCH notes hashes of keys; each command that is applied says which keys it
+// touched.
 //
-// Time is the journal's wherever keys are concerned: Replica::Now(). The machine's clock may be set at any time.
+// Time is the journal's wherever keys are concerned: Replica::Now(). The machine's clock may be set
+// at any time.
 //
 // Thread safety: one thread.
 
@@ -66,17 +69,18 @@ class KvService final {
   void Open(KvSession& session);
   void Close(KvSession& session);
 
-  // Does what the request asks, or notes it for EXEC, and appends the answer to the session's output.
+  // Does what the request asks, or notes it for EXEC, and appends the answer to the session's
+  // output.
   void Execute(KvSession& session, KvArguments& request);
 
   // Erases keys that are due.
   void EraseDue();
   // Waits until everything that was submitted is acknowledged.
   absl::Status Acknowledge();
-  // Whether a command failed so that this replica can't go on as primary; until Reset().
+  // Returns true if a command failed so that this replica can't go on as primary; until Reset().
   bool lost() const { return lost_; }
   void Reset();
-  // Whether FAILOVER was asked for since the last call.
+  // Returns true if FAILOVER was asked for since the last call.
   bool TakeHandOver() { return std::exchange(hands_over_, false); }
 
  private:
@@ -93,12 +97,12 @@ class KvService final {
   void Discard(KvSession& session);
   void Watch(KvSession& session, const KvArguments& request, KvReplyWriter& reply);
   void Unwatch(KvSession& session);
-  // The answers to the requests of a queue that asks only; to those that ask.
+  // Returns the answers to the requests of a queue that only asks.
   std::vector<std::string> AskAll(const std::vector<KvQueued>& queue, int resp);
   // Does all of a queue; *answers are then those to its writes and questions.
   absl::Status WriteAll(std::vector<KvQueued>& queue, int resp, std::vector<std::string>* answers);
   absl::StatusOr<KvResult> SubmitParts(std::vector<KvTransaction> parts);
-  // What was submitted has touched keys: whose watch is over?
+  // Finds whose watch is over: what was submitted has touched keys.
   void NoteTouched();
 
   // kv_connection.cc

@@ -1,4 +1,4 @@
-// What the server holds of one client, besides its socket.
+// Session data that the server holds of one client, besides its socket.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_SESSION_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_SESSION_H_
@@ -27,7 +27,7 @@ struct KvSession {
   bool knows_password = false;
   int resp = 2;  // version of the protocol
 
-  // What CLIENT shows.
+  // Names that CLIENT shows.
   std::string name, library, library_version;
   absl::string_view last_command = "NULL";
   int64_t since_ns = 0, last_ns = 0;  // of the monotonic clock

@@ -51,7 +51,7 @@ absl::StatusOr<FileDescriptor> Listen(const std::string& address, uint16_t port)
   const std::unique_ptr<addrinfo, void (*)(addrinfo*)> found(list, ::freeaddrinfo);
   FileDescriptor socket(::socket(found->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!socket) return ErrnoError(name);
-  // What is left of the last server's connections is not to keep us from the port.
+  // The rest of the last server's connections must not keep this server from the port.
   const int on = 1;
   ::setsockopt(socket.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   if (::bind(socket.get(), found->ai_addr, found->ai_addrlen) != 0 || ::listen(socket.get(), SOMAXCONN) != 0) {

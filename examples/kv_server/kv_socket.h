@@ -1,5 +1,5 @@
-// The few things of the operating system that the key-value server needs: descriptors that close themselves, sockets,
-// a way to wake a loop, signals as something to read, a place to say something.
+// Parts of the operating system that the key-value server needs: descriptors that close themselves,
+// sockets, a way to wake a loop, signals as something to read, a place to say something.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_SOCKET_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_SOCKET_H_
@@ -45,16 +45,18 @@ class FileDescriptor final {
 // The words for errno.
 absl::Status ErrnoError(const std::string& what);
 
-// A socket that listens, without blocking, on an address in numbers. Unavailable: the port is in use.
+// A socket that listens, without blocking, on an address in numbers. Unavailable: the port is in
+// use.
 absl::StatusOr<FileDescriptor> Listen(const std::string& address, uint16_t port);
 
-// The next connection, without blocking. NotFound: there is none. ResourceExhausted: there is no room for one.
+// The next connection, without blocking. NotFound: there is none. ResourceExhausted: there is no
+// room for one.
 absl::StatusOr<FileDescriptor> AcceptConnection(int listener);
 
 // The other end of a connection, as Redis shows it: "127.0.0.1:50000"; empty if that can't be had.
 std::string PeerAddress(int socket);
 
-// Lets this process have `count` descriptors, if it may; returns how many it has.
+// Lets this process have `count` descriptors, if possible; returns how many it has.
 uint64_t RaiseDescriptorLimit(uint64_t count);
 
 // Makes SIGTERM and SIGINT something to read, in this thread and those that it starts from now on.

@@ -19,7 +19,7 @@ KvState::Result InvalidExpiry(absl::string_view command) {
 
 bool Has(uint8_t flags, KvExpireIf flag) { return (flags & static_cast<uint8_t>(flag)) != 0; }
 
-// Whether EXPIRE's conditions let a key that expires at `current` expire at `wanted`.
+// Returns true if EXPIRE's conditions let a key that expires at `current` expire at `wanted`.
 bool MayExpire(uint8_t only_if, int64_t current, int64_t wanted) {
   const bool none = current == Keyspace::kNoExpiry;
   if (Has(only_if, KvExpireIf::kNone) && !none) return false;

@@ -1,12 +1,12 @@
-// KvState: the keys of a key-value service, as the state of a Replica. Its commands are those of Redis that change
-// something; what they do and answer is what Redis 7.0 does and answers.
+// KvState is the keys of a key-value service, as the state of a Replica. Its commands are those of
+// Redis that change something; what they do and answer is what Redis 7.0 does and answers.
 //
-// Time is that of the journal: a key expires for every replica at the same frame. Apply() first erases what has expired
-// by the time of its command. So between commands keys stay that are due; KvTick is the command that does nothing else,
-// for a service that finds one.
+// Time is that of the journal: a key expires for every replica at the same frame. Apply() first
+// erases what has expired by the time of its command. So between commands keys stay that are due.
+// KvTick is the command that does nothing else, for a service that finds a due key.
 //
-// The parser of requests (kv_commands.h) has seen to it that a command makes sense as such; what depends on the keys
-// is answered here.
+// The parser of requests (kv_commands.h) has made sure that a command makes sense as such. What
+// depends on the keys is answered here.
 
 #ifndef KEKBIT_EXAMPLES_KV_SERVER_KV_STATE_H_
 #define KEKBIT_EXAMPLES_KV_SERVER_KV_STATE_H_
@@ -28,7 +28,7 @@
 
 namespace kekbit::examples {
 
-// As long as a string may become, by APPEND.
+// The length that a string may reach by APPEND.
 inline constexpr size_t kKvStringBytesMax = 512u << 20;
 
 enum class KvWhen : uint8_t { kAlways, kIfMissing, kIfThere };  // NX, XX
@@ -145,9 +145,9 @@ using KvStep = std::variant<KvSetString, KvSetMany, KvDelete, KvExpire, KvPersis
                             KvDeleteFields, KvPush, KvPop, KvAddMembers, KvRemoveMembers, KvFlush, KvTick, KvExpireAt,
                             KvGetDelete, KvRename, KvAsk>;
 
-// The commands between MULTI and EXEC. If they don't fit into one frame, they are cut into several of these, which are
-// published together. The last one does what all of them say. So a power failure that leaves a part only of the frames
-// leaves nothing of the transaction.
+// The commands between MULTI and EXEC. If they don't fit into one frame, they are cut into several
+// of these, which are published together. The last one does what all of them say. So a power
+// failure that leaves a part only of the frames leaves nothing of the transaction.
 struct KvTransaction {
   uint32_t part = 0;  // how many of them stand before this one
   bool last = true;
@@ -169,11 +169,11 @@ struct KvReply {
 };
 struct KvResults;
 
-// What Redis would answer.
+// KvResult is what Redis would answer.
 using KvResult = std::variant<KvOk, KvNil, KvNilArray, KvError, int64_t, std::string, std::vector<std::string>, KvReply,
                               std::shared_ptr<const KvResults>>;
 
-// Of the steps of a transaction.
+// KvResults are the results of the steps of a transaction.
 struct KvResults {
   std::vector<KvResult> results;
 };
@@ -186,7 +186,8 @@ class KvState final {
                                KvExpireAt, KvGetDelete, KvRename, KvTransaction>;
   // In its journals, whatever the class will be called.
   static constexpr absl::string_view kStateName = "kv_server";
-  // Of its snapshots; the version grows when save() changes. Version 1 knew no transactions.
+  // Type and version of its snapshots; the version grows when save() changes. Version 1 knew no
+  // transactions.
   static constexpr uint32_t kSnapshotTypeId = 0x4B56;  // "KV"
   static constexpr uint32_t kSnapshotVersion = 2;
   using Result = KvResult;
@@ -194,12 +195,12 @@ class KvState final {
   Result Apply(const Command& command, const ApplyContext& context);
 
   const Keyspace& keys() const { return keys_; }
-  // Of the last command, in milliseconds since the Unix epoch.
+  // Returns the time of the last command, in milliseconds since the Unix epoch.
   int64_t time_ms() const { return time_ms_; }
   uint64_t digest() const { return keys_.digest(); }
 
-  // A snapshot may stand amid the parts of a transaction. A time that is negative says that they follow; in snapshots
-  // of version 1 there is none.
+  // A snapshot may stand amid the parts of a transaction. A negative time says that the parts
+  // follow; snapshots of version 1 have none.
   template <class Archive>
   void save(Archive& archive) const {
     parts_.empty() ? archive(time_ms_, keys_) : archive(-1 - time_ms_, keys_, parts_);
@@ -240,13 +241,15 @@ class KvState final {
   template <typename T>
   T* FindOrMake(const std::string& key);
   Result Expire(const std::string& key, uint8_t only_if, int64_t expire_ms);
-  // Calls remove(container, name) for each name while there is something left; answers with how often it was true.
+  // Calls remove(container, name) for each name while there is something left; answers with how
+  // often it was true.
   template <typename T, typename Remove>
   Result RemoveEach(const std::string& key, const std::vector<std::string>& names, Remove&& remove);
 
   Keyspace keys_;
   int64_t time_ms_ = 0;
-  // Of a transaction whose last part has not come. If another command comes, it never will.
+  // Parts of a transaction whose last part has not come. If another command comes, the last part
+  // never will.
   std::vector<KvTransaction> parts_;
 };
 

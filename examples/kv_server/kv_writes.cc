@@ -27,7 +27,7 @@ KvArguments From(KvArguments& request, size_t first) {
                      std::make_move_iterator(request.end()));
 }
 
-// What follows `first` by twos. REQUIRES: it comes out even.
+// Returns what follows `first`, in pairs. REQUIRES: the number is even.
 std::vector<std::pair<std::string, std::string>> Pairs(KvArguments& request, size_t first) {
   std::vector<std::pair<std::string, std::string>> pairs;
   pairs.reserve((request.size() - first) / 2);
@@ -37,7 +37,7 @@ std::vector<std::pair<std::string, std::string>> Pairs(KvArguments& request, siz
   return pairs;
 }
 
-// SET's options, which are behind the value.
+// SetOptions are SET's options, which follow the value.
 struct SetOptions {
   KvSetString set;
   absl::string_view unit;  // EX, PX, EXAT or PXAT, if given

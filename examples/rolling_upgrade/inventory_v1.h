@@ -34,7 +34,7 @@ struct Add {
 class Inventory {
  public:
   static constexpr const char* kBuild = "v1";
-  // Of all versions, whatever their classes are called: see replication/state_name.h.
+  // Name of all versions, whatever their classes are called: see replication/state_name.h.
   static constexpr absl::string_view kStateName = "inventory";
 
   // A variant, though there is one command only: others can be appended to it.

@@ -1,4 +1,5 @@
-// Version 2 of the service's state: a thing can have a limit, which is a new command and a new member.
+// Version 2 of the service's state: a thing can have a limit, which is a new command and a new
+// member.
 
 #ifndef KEKBIT_EXAMPLES_ROLLING_UPGRADE_INVENTORY_V2_H_
 #define KEKBIT_EXAMPLES_ROLLING_UPGRADE_INVENTORY_V2_H_
@@ -47,15 +48,15 @@ struct SetLimit {
 class Inventory {
  public:
   static constexpr const char* kBuild = "v2";
-  // Of all versions, whatever their classes are called: see replication/state_name.h.
+  // Name of all versions, whatever their classes are called: see replication/state_name.h.
   static constexpr absl::string_view kStateName = "inventory";
 
   // New alternatives at the end: what is in the journal stays what it was.
   using Command = std::variant<Add, SetLimit>;
   using Result = absl::StatusOr<int64_t>;  // how many there are then
 
-  // A command of version 1 does what it did in version 1, as long as no new one has come: replicas of both versions
-  // apply the same journal.
+  // A command of version 1 does what it did in version 1, as long as no new one has come: replicas
+  // of both versions apply the same journal.
   Result Apply(const Command& command, const ApplyContext& /*context*/) {
     return std::visit([this](const auto& c) { return Do(c); }, command);
   }
@@ -69,7 +70,8 @@ class Inventory {
     return std::nullopt;
   }
 
-  // A snapshot of version 1 has no limits, and there were none. A program of version 1 refuses one of version 2.
+  // A snapshot of version 1 has no limits, and there were none. A program of version 1 refuses one
+  // of version 2.
   template <class Archive>
   void serialize(Archive& archive, uint32_t version) {
     archive(counts_);
