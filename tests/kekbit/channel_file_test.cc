@@ -82,7 +82,8 @@ TEST(NameChannelFileTest, IsLockedBeforeItHasItsName) {
   EXPECT_THAT(other->LockedByOther(), IsOkAndHolds(false));
 }
 
-// All that a creation asks of the system comes before the name: a failure of any call leaves nothing behind.
+// All that a creation asks of the system comes before the name: no failure of a call leaves
+// anything.
 TEST(NameChannelFileTest, LinksLast) {
   const TempDir dir;
   FaultyFileSystem fs;
@@ -178,7 +179,8 @@ TEST(OpenChannelFileTest, GivesUpAtTheDeadlineWithTheLastReason) {
   EXPECT_THAT(OpenChannelFile(FileSystem::Posix(), path, absl::Milliseconds(5)), StatusIs(StatusCode::kDataLoss));
 }
 
-// What waiting does not mend is reported at once: with a deadline this far off, the test would not end otherwise.
+// Errors that waiting does not mend are reported at once: with a deadline this far off, the test
+// would not end otherwise.
 TEST(OpenChannelFileTest, DoesNotWaitForWhatWontCome) {
   const TempDir dir;
   EXPECT_THAT(OpenChannelFile(FileSystem::Posix(), dir.path(), absl::Hours(10)),

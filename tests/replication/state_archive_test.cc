@@ -1,5 +1,5 @@
-// States into snapshots and back: by cereal and by their own Save() and Load(), across versions, and from hostile
-// bytes.
+// States into snapshots and back: by cereal and by their own Save() and Load(), across versions,
+// and from hostile bytes.
 
 #include "kekbit/replication/state_archive.h"
 
@@ -62,7 +62,7 @@ struct Bank {
   }
 };
 
-// The same class in three builds.
+// One class in three builds.
 struct CountersV0 {
   static constexpr absl::string_view kStateName = "counters";
   int64_t sum = 0;
@@ -228,7 +228,7 @@ TEST_F(StateArchiveTest, WhatCerealSerializesComesBack) {
 TEST_F(StateArchiveTest, TheBytesAreThoseOfCerealsPortableArchive) {
   ASSERT_THAT(Save(std::vector<uint16_t>{1, 2}), IsOk());
   EXPECT_EQ(ReadSnapshot(path_).value(), std::string("\1\2\0\0\0\0\0\0\0\1\0\2\0", 13));
-  // And those of a big-endian machine are read.
+  // The bytes of a big-endian machine are read.
   ASSERT_THAT(Plant<std::vector<uint16_t>>(std::string("\0\0\0\0\0\0\0\0\2\0\1\0\2", 13)), IsOk());
   std::vector<uint16_t> loaded;
   ASSERT_THAT(Load(&loaded), IsOk());
@@ -308,7 +308,8 @@ TEST_F(StateArchiveTest, AnotherTypeIsRefused) {
                                     AllOf(HasSubstr("the state \"text\", not of"), HasSubstr("Bank"))));
 }
 
-// A state of a snapshot whose checksums hold is of another version, whatever the decoder makes of it.
+// A state of a snapshot whose checksums hold is of another version, whatever the decoder makes of
+// it.
 TEST_F(StateArchiveTest, WhatIsLeftOverOfAWholeSnapshotIsNoDamage) {
   ASSERT_THAT(Save(Careless()), IsOk());
   Careless careless;
@@ -402,7 +403,8 @@ TYPED_TEST(HostileSizeTest, TakesNoMemory) {
   }
 }
 
-// The trailer promises as many bytes as chunks that compress well could hold: so size tags up to that are plausible.
+// The trailer promises as many bytes as chunks that compress well could hold: so size tags up to
+// that are plausible.
 TYPED_TEST(HostileSizeTest, TakesNoMemoryThoughTheTrailerSaysThereAreAsMany) {
   constexpr uint64_t kClaimed = 109 * uint64_t{kSnapshotChunkBytesMax};
   for (int bits = 1; bits < 60; ++bits) {

@@ -1,10 +1,12 @@
 // CrashImages: the disks that could be found after the power failed now.
 //
-// Each unit has on it what is durable, or any of its contents since the last sync; each file its old length or the new
-// one; each name that changed since its directory was synced, the old state or the new one. If these are few choices,
-// all combinations come; else the corners (nothing written, all written, only one thing, all but one, the data and not
-// the names, the names and not the data), and as many drawn by chance as wanted. Some of the latter show, in a file
-// that was allocated and not written yet, bytes of another file at the same place: what stood on the device before.
+// Each unit has on it what is durable, or any of its contents since the last sync; each file its
+// old length or the new one; each name that changed since its directory was synced, the old state
+// or the new one. If these are few choices, all combinations come; else the corners (nothing
+// written, all written, only one thing, all but one, the data and not the names, the names and not
+// the data), and as many drawn by chance as wanted. Some of the latter show, in a file that was
+// allocated and not written yet, bytes of another file at the same place: what stood on the device
+// before.
 //
 // The disk must not change meanwhile, and outlives this.
 
@@ -25,7 +27,8 @@ namespace kekbit {
 struct CrashImagesOptions {
   // All combinations up to this many.
   uint64_t all_up_to = 64;
-  // Otherwise so many by chance, and at most so many corners (those with only one thing are drawn if there are more).
+  // Otherwise so many by chance, and at most so many corners (those with only one thing are drawn
+  // if there are more).
   uint64_t samples = 16;
   uint64_t corners = 24;
   // One in so many of the drawn ones shows old bytes in space that was never written; 0: none.
@@ -40,15 +43,17 @@ class CrashImages final {
   // The next one; null: there are no more. The same one may come twice.
   std::unique_ptr<SimulatedDisk> Next();
 
-  // One by chance, of any kind: nothing written, all, names only, all but names, one thing only, all but one, a mixture
-  // of all that, with old bytes or without. `kind`, if there is one, gets which.
+  // One by chance, of any kind: nothing written, all, names only, all but names, one thing only,
+  // all but one, a mixture of all that, with old bytes or without. `kind`, if there is one, gets
+  // which.
   std::unique_ptr<SimulatedDisk> Draw(std::string* kind = nullptr);
 
-  // How many combinations there are; at most 2^62.
+  // Returns how many combinations there are; at most 2^62.
   uint64_t combinations() const { return combinations_; }
 
  private:
-  // Something of which the device may have one of several states: 0 is the durable one, the last one the newest.
+  // Something of which the device may have one of several states: 0 is the durable one, the last
+  // one the newest.
   struct Variable {
     enum class Kind { kUnit, kSize, kName } kind;
     uint64_t inode;  // of a unit or size

@@ -1,4 +1,5 @@
-// FaultyFileSystem passes every call on to another file system, but for one, which fails, or those beyond a limit.
+// FaultyFileSystem passes every call on to another file system, but for one, which fails, or those
+// beyond a limit.
 //
 //   FaultyFileSystem fs;
 //   for (uint64_t n = 1;; ++n) {
@@ -15,7 +16,8 @@
 //     failure.Disarm();
 //   }
 //
-// Every method of FileSystem, File and MappedFile counts as a call. The failing call has no effect, as with the system.
+// Every method of FileSystem, File and MappedFile counts as a call. The failing call has no effect,
+// as with the system.
 // Thread safety: any thread, as the calls themselves. It outlives all that was opened by it.
 
 #ifndef KEKBIT_TESTS_SUPPORT_FAULTY_FILE_SYSTEM_H_
@@ -43,35 +45,39 @@ class FaultyFileSystem final : public FileSystem {
   // `base` outlives it.
   explicit FaultyFileSystem(FileSystem& base = FileSystem::Posix()) : base_(base) {}
 
-  // The `n`-th call from now on (1: the next) fails with `error`; with `for_good`, so do all after it. 0: none.
+  // The `n`-th call from now on (1: the next) fails with `error`; with `for_good`, so do all after
+  // it. 0: none.
   void FailCall(uint64_t n, absl::Status error, bool for_good = false);
-  // The `n`-th call from now on fails with the `k`-th (0: the first) of ErrorsOf() its name, if there are so many.
+  // The `n`-th call from now on fails with the `k`-th (0: the first) of ErrorsOf() its name, if
+  // there are so many.
   void FailCallAsItCan(uint64_t n, size_t k);
   // The `n`-th call from now on fails as a sync that was made and failed, if it is one.
   void FailCallIfSync(uint64_t n);
-  // What a call of that name can fail with, by its manual pages, as the FileSystem of the machine says it: one error of
-  // each code. Not those that tell of a wrong argument or of a file that is not there, and not that of a failed sync.
+  // What a call of that name can fail with, by its manual pages, as the FileSystem of the machine
+  // says it: one error of each code. Not those that tell of a wrong argument or of a file that is
+  // not there, and not that of a failed sync.
   static std::vector<absl::Status> ErrorsOf(absl::string_view name);
   // Whether a call of that name syncs.
   static bool IsSync(absl::string_view name);
 
-  // From now on as under `ulimit -n` and vm.max_map_count: not more than so many open files, and mapped files, at once.
-  // What is open or mapped already counts.
+  // From now on as under `ulimit -n` and vm.max_map_count: not more than so many open files, and
+  // mapped files, at once. What is open or mapped already counts.
   void LimitFiles(uint64_t limit);
   void LimitMappings(uint64_t limit);
 
   // Every call named `name` ("Allocate", "Sync", ...) fails with `error` from now on.
   void FailCalls(absl::string_view name, absl::Status error);
-  // What FreeBytes says from now on, whatever is true.
+  // Sets what FreeBytes says from now on, whatever is true.
   void SetFreeBytes(uint64_t bytes);
   // The same of TotalBytes.
   void SetTotalBytes(uint64_t bytes);
-  // Runs `action` once, before the next call named `name`: what another process does just then. It may make calls.
+  // Runs `action` once, before the next call named `name`: what another process does just then. It
+  // may make calls.
   void BeforeCall(absl::string_view name, std::function<void()> action);
   // Nothing fails any more.
   void Heal() { FailCall(0, absl::OkStatus()); }
 
-  // Whether a call has failed since FailCall().
+  // Returns true if a call has failed since FailCall().
   bool failed() const;
   // Its name, and the names of all calls since FailCall().
   std::string failed_call() const;
@@ -120,8 +126,8 @@ class FaultyFileSystem final : public FileSystem {
   std::function<void()> before_ ABSL_GUARDED_BY(mutex_);
 };
 
-// Goes through every call that is made between an Arm() and its Disarm() when none fails, as the first time, and every
-// error that it can give. What is done in between must be the same each time.
+// Goes through every call that is made between an Arm() and its Disarm() when none fails, as the
+// first time, and every error that it can give. What is done in between must be the same each time.
 class EachFailure final {
  public:
   // Calls that could not be made; or syncs that were made, and failed.
@@ -131,7 +137,8 @@ class EachFailure final {
   EachFailure(const EachFailure&) = delete;
   EachFailure& operator=(const EachFailure&) = delete;
 
-  // Chooses the next failure; false when there is none left. Nothing fails until Arm(), which must be called.
+  // Chooses the next failure; false when there is none left. Nothing fails until Arm(), which must
+  // be called.
   bool Next();
   void Arm();
   // Heals, unless it has already; returns which call has failed, or would have, for messages.

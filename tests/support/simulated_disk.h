@@ -7,17 +7,20 @@
 //   });
 //   Use(disk);
 //
-// Mappings are plain memory, one for all who map a file. What is stored there reaches the device when the kernel likes:
-// each unit by itself, with any content that it had since the last sync. A file's length is old or new until a sync of
-// the file. Names come and go on the device each by itself, until the directory is synced; a rename is whole or not at
-// all. A sync that fails leaves the pages clean: memory keeps the new bytes, the device may have the old ones, and no
-// later sync tries again. Whoever has the file open since before is told of the error by its next sync, once; whoever
-// opens it afterwards is not. That is what Linux does.
+// Mappings are plain memory, one for all who map a file. What is stored there reaches the device
+// when the kernel likes: each unit by itself, with any content that it had since the last sync. A
+// file's length is old or new until a sync of the file. Names come and go on the device each by
+// itself, until the directory is synced; a rename is whole or not at all. A sync that fails leaves
+// the pages clean: memory keeps the new bytes, the device may have the old ones, and no later sync
+// tries again. Whoever has the file open since before is told of the error by its next sync, once;
+// whoever opens it afterwards is not. That is what Linux does.
 //
-// Stores can't be seen by a file system: contents are collected at each call that changes something, before its effect,
-// and at CrashPoint(). What words were stored in between is taken in several orders (see SimulatedInode).
+// Stores can't be seen by a file system: contents are collected at each call that changes
+// something, before its effect, and at CrashPoint(). What words were stored in between is taken in
+// several orders (see SimulatedInode).
 //
-// Thread safety: one thread at a time, but for MappedFile::Touch. It outlives all that was opened by it.
+// Thread safety: one thread at a time, but for MappedFile::Touch. It outlives all that was opened
+// by it.
 
 #ifndef KEKBIT_TESTS_SUPPORT_SIMULATED_DISK_H_
 #define KEKBIT_TESTS_SUPPORT_SIMULATED_DISK_H_
@@ -39,16 +42,16 @@
 namespace kekbit {
 
 struct SimulatedDiskOptions {
-  // What the device writes whole or not at all: 4096 or 512.
+  // Bytes that the device writes whole or not at all: 4096 or 512.
   uint64_t unit_bytes = 4096;
-  // Of all files together. Beyond it: ResourceExhausted.
+  // Bytes of all files together. Beyond: ResourceExhausted.
   uint64_t capacity = std::numeric_limits<uint64_t>::max();
   // Whether contents between two observations are made up, with some words changed and some not.
   bool torn = true;
   // Syncs succeed and do nothing.
   bool lying = false;
-  // The name of a directory whose files nobody relies on: a power failure leaves none of them, and they don't count in
-  // ContentHash().
+  // The name of a directory whose files nobody relies on: a power failure leaves none of them, and
+  // they don't count in ContentHash().
   std::string scratch = {};
 };
 
@@ -60,14 +63,15 @@ class SimulatedDisk final : public FileSystem {
   SimulatedDisk(const SimulatedDisk&) = delete;
   SimulatedDisk& operator=(const SimulatedDisk&) = delete;
 
-  // Called before each call takes effect that changes a file or a name, or syncs; and by CrashPoint(). `tag` says
-  // which, and in which part of the journal: "Sync segments". It looks at the disk, and changes nothing.
+  // Called before each call takes effect that changes a file or a name, or syncs; and by
+  // CrashPoint(). `tag` says which, and in which part of the journal: "Sync segments". It looks at
+  // the disk, and changes nothing.
   void SetHook(Hook hook) { hook_ = std::move(hook); }
   void CrashPoint(absl::string_view tag);
 
   // The `n`-th sync from now on (1: the next), of a file, a mapping or a directory, fails. 0: none.
   void FailSync(uint64_t n, uint64_t seed = 1);
-  // Whether it has.
+  // Returns true if that sync has failed.
   bool failed() const { return failed_; }
   uint64_t syncs() const { return syncs_; }
   void SetCapacity(uint64_t capacity) { options_.capacity = capacity; }
@@ -75,17 +79,18 @@ class SimulatedDisk final : public FileSystem {
   // Bytes of all files that somebody can reach; what SetCapacity() counts.
   uint64_t UsedBytes();
 
-  // A process dies: from Freeze() on nothing that is stored into mappings has an effect, so that its objects can be
-  // destroyed. Thaw() takes it all back. Between the two, nobody else uses the disk.
+  // A process dies: from Freeze() on nothing that is stored into mappings has an effect, so that
+  // its objects can be destroyed. Thaw() takes it all back. Between the two, nobody else uses the
+  // disk.
   void Freeze();
   void Thaw();
 
-  // What another process finds if all that had files open here die now: everything in memory, no locks. What was not
-  // synced still isn't.
+  // Returns what another process finds if all that had files open here die now: everything in
+  // memory, no locks. What was not synced still isn't.
   std::unique_ptr<SimulatedDisk> AfterDeath();
 
-  // Of all names and bytes that a process can read now. Two disks with the same are the same to everybody, until the
-  // power fails.
+  // Returns a hash of all names and bytes that a process can read now. Two disks with the same hash
+  // are the same to everybody, until the power fails.
   uint64_t ContentHash();
 
   absl::StatusOr<std::unique_ptr<File>> Open(const std::string& path, Access access) override;
@@ -106,7 +111,7 @@ class SimulatedDisk final : public FileSystem {
   class SimulatedFile;
   class SimulatedMapping;
 
-  // What a name leads to: a directory or a file, by its number.
+  // Entry is where a name leads: a directory or a file, by its number.
   struct Entry {
     bool is_directory = false;
     uint64_t id = 0;
@@ -122,7 +127,8 @@ class SimulatedDisk final : public FileSystem {
     uint64_t directory = 0;
     std::string name;
   };
-  // A change of names that is not known to be on the device: `erased` goes, `set` comes, both at once.
+  // A change of names that is not known to be on the device: `erased` goes, `set` comes, both at
+  // once.
   struct NameChange {
     std::optional<Place> erased = std::nullopt;
     std::optional<Place> set = std::nullopt;

@@ -65,7 +65,7 @@ void SimulatedInode::Reserve(uint64_t size) {
   KB_CHECK(mappings_ == 0);
   const uint64_t wanted = memory_ == nullptr ? size : std::max(size, 2 * memory_bytes_);
   const uint64_t bytes = std::max<uint64_t>(1, (wanted + kPageBytes - 1) / kPageBytes) * kPageBytes;
-  // Not value-initialized: most of it is overwritten at once.
+  // Do not initialize the values: most are overwritten at once.
   std::unique_ptr<uint8_t[]> memory(new uint8_t[bytes]);
   uint64_t filled = 0;
   if (memory_ != nullptr) {
@@ -192,9 +192,9 @@ void SimulatedInode::AddVersion(UnitState& unit, const uint8_t* now) {
   unit.versions.push_back(std::move(content));
 }
 
-// Between two observations words were stored one by one, in an order that is not known here but for a record, whose
-// first word, its length, comes last. The device may have read the unit at any time between two stores, or while they
-// went on.
+// Between two observations words were stored one by one, in an order that is not known here but for
+// a record, whose first word, its length, comes last. The device may have read the unit at any time
+// between two stores, or while they went on.
 void SimulatedInode::AddTorn(UnitState& unit, const uint8_t* now) {
   const uint8_t* const old = BytesOf(unit.cached);
   std::vector<uint64_t> changed;

@@ -1,8 +1,10 @@
-// SimulatedInode: the bytes of one file of a SimulatedDisk, as memory has them and as the device may have them.
+// SimulatedInode: the bytes of one file of a SimulatedDisk, as memory has them and as the device
+// may have them.
 //
-// A file is a row of units (the device's pages or sectors). Of each unit it is known what is on stable storage, what
-// memory holds, and every content that memory held since the last sync: the kernel may have written any of them, or
-// none. Stores into a mapping are seen by comparing, in Observe().
+// A file is a row of units (the device's pages or sectors). Of each unit it is known what is on
+// stable storage, what memory holds, and every content that memory held since the last sync: the
+// kernel may have written any of them, or none. Stores into a mapping are seen by comparing, in
+// Observe().
 //
 // Thread safety: one thread at a time.
 
@@ -33,7 +35,7 @@ class SeededRandom {
 uint64_t MixHash(uint64_t a, uint64_t b);
 uint64_t HashOf(Bytes bytes);
 
-// What a unit holds, or held. Shared by all that hold the same.
+// UnitContent is what a unit holds, or held. Shared by all units of that content.
 struct UnitContent {
   std::vector<uint8_t> bytes;
   uint64_t hash;
@@ -49,11 +51,12 @@ struct UnitState {
 
 class SimulatedInode final {
  public:
-  // With `torn`, a change of several words also leaves contents in which only some of them have changed.
+  // With `torn`, a change of several words also leaves contents in which only some of them have
+  // changed.
   SimulatedInode(uint64_t id, uint64_t unit_bytes, bool torn) : id_(id), unit_bytes_(unit_bytes), torn_(torn) {}
   // The file as it is after a restart: memory holds what is `durable`.
   SimulatedInode(uint64_t id, uint64_t unit_bytes, bool torn, uint64_t size, const std::vector<UnitRef>& durable);
-  // The same file, after all who had it open died.
+  // Returns the same file, after all that had it open died.
   static std::shared_ptr<SimulatedInode> AfterDeath(const SimulatedInode& other);
 
   SimulatedInode(const SimulatedInode&) = delete;
@@ -69,14 +72,15 @@ class SimulatedInode final {
   uint64_t unit_bytes() const { return unit_bytes_; }
   const std::vector<UnitState>& units() const { return units_; }
 
-  // Makes the file at least so long. REQUIRES: it stays within a page, or nobody maps it.
+  // Makes the file at least so long. REQUIRES: the file stays within a page, or nobody maps it.
   void Grow(uint64_t size);
   // Its bytes. Valid while somebody maps it.
   uint8_t* memory();
   void Write(uint64_t offset, Bytes from);
 
-  // Makes the whole pages inside [offset, offset + size) a hole, which reads as zeros. The device has what it had, or
-  // zeros, of each unit. A store into a hole by a mapping is a failed check: on a full disk it would be SIGBUS.
+  // Makes the whole pages inside [offset, offset + size) a hole, which reads as zeros. The device
+  // has what it had, or zeros, of each unit. A store into a hole by a mapping is a failed check: on
+  // a full disk it would be SIGBUS.
   void PunchHole(uint64_t offset, uint64_t size);
   // No hole is left in [0, size).
   void FillHoles(uint64_t size);
@@ -91,22 +95,24 @@ class SimulatedInode final {
   void Freeze();
   void Thaw();
 
-  // Of a scratch file only the bytes are kept, no contents of before: no power failure leaves it anyway.
+  // Of a scratch file only the bytes are kept, no contents of before: no power failure leaves it
+  // anyway.
   void SetScratch() { scratch_ = true; }
 
-  // The units that [offset, offset + size) touches, and the file's length, are on stable storage; what was held before
-  // is history.
+  // The units that [offset, offset + size) touches, and the file's length, are on stable storage;
+  // what was held before is history.
   void Sync(uint64_t offset, uint64_t size);
-  // The same, but that each dirty unit reached the device or did not, as `random` says. All are clean: no later sync
-  // writes them unless they change again.
+  // Syncs, but each dirty unit reached the device or did not, as `random` says. All are clean: no
+  // later sync writes them unless they change again.
   void FailSync(uint64_t offset, uint64_t size, SeededRandom& random);
   // Clean units are read anew from the device, unless somebody maps the file.
   void DropCache(uint64_t offset, uint64_t size);
 
-  // Syncs that have failed. As Linux does, each open file is told of those since it was opened, once.
+  // Syncs that have failed. As Linux does, each open file is told of those since it was opened,
+  // once.
   uint64_t errors = 0;
 
-  // Whoever has the lock; null: nobody.
+  // The holder of the lock; null: nobody.
   const void* locked_by = nullptr;
 
  private:

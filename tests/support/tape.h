@@ -1,4 +1,5 @@
-// Tape: the simplest state there is. It keeps every command, so that a test sees what was applied, and in what order.
+// Tape is the simplest possible state. It keeps every command, so that a test sees what was
+// applied, and in what order.
 
 #ifndef KEKBIT_TESTS_SUPPORT_TAPE_H_
 #define KEKBIT_TESTS_SUPPORT_TAPE_H_
@@ -49,7 +50,7 @@ struct Tape {
   }
 
   std::vector<std::string> commands;
-  // Of all commands, the bad ones included.
+  // Positions of all commands, the bad ones included.
   std::vector<Position> positions;
   std::vector<int64_t> times;
 };

@@ -1,4 +1,5 @@
-// TestJournal: a journal written by hand, without a Replica: takes epochs, appends texts, reads all back.
+// TestJournal is a journal written by hand, without a Replica: takes epochs, appends texts, reads
+// all back.
 //
 //   TestJournal journal(dir.path());
 //   JournalWriter writer = journal.Begin();
@@ -31,7 +32,7 @@
 
 namespace kekbit {
 
-// What the tests' commands are, as a data format.
+// The data format of the tests' commands.
 inline constexpr uint64_t kTestDataFormat = kRawDataFormat;
 
 template <typename T>
@@ -76,7 +77,7 @@ class TestJournal final {
   const JournalLayout& layout() const { return layout_; }
   EpochStore& epochs() { return epochs_; }
 
-  // Begins the next epoch behind what is there. Every earlier writer has closed its segment.
+  // Begins the next epoch after what is there. Every earlier writer has closed its segment.
   JournalWriter Begin(int64_t now_ns = 1) { return ValueOrDie(TryBegin(now_ns)); }
   absl::StatusOr<JournalWriter> TryBegin(int64_t now_ns = 1) {
     JournalReader reader = OpenReader();

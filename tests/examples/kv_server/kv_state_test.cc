@@ -1,5 +1,5 @@
-// KvState: what depends on the journal's time, what snapshots hold, and cursors. That commands answer as Redis does,
-// kv_differential_test shows.
+// KvState: what depends on the journal's time, what snapshots hold, and cursors. That commands
+// answer as Redis does, kv_differential_test shows.
 
 #include "examples/kv_server/kv_state.h"
 
@@ -89,7 +89,7 @@ TEST_F(KvStateTest, ACommandFindsNothingThatHasExpired) {
   EXPECT_EQ(Do(KvDelete{.keys = {"deleted"}}, 200), "0");
   EXPECT_EQ(Do(KvPersist{.key = "persistent"}, 200), "0");
   EXPECT_EQ(Do(KvPop{.key = "gone"}, 200), "nil");
-  // And what stands in its place does not have its expiry.
+  // The value that takes its place does not have its expiry.
   EXPECT_EQ(state_.keys().expiring(), 0u);
 }
 

@@ -105,8 +105,8 @@ class GroupCommitTest : public testing::Test {
 
   static absl::Time Never() { return absl::InfiniteFuture(); }
 
-  // Has frame 11 synced by one thread, and frame 12 by another that slept meanwhile; each sync takes 4 us. Then both
-  // are on their way back, for all that the next leader knows.
+  // Has frame 11 synced by one thread, and frame 12 by a second that slept meanwhile; each sync
+  // takes 4 us. Then both are on their way back, for all that the next leader knows.
   void SyncForTwo() {
     mapping_->SetDuration(&clock_, 4'000);
     mapping_->SetOpen(false);
@@ -148,7 +148,8 @@ TEST_F(GroupCommitTest, ASingleCallerSyncsWhatIsNewAndNoMore) {
   EXPECT_EQ(mark_->synced(), 13u);
 }
 
-// The power-loss simulator found an acknowledged frame gone whose length was the last word of its page.
+// The power-loss simulator found an acknowledged frame gone whose length was the last word of its
+// page.
 TEST_F(GroupCommitTest, ALengthThatIsTheLastWordOfASyncedPageIsSyncedWithItsFrame) {
   commit_->Published(11, 8'192);
   EXPECT_THAT(commit_->WaitFor(11, Never()), IsOk());
@@ -157,7 +158,7 @@ TEST_F(GroupCommitTest, ALengthThatIsTheLastWordOfASyncedPageIsSyncedWithItsFram
   EXPECT_THAT(mapping_->ranges(), ElementsAre(std::pair(0, 8'192), std::pair(4'096, 4'204)));
 }
 
-// Whoever finds the mark so, and nobody alive, can't know what became of the sync.
+// A process that finds the mark so, and nobody alive, can't know what became of the sync.
 TEST_F(GroupCommitTest, TheMarkTellsOfASyncUntilItHasSucceeded) {
   EXPECT_FALSE(mark_->unfinished().has_value());
   mapping_->SetOpen(false);

@@ -1,4 +1,5 @@
-// The examples in journal_format.md are true: their bytes read as it says, and the calls that it names make them.
+// The examples in journal_format.md are true: their bytes read as the page says, and the calls that
+// the page names make them.
 
 #include <filesystem>
 #include <optional>
@@ -81,7 +82,7 @@ TEST(JournalFormatDocTest, TheSegmentReadsAsTheDocumentSays) {
   EXPECT_TRUE(reader.at_segment_end());
 }
 
-// The same segment as the first version of the format had it.
+// Reads the segment as the first version of the format had it.
 TEST(JournalFormatDocTest, ASegmentOfTheFirstVersionReadsAndClaimsNoSyncs) {
   std::string segment = SegmentOfTheDocument();
   const auto put = [&segment](size_t at, const std::string& bytes) { segment.replace(at, bytes.size(), bytes); };

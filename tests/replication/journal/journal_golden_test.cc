@@ -1,10 +1,10 @@
 // P13: journals that earlier versions wrote are read, followed and gone on with.
 //
-// They are in tests/testdata/journals, each as it was left by a primary that was killed. To write that of a new version
-// of the format:
+// They are in tests/testdata/journals, each as it was left by a primary that was killed. To write
+// that of a new version of the format:
 //   KEKBIT_GOLDEN_OUT=DIR bazel-bin/tests/replication/journal_golden_test
-// Those that are there are never written again. v1 is of a version whose frames had zeros in the place of
-// FrameHeader::unsynced, and which knew no snapshots. v1 and v2 have no name of the state.
+// Those that are there are never written again. v1 is of a version whose frames had zeros in the
+// place of FrameHeader::unsynced, and which knew no snapshots. v1 and v2 have no name of the state.
 
 #include <cstdlib>
 #include <filesystem>
@@ -38,16 +38,17 @@ using testing::SizeIs;
 
 using TapeReplica = Replica<Tape, TextCodec>;
 
-// What each of the journals holds: commands of two epochs, over several segments.
+// Each of the journals holds commands of two epochs, over several segments.
 constexpr size_t kCommands = 400;
 constexpr size_t kOfFirstEpoch = 250;
-// And what only those that know them have.
+// Only journals of versions that know snapshots and readers have these.
 constexpr Seq kSnapshotSeq = 302;
 constexpr Seq kReaderSeq = 150;
 
 std::string CommandText(size_t number) { return absl::StrCat("command ", number, " ", std::string(50, '.')); }
 
-// Where the command stands: in front of each epoch's there is the epoch's own frame.
+// Returns where the command stands: in front of each epoch's commands there is the epoch's own
+// frame.
 Position CommandPosition(size_t number) {
   return number < kOfFirstEpoch ? Position{.epoch = 1, .seq = number + 2} : Position{.epoch = 2, .seq = number + 3};
 }
@@ -142,7 +143,7 @@ TEST_P(JournalGoldenTest, AReplicaHoldsItAndGoesOn) {
   EXPECT_EQ(AsText(frame->payload), "more");
 }
 
-// The first version's zeros must not pass for frames that say that all before them was synced.
+// The first version's zeros must not pass for frames that claim that all frames before were synced.
 TEST_P(JournalGoldenTest, WhatIsTornIsCutAndClaimsNoSyncs) {
   KB_ASSERT_OK_AND_ASSIGN(const auto segments, layout_.ListSegments(FileSystem::Posix()));
   EXPECT_EQ(CountsUnsynced(segments.back()), marked());

@@ -29,7 +29,7 @@ int Sleep() {
   for (;;) ::pause();
 }
 
-// What a process says of itself, asked for from outside.
+// Returns what a process says of itself, asked from outside.
 ProcessId IdOf(const ChildProcess& child, const SharedWords& words) {
   words.AwaitAtLeast(0, 1);
   return {.pid = static_cast<uint64_t>(child.pid()), .start_time = words.Get(1), .pid_namespace = words.Get(2)};
@@ -224,7 +224,7 @@ TEST(ProcessWatchTest, AProcessWhoseFirstThreadEndedIsNotExiting) {
   });
   const std::optional<ProcessWatch> watch = ProcessWatch::Open(Fs(), IdOf(child, words));
   ASSERT_TRUE(watch.has_value());
-  // Until it is a zombie.
+  // Wait until the process is a zombie.
   std::string state;
   while (state != "Z") {
     std::ifstream stat(absl::StrCat("/proc/", child.pid(), "/stat"));

@@ -1,5 +1,5 @@
-// P8: every byte of a small journal changed, and every truncation of its files: recovery finds it, and what was synced
-// is never cut as if it were a torn tail.
+// P8: every byte of a small journal is changed, and its files are truncated everywhere. Recovery
+// finds each change, and what was synced is never truncated like a torn tail.
 
 #include <algorithm>
 #include <cstdint>
@@ -26,10 +26,11 @@ using testing::HasSubstr;
 constexpr Seq kSynced = 10;
 constexpr Seq kLast = 14;
 
-// What a byte of a segment's file is part of: kSafe, a frame that was synced; kLoose, one that was not.
+// Use says to what a byte of a segment's file belongs: kSafe, a frame that was synced; kLoose, a
+// frame that was not.
 enum class Use { kBlock, kUnused, kSafe, kLoose, kEnd };
 
-// Whether the sync mark is there, and whether the machine has stopped since.
+// Case says whether the sync mark exists, and whether the machine has stopped since.
 struct Case {
   const char* name;
   Seq mark;
@@ -140,14 +141,14 @@ TEST_P(RecoveryDamageTest, EachByteOfTheLastSegment) {
   EXPECT_EQ(torn_ > 0, GetParam().stopped);
 }
 
-// What was lost leaves nothing behind that would show it, but for the mark.
+// Lost bytes leave nothing that would show the loss, except the mark.
 class RecoveryLossTest : public RecoveryDamageTest {};
 
 TEST_P(RecoveryLossTest, EachTruncation) {
   for (SegmentNumber number = 1; number <= 3; ++number) {
     const std::vector<Use> uses = UsesOf(number);
     const std::string& whole = image_.at(TornJournal::SegmentName(number));
-    // What the truncation takes of the most value, from the end.
+    // Find the most valuable bytes that the truncation takes, from the end.
     Use lost = Use::kUnused;
     for (uint64_t size = whole.size(); size-- > 0;) {
       if (uses[size] == Use::kEnd && lost == Use::kUnused) lost = Use::kEnd;

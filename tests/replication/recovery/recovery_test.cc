@@ -1,4 +1,4 @@
-// What recovery makes of the end of a journal. P8: it tells a torn tail from damage in the middle.
+// Recovery of the end of a journal. P8: it tells a torn tail from damage in the middle.
 
 #include "kekbit/replication/recovery/recovery.h"
 
@@ -53,7 +53,7 @@ class RecoveryTest : public testing::Test {
 
   const TornFrame& FrameOf(Seq seq) const { return made_.frames()[seq - 1]; }
 
-  // Puts bytes in the place where a frame stands, `at` bytes behind its beginning.
+  // Puts bytes into a frame, `at` bytes after its beginning.
   void Put(Seq seq, uint64_t at, const std::string& bytes) {
     const std::string path = layout_.segment(FrameOf(seq).segment);
     std::string file = ReadFileBytes(path);
@@ -65,7 +65,7 @@ class RecoveryTest : public testing::Test {
     Put(seq, at, std::string(1, static_cast<char>(file[kDataOffset + FrameOf(seq).offset + at] ^ 1)));
   }
 
-  // What a new primary would do next, and then what a reader finds.
+  // Does what a new primary would do next; returns what a reader then finds.
   std::vector<std::string> GoOn(const Recovered& recovered) {
     EpochStore epochs = ValueOrDie(EpochStore::Open(FileSystem::Posix(), layout_.epoch()));
     const JournalWriterOptions options = {.layout = layout_, .segment_bytes = kCapacityMin};
@@ -85,7 +85,7 @@ class RecoveryTest : public testing::Test {
     return texts;
   }
 
-  // Recovers what is there; the journal must then reach to `last`, and what was behind it be kept.
+  // Recovers what is there. The journal must then reach to `last`, and what came later be kept.
   Recovered ExpectTorn(Seq last) {
     Recovered recovered = Recover(fs_, dir_.path());
     EXPECT_THAT(recovered.status, IsOk());
@@ -145,7 +145,7 @@ TEST_F(RecoveryTest, AnEmptyJournalBeginsWithSegmentOne) {
 TEST_F(RecoveryTest, ADeadPrimaryLeftASegmentWithoutFrames) {
   made_.Begin(2);
   Write();
-  // It had not closed the one before either.
+  // The writer had not closed the segment before either.
   const TornFrame& last = made_.frames().back();
   Put(last.seq, last.bytes, std::string(reinterpret_cast<const char*>(&kWatermark), 8));
   const Recovered recovered = Recover(fs_, dir_.path());
@@ -275,7 +275,7 @@ TEST_F(RecoveryTest, NothingIsTornWhileTheMachineRuns) {
     }
     Flip(15, 30);
     if (poisoned) {
-      // What a failed sync left in memory is forgotten; the disk may have anything.
+      // Forget what a failed sync left in memory; the disk may have anything.
       ExpectTorn(14);
     } else {
       ExpectDamage(15, "has not stopped");
@@ -377,7 +377,7 @@ TEST_F(RecoveryTest, APoisonedSegmentIsReadAnewAndWrittenAgain) {
   EXPECT_EQ(GoOn(recovered), WithNew(18));
 }
 
-// Whoever made that sync died in it, maybe of an error that nobody is told of again.
+// The process that made that sync died in it, maybe of an error that nobody is told of again.
 TEST_F(RecoveryTest, WhatAnUnfinishedSyncCoveredIsWrittenAgain) {
   Write();
   {
@@ -404,8 +404,8 @@ TEST_F(RecoveryTest, ASyncThatFailsPoisonsTheSegment) {
   EXPECT_EQ(ValueOrDie(SyncMark::Open(fs_, layout_.synced())).poisoned(), 0u);
 }
 
-// P3: after the first crash the tail was cut, a new epoch has begun; a second crash brings the old tail back, since the
-// seal had not reached the disk. The new epoch says what it follows.
+// P3: after the first crash the tail was cut, a new epoch has begun; a second crash brings the old
+// tail back, since the seal had not reached the disk. The new epoch says what it follows.
 TEST_F(RecoveryTest, OldBytesDoNotComeBackAfterASecondCrash) {
   Write();
   const Image whole = ReadImage(dir_.path());
@@ -428,7 +428,7 @@ TEST_F(RecoveryTest, OldBytesDoNotComeBackAfterASecondCrash) {
 
 class InterruptedRecoveryTest : public RecoveryTest {
  protected:
-  // A torn tail with two segments behind it.
+  // Returns a torn tail with two later segments.
   Image TornImage() {
     made_.Begin(2);
     Append();
@@ -457,7 +457,7 @@ TEST_F(InterruptedRecoveryTest, WhicheverCallFailsTheNextRunDoesWhatIsLeft) {
       ASSERT_THAT(second.status, IsOk()) << n << " " << call << ", before: " << first.status;
       ASSERT_EQ(second.texts, made_.TextsUpTo(14)) << n << " " << call;
       ASSERT_EQ(GoOn(second), WithNew(14)) << n << " " << call;
-      // What was cut is kept, whatever came in between.
+      // What was truncated is kept, whatever came in between.
       std::string kept;
       for (const auto& [name, bytes] : ReadImage(layout_.aside())) kept += bytes;
       for (Seq seq = 16; seq <= 20; ++seq) ASSERT_THAT(kept, HasSubstr(FrameOf(seq).text)) << n << " " << call;

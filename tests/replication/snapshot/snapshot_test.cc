@@ -134,7 +134,7 @@ TEST_F(SnapshotTest, EveryTruncationAndEveryExtraByteIsFound) {
     EXPECT_THAT(SnapshotReader::Open(fs_, PathOf(1)).status(),
                 StatusIs(absl::StatusCode::kDataLoss, HasSubstr(PathOf(1))))
         << size;
-    // The same length, but the rest never reached the device.
+    // The length is the same, but the rest never reached the device.
     WriteFileBytes(PathOf(1), good.substr(0, size) + std::string(good.size() - size, '\0'));
     EXPECT_THAT(ReadSnapshot(PathOf(1)), StatusIs(absl::StatusCode::kDataLoss)) << size;
   }
@@ -195,7 +195,7 @@ TEST_F(SnapshotTest, NoByteOfADamagedChunkIsHandedOut) {
   uint8_t byte = 0;
   for (int i = 0; i < 64; ++i) ASSERT_THAT(reader->Read(MutableBytes(&byte, 1)), IsOk());
   EXPECT_THAT(reader->Read(MutableBytes(&byte, 1)), StatusIs(absl::StatusCode::kDataLoss));
-  // For good.
+  // The error stays for good.
   EXPECT_THAT(reader->Read(MutableBytes(&byte, 1)), StatusIs(absl::StatusCode::kDataLoss));
   EXPECT_THAT(reader->Finish(), StatusIs(absl::StatusCode::kDataLoss));
 }
@@ -261,7 +261,7 @@ TEST_F(SnapshotTest, AnErrorOfTheThreadIsAnErrorOfTheWriter) {
   fs_.FailCalls("File::Sync", absl::DataLossError("planted"));
   KB_ASSERT_OK_AND_ASSIGN(auto writer, SnapshotWriter::Begin(fs_, directory_, HeaderOf(1)));
   absl::Status status;
-  // More than a writer may be ahead of the thread, so it must have heard of it.
+  // Write more than a writer may be ahead of the thread, so that it must have heard of the error.
   for (int i = 0; i < 24 && status.ok(); ++i) status = writer->Write(AsBytes(state));
   EXPECT_THAT(status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("planted")));
   fs_.Heal();
@@ -388,7 +388,7 @@ TEST_F(SnapshotTest, AGoodSnapshotOfTheSameSeqStaysAndADamagedOneIsReplaced) {
   ASSERT_THAT(WriteSnapshot(fs_, directory_, HeaderOf(1), "second"), IsOk());
   EXPECT_EQ(ReadSnapshot(PathOf(1)).value(), "second");
 
-  // The same seq in another history.
+  // The seq is the same, in another history.
   SnapshotHeader other = HeaderOf(1);
   other.last.position.epoch += 1;
   ASSERT_THAT(WriteSnapshot(fs_, directory_, other, "third"), IsOk());
