@@ -57,7 +57,7 @@ absl::StatusOr<JournalStart> Look(FileSystem& fs, const JournalLayout& layout, S
     seen.good = header.status();
     if (header.ok()) {
       seen.last = header->last;
-      seen.joins = JournalReader::OpenBehind(fs, layout, std::nullopt, seen.last).status();
+      seen.joins = JournalReader::OpenAfter(fs, layout, std::nullopt, seen.last).status();
       if (!seen.joins.ok() && !IsOfAnyJournal(seen.joins)) return seen.joins;
     }
     start.snapshots.push_back(std::move(seen));
@@ -112,7 +112,7 @@ absl::StatusOr<JournalReader> JournalBase::Open(FileSystem& fs, const JournalLay
   const ChainLink link = snapshot ? snapshot->last : ChainLink{};
   if (!joins) return JournalReader::StandBefore(fs, layout, link);
   if (!snapshot) return JournalReader::Open(fs, layout);
-  return JournalReader::OpenBehind(fs, layout, std::nullopt, link);
+  return JournalReader::OpenAfter(fs, layout, std::nullopt, link);
 }
 
 absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layout, const JournalStart& start) {
@@ -151,7 +151,7 @@ absl::StatusOr<JournalEnd> FindEnd(FileSystem& fs, const JournalLayout& layout, 
     KB_ASSIGN_OR_RETURN(JournalTail tail, ExamineTail(fs, layout, reader, mark, known, /*holes=*/true));
     if (!tail.continues) return JournalEnd{.tail = std::move(tail), .last = reader.last()};
     KB_ASSIGN_OR_RETURN(reader,
-                        JournalReader::ContinueBehind(fs, layout, std::nullopt, reader.last(), tail.segment + 1, 0));
+                        JournalReader::ContinueAfter(fs, layout, std::nullopt, reader.last(), tail.segment + 1, 0));
   }
 }
 

@@ -327,7 +327,7 @@ void ReplicaCore::SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> 
 void ReplicaCore::Stop(const absl::Status& why) {
   if (role_ != Role::kStopped) SetRole(Role::kStopped, applied_.epoch);
   status_ = why;
-  Complain(why, "the replica stops");
+  LogError(why, "the replica stops");
   LetGo();
 }
 
@@ -356,7 +356,7 @@ void ReplicaCore::EndReign() {
   events_.lease_watch.Signal();
 }
 
-void ReplicaCore::Complain(const absl::Status& error, absl::string_view what) {
+void ReplicaCore::LogError(const absl::Status& error, absl::string_view what) {
   stats_->SetError(error);
   Log(options_.logger, LogSeverity::kError, absl::StrCat(what, ": ", error.ToString()));
 }
@@ -371,7 +371,7 @@ void ReplicaCore::LogNowAndThen(const absl::Status& error, absl::string_view wha
   if (error == noted_ && now < noted_ns_ + absl::ToInt64Nanoseconds(kNoteAgainAfter)) return;
   noted_ = error;
   noted_ns_ = now;
-  Complain(error, what);
+  LogError(error, what);
 }
 
 absl::Status ReplicaCore::NotPrimary() const {

@@ -303,7 +303,7 @@ class ReplicaCore final {
   void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes a passing error the status; notes and logs the error, but not each time it comes again.
   void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void Complain(const absl::Status& error, absl::string_view what);
+  void LogError(const absl::Status& error, absl::string_view what);
   void SayOfClocks(const ClockNote& note);
   // The second half of Note(): for what does not keep the replica from its role.
   void LogNowAndThen(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -148,7 +148,7 @@ bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder)
   }
   {
     absl::MutexLock lock(&mutex_);
-    Complain(
+    LogError(
         absl::UnavailableError(absl::StrCat(options_.directory, ": process ", holder.pid, ", the primary, showed no ",
                                             "sign of life for ", DurationText(options_.kill_hung_primary_after))),
         "killed the primary");
@@ -180,7 +180,7 @@ void ReplicaCore::SayUnkillable(const ProcessId& process, std::optional<uint64_t
                    ", which keeps the lease, has shown no sign of life for ",
                    DurationText(options_.kill_hung_primary_after), " and can't be killed: ", why.message()));
   status_ = unkillable_;
-  Complain(unkillable_, "the primary can't be killed");
+  LogError(unkillable_, "the primary can't be killed");
 }
 
 bool ReplicaCore::StillHangs() const {

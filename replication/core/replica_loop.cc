@@ -247,7 +247,7 @@ void ReplicaCore::StopIfMoved() {
   if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
   if (*epochs_named) {
     // The lock of a file that nobody else can find keeps nobody away.
-    Complain(absl::AbortedError(absl::StrCat(layout_.lease(), ": was replaced or deleted")), "no longer primary");
+    LogError(absl::AbortedError(absl::StrCat(layout_.lease(), ": was replaced or deleted")), "no longer primary");
     LeaveLease();
     EndReign();
   } else {

@@ -200,7 +200,7 @@ void ReplicaCore::CutJournal(Seq synced) {
   const absl::StatusOr<SnapshotStore::Retained> retained = store.Retain();
   absl::Status status = retained.status();
   if (status.ok()) {
-    for (const absl::Status& damaged : retained->damaged) Complain(damaged, "a snapshot is damaged");
+    for (const absl::Status& damaged : retained->damaged) LogError(damaged, "a snapshot is damaged");
     const Seq older = Planted(PlantedBug::kTrimmedByNewest) ? synced : retained->journal_may_go_up_to();
     const absl::StatusOr<RetentionReport> report = ApplyRetention(
         *options_.file_system, layout_,
@@ -220,7 +220,7 @@ void ReplicaCore::CutJournal(Seq synced) {
     }
   }
   // Some of it may be done; the rest is the next snapshot's.
-  if (!status.ok()) Complain(status, "the journal could not be cut");
+  if (!status.ok()) LogError(status, "the journal could not be cut");
 }
 
 bool ReplicaCore::SnapshotIsDue() {
@@ -247,7 +247,7 @@ void ReplicaCore::TakeDueSnapshot() {
   if (!SnapshotIsDue()) return;
   const absl::Status status = TakeSnapshot().status();
   if (status.ok() || absl::IsCancelled(status) || absl::IsUnavailable(status)) return;
-  Complain(status, "a snapshot failed, it will be tried again");
+  LogError(status, "a snapshot failed, it will be tried again");
 }
 
 void ReplicaCore::RunSnapshots() {
@@ -269,7 +269,7 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, cons
     }
     absl::StatusOr<JournalReader> reader =
         found.snapshot == nullptr ? JournalReader::Open(fs, layout, content)
-                                  : JournalReader::OpenBehind(fs, layout, content, found.snapshot->header().last);
+                                  : JournalReader::OpenAfter(fs, layout, content, found.snapshot->header().last);
     if (reader.ok()) return Source{.found = std::move(found), .reader = *std::move(reader)};
     // The journal may have been cut meanwhile: between two looks at a segment, or behind snapshots that are newer
     // still.
@@ -292,7 +292,7 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, cons
 
 absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, JournalReader reader) {
   for (const absl::Status& skipped : found.passed_over) {
-    Complain(skipped, "a snapshot is passed over");
+    LogError(skipped, "a snapshot is passed over");
     absl::MutexLock lock(&mutex_);
     recovery_.skipped.push_back(std::string(skipped.message()));
   }
@@ -310,7 +310,7 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, Journ
   // With the lock held until the state is whole again, or this replica ends: nobody sees it half loaded.
   absl::Status loaded = hooks_.load(*found.snapshot);
   for (int tries = 1; !loaded.ok() && tries < kTriesToLoad; ++tries) {
-    Complain(loaded, "a snapshot could not be loaded, it is tried again");
+    LogError(loaded, "a snapshot could not be loaded, it is tried again");
     KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(*options_.file_system, found.snapshot->path()));
     loaded = hooks_.load(*found.snapshot);
   }

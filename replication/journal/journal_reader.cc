@@ -275,7 +275,7 @@ absl::Status JournalReader::NotReached(Seq from) const {
       absl::StrCat(layout_.directory(), ": seq ", from, " is not reached yet, the last one is ", last_.position.seq));
 }
 
-bool JournalReader::FindBehind(const ChainLink& link) {
+bool JournalReader::FindAfter(const ChainLink& link) {
   std::optional<uint64_t> behind;  // the frame of that link, if its length is right
   for (uint64_t offset = channel_->position(); channel_->JumpTo(offset).ok(); offset += kAlignment) {
     const std::optional<Bytes> record = channel_->TryRead();
@@ -297,8 +297,8 @@ bool JournalReader::FindBehind(const ChainLink& link) {
   return true;
 }
 
-absl::StatusOr<JournalReader> JournalReader::OpenBehind(FileSystem& fs, const JournalLayout& layout,
-                                                        const JournalContent& content, const ChainLink& link) {
+absl::StatusOr<JournalReader> JournalReader::OpenAfter(FileSystem& fs, const JournalLayout& layout,
+                                                       const JournalContent& content, const ChainLink& link) {
   JournalReader reader(fs, layout, content);
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(fs));
   Seq first_kept = 0;
@@ -313,7 +313,7 @@ absl::StatusOr<JournalReader> JournalReader::OpenBehind(FileSystem& fs, const Jo
   const absl::Status sought = reader.SeekTo(link.position.seq + 1);
   // Damage before the frame does not matter.
   const bool stopped = absl::IsDataLoss(sought) || absl::IsOutOfRange(sought);
-  if (stopped && found && reader.segment_ == number && reader.FindBehind(link)) return reader;
+  if (stopped && found && reader.segment_ == number && reader.FindAfter(link)) return reader;
   if (absl::IsOutOfRange(sought) && found) {
     return absl::DataLossError(absl::StrCat(sought.message(), "; ", link.position.ToString(), " is missing"));
   }
@@ -334,9 +334,9 @@ absl::StatusOr<JournalReader> JournalReader::StandBefore(FileSystem& fs, const J
   return reader;
 }
 
-absl::StatusOr<JournalReader> JournalReader::ContinueBehind(FileSystem& fs, const JournalLayout& layout,
-                                                            const JournalContent& content, const ChainLink& link,
-                                                            SegmentNumber segment, uint64_t offset) {
+absl::StatusOr<JournalReader> JournalReader::ContinueAfter(FileSystem& fs, const JournalLayout& layout,
+                                                           const JournalContent& content, const ChainLink& link,
+                                                           SegmentNumber segment, uint64_t offset) {
   JournalReader reader(fs, layout, content);
   KB_ASSIGN_OR_RETURN(Found found, reader.FindSegment(segment));
   KB_RETURN_IF_ERROR(found.first.JumpTo(offset));

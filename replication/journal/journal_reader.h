@@ -52,15 +52,15 @@ class JournalReader final {
   // after `link`, whose time does not count. Earlier damage does not matter. OutOfRange if that seq
   // is no longer kept. DataLoss if the journal does not reach that frame, or has a different frame
   // of that seq.
-  static absl::StatusOr<JournalReader> OpenBehind(FileSystem& fs, const JournalLayout& layout,
-                                                  const JournalContent& content, const ChainLink& link);
+  static absl::StatusOr<JournalReader> OpenAfter(FileSystem& fs, const JournalLayout& layout,
+                                                 const JournalContent& content, const ChainLink& link);
 
   // Opens the journal after `link` for callers that know the place of the next frame: nothing is
   // searched. The place is segment() and offset() of another reader, or the caller has written the
   // frame before. A wrong place shows as a frame that does not fit.
-  static absl::StatusOr<JournalReader> ContinueBehind(FileSystem& fs, const JournalLayout& layout,
-                                                      const JournalContent& content, const ChainLink& link,
-                                                      SegmentNumber segment, uint64_t offset);
+  static absl::StatusOr<JournalReader> ContinueAfter(FileSystem& fs, const JournalLayout& layout,
+                                                     const JournalContent& content, const ChainLink& link,
+                                                     SegmentNumber segment, uint64_t offset);
 
   // Opens a reader positioned after `link` and before the first segment: no segment that exists
   // follows `link`.
@@ -125,7 +125,7 @@ class JournalReader final {
   bool SkipTo(Seq seq);
   // Goes to the place after that frame, from where the segment can't be read on. The frame is found
   // by its header, or by its successor. Returns false if neither is there.
-  bool FindBehind(const ChainLink& link);
+  bool FindAfter(const ChainLink& link);
   // NotFound if there is no such segment.
   absl::StatusOr<Found> FindSegment(SegmentNumber number) const;
   absl::Status CheckLink(const std::string& path, const ChainLink& follows) const;

@@ -73,8 +73,8 @@ class JournalSeekTest : public testing::Test {
     ASSERT_EQ(next, places_.size() + 1) << "from " << from;
   }
 
-  absl::StatusOr<JournalReader> OpenBehind(const ChainLink& link) {
-    return JournalReader::OpenBehind(fs_, journal_.layout(), kTestDataFormat, link);
+  absl::StatusOr<JournalReader> OpenAfter(const ChainLink& link) {
+    return JournalReader::OpenAfter(fs_, journal_.layout(), kTestDataFormat, link);
   }
 
   FaultyFileSystem fs_;
@@ -96,10 +96,10 @@ TEST_F(JournalSeekTest, OpensAtEveryFrame) {
 TEST_F(JournalSeekTest, OpensBehindEveryFrame) {
   ASSERT_NO_FATAL_FAILURE(Write(6));
   for (const Place& place : places_) {
-    KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenBehind(place.before));
+    KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenAfter(place.before));
     ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, place.link.position.seq));
-    KB_ASSERT_OK_AND_ASSIGN(reader, JournalReader::ContinueBehind(fs_, journal_.layout(), kTestDataFormat, place.before,
-                                                                  place.segment, place.offset));
+    KB_ASSERT_OK_AND_ASSIGN(reader, JournalReader::ContinueAfter(fs_, journal_.layout(), kTestDataFormat, place.before,
+                                                                 place.segment, place.offset));
     ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, place.link.position.seq));
   }
 }
@@ -119,12 +119,12 @@ TEST_F(JournalSeekTest, OpensOnlyTheSegmentsThatABinarySearchLooksAt) {
 TEST_F(JournalSeekTest, AnotherHistoryIsDataLoss) {
   ASSERT_NO_FATAL_FAILURE(Write(3));
   for (ChainLink link : {places_[1].link, places_[places_.size() / 2].link, places_.back().link}) {
-    ASSERT_THAT(OpenBehind(link), IsOk());
+    ASSERT_THAT(OpenAfter(link), IsOk());
     ++link.crc32c;
-    EXPECT_THAT(OpenBehind(link).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another history")));
+    EXPECT_THAT(OpenAfter(link).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another history")));
     --link.crc32c;
     ++link.position.epoch;
-    EXPECT_THAT(OpenBehind(link).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another history")));
+    EXPECT_THAT(OpenAfter(link).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("another history")));
   }
 }
 
@@ -132,7 +132,7 @@ TEST_F(JournalSeekTest, AFrameBeyondTheEndIsDataLoss) {
   ASSERT_NO_FATAL_FAILURE(Write(3));
   ChainLink link = places_.back().link;
   ++link.position.seq;
-  EXPECT_THAT(OpenBehind(link).status(),
+  EXPECT_THAT(OpenAfter(link).status(),
               StatusIs(absl::StatusCode::kDataLoss, AllOf(HasSubstr("not reached"), HasSubstr("is missing"))));
 }
 
@@ -143,10 +143,10 @@ TEST_F(JournalSeekTest, AFrameThatIsNoLongerKeptIsOutOfRangeWithTheFirstThatIs) 
   const auto kept = std::find_if(places_.begin(), places_.end(), [](const Place& place) { return place.segment == 3; });
   const Seq first = kept->link.position.seq;
   const auto gone = StatusIs(absl::StatusCode::kOutOfRange, HasSubstr(absl::StrCat("the first one is ", first)));
-  EXPECT_THAT(OpenBehind(places_[3].link).status(), gone);
-  EXPECT_THAT(OpenBehind((kept - 1)->before).status(), gone);
+  EXPECT_THAT(OpenAfter(places_[3].link).status(), gone);
+  EXPECT_THAT(OpenAfter((kept - 1)->before).status(), gone);
   // The frame before is gone, too, but the segment says what it was.
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenBehind(kept->before));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenAfter(kept->before));
   ExpectAllFrom(reader, first);
 }
 
@@ -154,7 +154,7 @@ TEST_F(JournalSeekTest, AWrongPlaceShowsAsAFrameThatDoesNotFit) {
   ASSERT_NO_FATAL_FAILURE(Write(3));
   const Place& place = places_[5];
   const auto continued = [&](uint64_t offset) {
-    return JournalReader::ContinueBehind(fs_, journal_.layout(), kTestDataFormat, place.before, place.segment, offset);
+    return JournalReader::ContinueAfter(fs_, journal_.layout(), kTestDataFormat, place.before, place.segment, offset);
   };
   EXPECT_THAT(continued(place.offset + 4).status(), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(continued(kCapacityMin + 8).status(), StatusIs(absl::StatusCode::kInvalidArgument));
@@ -191,10 +191,10 @@ TEST_F(JournalSeekTest, OpensBehindTheLastWholeSegment) {
   const Seq from = lost->link.position.seq;
   for (const Place& place : places_) {
     if (place.link.position.seq >= from) {
-      EXPECT_THAT(OpenBehind(place.link).status(), StatusIs(absl::StatusCode::kDataLoss));
+      EXPECT_THAT(OpenAfter(place.link).status(), StatusIs(absl::StatusCode::kDataLoss));
       continue;
     }
-    KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenBehind(place.link));
+    KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenAfter(place.link));
     while (reader.Next()) {
     }
     ASSERT_EQ(reader.last(), lost->before);
@@ -204,7 +204,7 @@ TEST_F(JournalSeekTest, OpensBehindTheLastWholeSegment) {
   // Nothing before them is kept: a snapshot is where the state is from.
   for (SegmentNumber number = 1; number + 1 < last; ++number)
     std::filesystem::remove(journal_.layout().segment(number));
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenBehind(lost->before));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenAfter(lost->before));
   EXPECT_EQ(reader.segment(), last - 2);
   EXPECT_FALSE(reader.Next().has_value());
   EXPECT_THAT(reader.status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(journal_.layout().segment(last - 1))));
@@ -230,12 +230,12 @@ TEST_F(BehindDamageTest, WhatIsDamagedBeforeDoesNotMatter) {
     size_t behind = 0;
     for (const Place& place : places_) {
       if (place.segment != damaged.segment || place.link.position.seq < damaged.link.position.seq) continue;
-      KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenBehind(place.link));
+      KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenAfter(place.link));
       ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, place.link.position.seq + 1));
       ++behind;
     }
     EXPECT_GT(behind, 10u);
-    EXPECT_THAT(OpenBehind(damaged.before), IsOk());
+    EXPECT_THAT(OpenAfter(damaged.before), IsOk());
     WriteFileBytes(PathOf(damaged), whole);
   }
 }
@@ -254,12 +254,12 @@ TEST_F(BehindDamageTest, NothingBehindAClosedPlaceIsFound) {
     begin = all.offset();
   }
   const ChainLink cut = places_[70].link;
-  ASSERT_THAT(OpenBehind(cut), IsOk());
+  ASSERT_THAT(OpenAfter(cut), IsOk());
   Patch(places_[60], places_[60].offset, kClose);
-  EXPECT_THAT(OpenBehind(cut).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("is missing")));
+  EXPECT_THAT(OpenAfter(cut).status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("is missing")));
   Patch(places_[50], places_[50].offset, 0);
-  EXPECT_THAT(OpenBehind(cut).status(), StatusIs(absl::StatusCode::kDataLoss));
-  EXPECT_THAT(OpenBehind(places_[55].link), IsOk());
+  EXPECT_THAT(OpenAfter(cut).status(), StatusIs(absl::StatusCode::kDataLoss));
+  EXPECT_THAT(OpenAfter(places_[55].link), IsOk());
 }
 
 class WaitingReaderTest : public JournalSeekTest {
