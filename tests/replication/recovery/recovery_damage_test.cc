@@ -26,6 +26,9 @@ using testing::HasSubstr;
 constexpr Seq kSynced = 10;
 constexpr Seq kLast = 14;
 
+// Bytes of the extension block that have a meaning: its fields, and the label with its checksum.
+constexpr uint64_t kExtensionUsed = 120;
+
 // Use says to what a byte of a segment's file belongs: kSafe, a frame that was synced; kLoose, a
 // frame that was not.
 enum class Use { kBlock, kUnused, kSafe, kLoose, kEnd };
@@ -60,7 +63,7 @@ class RecoveryDamageTest : public testing::TestWithParam<Case> {
 
   std::vector<Use> UsesOf(SegmentNumber number) const {
     std::vector<Use> uses(ChannelFileBytes(kCapacityMin), Use::kUnused);
-    std::fill(uses.begin(), uses.begin() + kExtensionOffset + 56, Use::kBlock);
+    std::fill(uses.begin(), uses.begin() + kExtensionOffset + kExtensionUsed, Use::kBlock);
     uint64_t end = kDataOffset;
     for (const TornFrame& frame : made_.frames()) {
       if (frame.segment != number) continue;
@@ -154,7 +157,7 @@ TEST_P(RecoveryLossTest, EachTruncation) {
       if (uses[size] == Use::kEnd && lost == Use::kUnused) lost = Use::kEnd;
       if (uses[size] == Use::kLoose) lost = Use::kLoose;
       if (uses[size] == Use::kSafe) lost = Use::kSafe;
-      if (lost == Use::kUnused || (size > kExtensionOffset + 56 && size < kDataOffset && size % 61 != 0)) continue;
+      if (lost == Use::kUnused || (size > kExtensionOffset + kExtensionUsed && size < kDataOffset && size % 61 != 0)) continue;
       ASSERT_NO_FATAL_FAILURE(
           Check(number, whole.substr(0, size), lost, absl::StrCat("segment ", number, " cut at ", size)));
     }
