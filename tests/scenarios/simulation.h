@@ -51,7 +51,7 @@ class Simulation final {
     // Keeps what happened, line by line.
     bool trace = false;
     // Whether calls find no descriptor, memory or mapping.
-    bool failing_calls = true;
+    bool failing_calls = false;
     // Syncs succeed and do nothing: something must be found.
     bool lying = false;
   };

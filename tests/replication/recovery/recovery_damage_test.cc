@@ -157,7 +157,8 @@ TEST_P(RecoveryLossTest, EachTruncation) {
       if (uses[size] == Use::kEnd && lost == Use::kUnused) lost = Use::kEnd;
       if (uses[size] == Use::kLoose) lost = Use::kLoose;
       if (uses[size] == Use::kSafe) lost = Use::kSafe;
-      if (lost == Use::kUnused || (size > kExtensionOffset + kExtensionUsed && size < kDataOffset && size % 61 != 0)) continue;
+      const bool between = size > kExtensionOffset + kExtensionUsed && size < kDataOffset;
+      if (lost == Use::kUnused || (between && size % 61 != 0)) continue;
       ASSERT_NO_FATAL_FAILURE(
           Check(number, whole.substr(0, size), lost, absl::StrCat("segment ", number, " cut at ", size)));
     }
