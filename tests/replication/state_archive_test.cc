@@ -395,6 +395,7 @@ TYPED_TEST(HostileSizeTest, TakesNoMemory) {
       bytes += std::string(100, '\0');
       ASSERT_THAT(this->template Plant<TypeParam>(bytes, compression), IsOk());
       TypeParam loaded;
+      this->fs_.Heal();  // whose list of calls, as it grows, would be measured, too
       const AllocationMeter meter;
       if (!this->Load(&loaded).ok()) {
         EXPECT_LT(meter.largest_bytes(), 64u << 10) << bits;
