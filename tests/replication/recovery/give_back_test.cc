@@ -99,8 +99,12 @@ TEST_F(GiveBackTest, WhicheverCallFailsTheFramesStayAndTheNextTryDoesIt) {
     const bool failed = fs_.failed();
     fs_.Heal();
     EXPECT_EQ(journal.Texts().size(), 2u);
-    EXPECT_THAT(GiveBackSpace(fs_, journal.layout(), 2, end), IsOk());
-    EXPECT_LE(ValueOrDie(fs_.Info(journal.layout().segment(2))).allocated, kLittle) << n;
+    // The next primary does what is left, however far the one before came.
+    end = Reign(journal);
+    EXPECT_THAT(GiveBackSpace(fs_, journal.layout(), 3, end), IsOk());
+    for (SegmentNumber number = 1; number <= 3; ++number) {
+      EXPECT_LE(ValueOrDie(fs_.Info(journal.layout().segment(number))).allocated, kLittle) << n << " " << number;
+    }
     if (!failed) break;
   }
 }
