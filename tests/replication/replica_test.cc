@@ -416,7 +416,7 @@ TEST_F(ReplicaTest, AStoppedReplicaLeavesTheLeaseToTheOthers) {
   const auto strict = Open<StrictReplica>(Options());
   ASSERT_THAT(primary->Execute(kNoUtf8), IsOk());
   ASSERT_TRUE(strict->WaitForRole(Role::kStopped, kLong));
-  EXPECT_THAT(strict->status(), StatusIs(absl::StatusCode::kDataLoss,
+  EXPECT_THAT(strict->status(), StatusIs(absl::StatusCode::kFailedPrecondition,
                                          AllOf(HasSubstr(dir_.path()), HasSubstr("seq 2"), HasSubstr("UTF-8"))));
   primary.reset();
   // This is time enough for the stopped replica to do what it must not do; a primary by then would
@@ -466,7 +466,8 @@ TEST_F(ReplicaTest, WhoCanNotApplyTheLastFramesDoesNotBecomePrimary) {
   ReplicaOptions options = Polled();
   options.file_system = &hooked;
   const auto strict = Open<StrictReplica>(options);
-  EXPECT_THAT(PollUntil(Role::kPrimary, *strict, 10), StatusIs(absl::StatusCode::kDataLoss, HasSubstr("UTF-8")));
+  EXPECT_THAT(PollUntil(Role::kPrimary, *strict, 10),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("UTF-8")));
   EXPECT_EQ(primary, nullptr);
   EXPECT_EQ(strict->role(), Role::kStopped);
   const auto next = Open(Polled());
