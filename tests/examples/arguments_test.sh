@@ -14,7 +14,7 @@ mkdir "$TMPDIR/caller" "$TMPDIR/runfiles"
 cd "$TMPDIR/runfiles" || exit 1
 export BUILD_WORKING_DIRECTORY=$TMPDIR/caller
 expect_exit 0 "$ledger" serve --directory rel
-expect_exit 0 "$kekbit" stat ./rel
+expect_exit 3 "$kekbit" stat ./rel # nobody leads
 expect_match "the journal that is shown" '\./rel' "$output"
 expect_exit 0 "$kekbit" verify rel
 expect_exit 1 "$kv_server" --directory kv --digest

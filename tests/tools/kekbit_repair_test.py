@@ -290,7 +290,7 @@ class Repair(KekbitTest):
             fcntl.fcntl(lease, F_OFD_SETLK, struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0))
             before = self.files()
             for args in [], ["--apply"]:
-                self.expect_unusable("repair", self.journal, *args, says="a primary lives")
+                self.expect_unusable("repair", self.journal, *args, says="keeps all others from the lease")
             self.assertEqual(self.files(), before)
             self.assertNotIn(b"torn tail", self.run_kekbit("verify", self.journal, expect=1)[0])
         self.repair("--apply", expect=0)

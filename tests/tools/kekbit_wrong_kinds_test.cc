@@ -84,7 +84,9 @@ class WrongKindsTest : public ReplicaTest {
         while (layout().ListSegments(fs_)->size() < segments) {
           ASSERT_THAT(primary->Execute(std::string(400, 'x')), IsOk());
         }
-        if (segments < 5) ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+        if (segments < 5) {
+          ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+        }
       }
       ASSERT_THAT(ReaderCursor::Register(fs_, layout(), "audit"), IsOk());
     }
@@ -177,14 +179,18 @@ TEST_F(WrongKindsTest, IsNamedByEveryCommandAndRepaired) {
     EXPECT_THAT(verified.text, HasSubstr("damage: " + says));
     for (const Command command : {Stat, Dump}) {
       const Ran ran = Run(command);
-      if (!ran.result.ok()) EXPECT_THAT(ran.text, HasSubstr(says));
+      if (!ran.result.ok()) {
+        EXPECT_THAT(ran.text, HasSubstr(says));
+      }
     }
     const absl::Status led = Leads();
     if (!led.ok()) {
       EXPECT_THAT(led.message(), HasSubstr(path));
       EXPECT_NE(led.code(), absl::StatusCode::kUnknown);
       // Whoever waits for the lease is open, and says this in its status.
-      if (!absl::StartsWith(path, at.lease())) EXPECT_THAT(led.message(), HasSubstr("kekbit repair " + dir_.path()));
+      if (!absl::StartsWith(path, at.lease())) {
+        EXPECT_THAT(led.message(), HasSubstr("kekbit repair " + dir_.path()));
+      }
     } else {
       EXPECT_THAT(spare, testing::Contains(path));
       Restore();
@@ -231,7 +237,9 @@ TEST_F(WrongKindsTest, FilesThatNobodyWasPromisedAreNotesInAnyShape) {
       WriteFileBytes(path, shape);
       const Ran ran = Run(Verify);
       EXPECT_THAT(ran.result, IsOkAndHolds(true)) << ran.text;
-      if (path == stats) EXPECT_THAT(ran.text, HasSubstr("note: " + path));
+      if (path == stats) {
+        EXPECT_THAT(ran.text, HasSubstr("note: " + path));
+      }
       EXPECT_THAT(Run(Repair).result, IsOkAndHolds(true));
       EXPECT_THAT(Leads(), IsOk());
     }

@@ -53,7 +53,7 @@ TEST(ErrnoCodeTest, TheCodeIsTheMeaning) {
       {EBUSY, StatusCode::kUnavailable},
       {EDEADLK, StatusCode::kUnavailable},
       {ETIMEDOUT, StatusCode::kUnavailable},
-      {EIO, StatusCode::kDataLoss},
+      {EIO, StatusCode::kUnavailable},
       {EUCLEAN, StatusCode::kDataLoss},
       {EBADMSG, StatusCode::kDataLoss},
       {ELOOP, StatusCode::kFailedPrecondition},

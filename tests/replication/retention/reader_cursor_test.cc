@@ -330,7 +330,9 @@ TEST_F(ReaderCursorTest, ANewCursorIsOnStableStorageBeforeItIsUsed) {
   ASSERT_THAT(Register("r"), IsOk());
   std::string calls;
   for (const std::string& call : fs_.calls()) absl::StrAppend(&calls, call, " ");
-  EXPECT_THAT(calls, HasSubstr("WriteAt File::Sync LinkTo SyncDirectory SyncDirectory "));
+  EXPECT_THAT(
+      calls,
+      HasSubstr("WriteAt File::Sync LinkTo Open TryLock File::Info Info ReadAt Map SyncDirectory SyncDirectory "));
 }
 
 }  // namespace

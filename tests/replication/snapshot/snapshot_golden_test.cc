@@ -46,6 +46,7 @@ Accounts SomeAccounts() {
 SnapshotHeader GoldenHeader(SnapshotCompression compression) {
   SnapshotHeader header = HeaderOf(kSeq, compression, 300);
   header.type = StateType<Accounts>();
+  header.type.state.clear();  // version 1 had no names
   return header;
 }
 
