@@ -111,7 +111,7 @@ template <typename Codec, typename Command>
 absl::Status DecodeChecked(const Command& passed, Bytes journaled, Command& decoded) {
   const std::type_info& type = CommandType(passed);
   const auto decode = [journaled, &type](Command& to) {
-    const absl::Status status = Codec::Decode(journaled, &to);
+    absl::Status status = Codec::Decode(journaled, &to);
     if (status.ok()) return status;
     if (absl::IsResourceExhausted(status)) return absl::UnavailableError(status.message());
     return internal::NotTheSame(type, absl::StrCat("what was journaled for it can't be decoded: ", status.message()));

@@ -337,6 +337,11 @@ absl::Status ReplicaCore::StartOver() {
   absl::StatusOr<bool> loaded = false;
   if (hooks_.load != nullptr) {
     absl::StatusOr<Source> source = FindSource(*options_.file_system, layout_, content_, hooks_);
+    // A device that did not give some bytes once may give them when it is asked again.
+    for (int tries = 1; absl::IsDataLoss(source.status()) && tries < kTriesToLoad; ++tries) {
+      LogError(source.status(), "can't start over from a snapshot, it is tried again");
+      source = FindSource(*options_.file_system, layout_, content_, hooks_);
+    }
     if (IsTransient(source.status())) {
       // The state is as it was.
       absl::MutexLock lock(&mutex_);

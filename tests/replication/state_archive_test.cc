@@ -337,7 +337,6 @@ TEST_F(StateArchiveTest, WhatAStateDoesNotTakeOfADamagedSnapshotIsDamage) {
   std::string bytes = ReadFileBytes(path_);
   bytes[bytes.size() - 100] ^= 1;  // in the last chunk
   WriteFileBytes(path_, bytes);
-  Throwing throwing;
   KB_ASSERT_OK_AND_ASSIGN(auto reader, SnapshotReader::Open(fs_, path_));
   const absl::Status refused = absl::DataLossError("not what I know");
   EXPECT_THAT(internal::ExplainLoaded(refused, *reader, reader->header().type),

@@ -51,7 +51,7 @@ class JournalDamageTest : public testing::Test {
     const auto mark = [&uses](uint64_t from, uint64_t to, Use use) {
       for (uint64_t i = from; i < to; ++i) uses[i] = use;
     };
-    mark(0, kExtensionOffset + 56, Use::kBlock);
+    mark(0, kExtensionOffset + 120, Use::kBlock);  // the fields, and the label
     ShmReader reader = ValueOrDie(ShmReader::OpenAt(journal_.layout().segment(number), {.heartbeats = false}));
     uint64_t at = kDataOffset;
     while (const std::optional<Bytes> record = reader.TryRead()) {
