@@ -89,7 +89,9 @@ class GiveUpTest : public ReplicaTest {
     EXPECT_THAT(PollUntil(Role::kPrimary, *primary), IsOk());
     for (int i = 0; i < commands; ++i) {
       EXPECT_THAT(primary->Execute(absl::StrCat(i), ack), IsOk());
-      if (const Seq seq = primary->applied().seq; seq == 4 || seq == 7) EXPECT_THAT(primary->TakeSnapshot(), IsOk());
+      if (const Seq seq = primary->applied().seq; seq == 4 || seq == 7) {
+        EXPECT_THAT(primary->TakeSnapshot(), IsOk());
+      }
     }
     return primary;
   }
@@ -194,7 +196,9 @@ TEST_F(GiveUpTest, AStateFromBeforeMustBeThere) {
   std::unique_ptr<TapeReplica> primary = Write(200);
   while (layout().ListSegments(fs_)->front() < 2) {
     ASSERT_THAT(primary->Execute(std::string(400, 'x')), IsOk());
-    if (layout().ListSegments(fs_)->size() > 3) ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+    if (layout().ListSegments(fs_)->size() > 3) {
+      ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+    }
   }
   primary.reset();
   const Seq first = FirstKept();
@@ -286,7 +290,9 @@ TEST_F(GiveUpTest, WhereverItDiesTheNextOneComesToTheSameEnd) {
       FaultyFileSystem fs;
       fs.FailCall(call, absl::UnavailableError("planted"), /*for_good=*/true);
       const Ran first = RunRepair(directory, /*apply=*/true, from, fs);
-      if (call == 0) ASSERT_THAT(first.result, IsOkAndHolds(true)) << first.text;
+      if (call == 0) {
+        ASSERT_THAT(first.result, IsOkAndHolds(true)) << first.text;
+      }
       // In between the journal is sound, and nobody is told otherwise.
       ASSERT_TRUE(IsSound(directory)) << "died before call " << call;
       ASSERT_GE(FramesOf(directory).size(), from - 1);
