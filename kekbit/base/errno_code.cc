@@ -63,8 +63,9 @@ absl::StatusCode CodeOfErrno(int error) {
 
 absl::Status ErrorOf(int error, absl::string_view operation, absl::string_view about) {
   const char* advice = "";
-  if (error == EXDEV)
+  if (error == EXDEV) {
     advice = "; both must lie on one file system: keep a journal's directory on one, with all that is in it";
+  }
   return absl::Status(CodeOfErrno(error), absl::StrCat(about, ": ", operation, ": ", std::strerror(error), advice));
 }
 

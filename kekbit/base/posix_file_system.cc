@@ -326,7 +326,7 @@ class PosixFileSystem final : public FileSystem {
     if (group_ == GroupAccess::kNone) return absl::OkStatus();
     const int fd = Uninterrupted([&] { return ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC); });
     if (fd < 0) return ErrorOf(errno, "open", path);
-    const absl::Status added = AddMode(fd, DirectoryMode(group_), path);
+    absl::Status added = AddMode(fd, DirectoryMode(group_), path);
     ::close(fd);
     return added;
   }
