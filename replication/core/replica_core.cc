@@ -143,7 +143,7 @@ ReplicaCore::~ReplicaCore() {
 }
 
 absl::Status ReplicaCore::Start() {
-  const absl::Status started = WithRepairHint(*options_.file_system, layout_, CatchUpAndStart());
+  absl::Status started = WithRepairHint(*options_.file_system, layout_, CatchUpAndStart());
   // For callers that ask why this replica ended.
   if (!started.ok() && role() != Role::kStopped) stats_->SetError(started);
   return started;

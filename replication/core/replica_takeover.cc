@@ -163,8 +163,9 @@ absl::Status ReplicaCore::BecomePrimary() {
   report.lease = lease_waited_;
   applied_ = writer.last().position;
   stats_->SetPublished(applied_, writer.last().time_ns);
-  if (reader_.segment() + 1 == outcome.next_segment)
+  if (reader_.segment() + 1 == outcome.next_segment) {
     closed_ = {.number = reader_.segment(), .position = reader_.offset()};
+  }
   commit_ = std::move(commit);
   writer_.emplace(std::move(writer));
   status_ = absl::OkStatus();

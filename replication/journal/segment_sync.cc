@@ -47,7 +47,7 @@ absl::Status SegmentSync::SyncAndMark(absl::Span<UnsyncedSegment> segments, uint
   if (Planted(PlantedBug::kMarkBeforeSync)) mark_.Advance(seq);
   const auto first = std::find_if(segments.begin(), segments.end(), [](const auto& segment) { return !segment.whole; });
   if (first != segments.end()) mark_.Begin(first->number, FirstUnsynced(first->synced_end));
-  const absl::Status status = Sync(segments, end);
+  absl::Status status = Sync(segments, end);
   if (SyncFailed(status)) return status;
   if (status.ok()) mark_.Advance(seq);
   mark_.End();
