@@ -28,7 +28,8 @@ constexpr absl::Duration kLookEvery = absl::Milliseconds(100);
 
 // The part of the disk that segments may take for registered readers, unless the user says how much.
 constexpr uint64_t kDiskShare = 4;
-// How often a snapshot is read whose reading fails: it was whole when it was looked at, just now.
+// How often a snapshot and the journal after it are read before a failed read stops the replica: they
+// were whole when they were looked at, just now.
 constexpr int kTriesToLoad = 2;
 
 // How often a segment that was cut while the journal was being opened is put down to that.
