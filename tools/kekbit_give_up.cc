@@ -77,7 +77,7 @@ absl::StatusOr<std::vector<std::string>> GiveUp(FileSystem& fs, const JournalLay
     kept.push_back(std::move(path));
   }
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
-  KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
+  KB_RETURN_IF_ERROR(SettlePoison(fs, layout, mark, WriterIs::kAsLocked));
   // Before the frames, for the same reason: what it says was synced would be missing.
   if (mark.synced() >= plan.from) {
     KB_ASSIGN_OR_RETURN(std::string path, aside.CopyFile(layout.synced()));

@@ -97,7 +97,7 @@ absl::Status RepairSteps::MendEnd(const RepairPlan& plan) {
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs_, mark_path));
   // The mark that can't be read may have said that a sync has failed.
   if (bad_mark != nullptr) mark.Poison(1);
-  KB_RETURN_IF_ERROR(PrepareForTrust(fs_, layout_, mark));
+  KB_RETURN_IF_ERROR(SettlePoison(fs_, layout_, mark, WriterIs::kAsLocked));
   RecoveryOptions options;
   // Lose frames by the operator's word, or since nothing is lost by that.
   if (plan.needs_word || !plan.base.joins) options.lose_from = plan.end.tail.facts.bad_seq;

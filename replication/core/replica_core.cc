@@ -155,6 +155,7 @@ absl::Status ReplicaCore::CatchUpAndStart() {
     absl::MutexLock drive(&drive_mutex_);
     KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_), std::move(reader_)).status());
     starting_ = true;
+    KB_RETURN_IF_ERROR(SettleAtStart());
     KB_RETURN_IF_ERROR(CatchUp());
     // The place was trimmed meanwhile, up to a newer snapshot.
     while (PlaceIsGone() && role() == Role::kFollower) {
@@ -163,8 +164,9 @@ absl::Status ReplicaCore::CatchUpAndStart() {
     }
     KB_RETURN_IF_ERROR(MendAtStart());
     starting_ = false;
+    KB_RETURN_IF_ERROR(status());
+    if (poisoned_ != 0) SayUnsettled();
   }
-  KB_RETURN_IF_ERROR(status());
   {
     absl::MutexLock lock(&mutex_);
     recovery_.frames = applied_.seq - recovery_.snapshot_seq;
@@ -181,6 +183,27 @@ absl::Status ReplicaCore::CatchUp() {
   while (Follow() && reader_.segment() <= last) {
   }
   return absl::OkStatus();
+}
+
+absl::Status ReplicaCore::SettleAtStart() {
+  for (int looks = 1; poisoned_ != 0; ++looks) {
+    if (options_.may_lead && AcquireLease()) {
+      const absl::Status settled = Settle();
+      if (!IsTransient(settled)) return settled;
+      break;  // the takeover tries it again
+    }
+    if (!options_.threads || looks == kLooksAtRecovery) break;
+    absl::SleepFor(absl::Milliseconds(1));
+    poisoned_ = mark_.poisoned();
+  }
+  return absl::OkStatus();
+}
+
+void ReplicaCore::SayUnsettled() {
+  absl::MutexLock lock(&mutex_);
+  Note(absl::UnavailableError(absl::StrCat(layout_.segment(poisoned_), ": a sync of this segment failed; what is ",
+                                           "there is read once a primary has written it again")),
+       "the journal is not followed yet");
 }
 
 absl::Status ReplicaCore::MendAtStart() {

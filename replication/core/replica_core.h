@@ -175,6 +175,13 @@ class ReplicaCore final {
   // Applies what is there, up to the end of the last segment of now: a busy primary may be as fast
   // as this.
   absl::Status CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Settles a poisoned journal, if nobody else does. Without the lease: waits for its holder.
+  absl::Status SettleAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  void SayUnsettled() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // By the holder of the lease: see SettlePoison().
+  absl::Status Settle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns what the lease says of the journal's last writer.
+  WriterIs LastWriter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_, mutex_);
   // Recovers the journal's end, if it does not fit, and there is no primary.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
@@ -213,7 +220,8 @@ class ReplicaCore final {
   absl::Status StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns the new reign's GroupCommit, with all segments that hold unsynced frames, if any.
   absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit(bool all_synced) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-  // Stops if the pages that this replica has read may not be what the disk has.
+  // Stops if the pages that this replica has read may not be what the disk has. A replica that has
+  // read none since the journal was poisoned waits until that is settled.
   bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Snapshots (replica_snapshot.cc).
@@ -253,7 +261,7 @@ class ReplicaCore final {
   // Shows watchers that this replica is alive.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
   void BeatNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Stops a follower if its journal is gone: a check now and then.
+  // Checks, now and then, that a follower's journal is there, and has what the follower applied.
   void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Does a primary's work of now and then: checks that its journal still exists, looks for room on
@@ -328,7 +336,7 @@ class ReplicaCore final {
   SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);       // to start with
   absl::Span<const Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet; reader_'s last batch
   bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;            // what does not fit may yet be mended
-  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // as it was when the journal was opened
+  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // not 0: nothing is read until that is settled
   Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;                // for the takeover under way; 0: none
   Epoch reign_before_ ABSL_GUARDED_BY(drive_mutex_) = 0;           // the newest epoch before that
   int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;          // of a takeover; on the monotonic clock

@@ -42,6 +42,7 @@ constexpr absl::Duration kLookForNames = absl::Seconds(1);
 }  // namespace
 
 bool ReplicaCore::Follow() {
+  if (ABSL_PREDICT_FALSE(poisoned_ != 0)) return false;
   if (pending_.empty()) pending_ = reader_.NextBatch();
   if (pending_.empty() && reader_.status().ok()) return false;
   absl::MutexLock lock(&mutex_);
@@ -221,7 +222,9 @@ void ReplicaCore::LookForJournal() {
   const int64_t now = options_.clock->MonotonicNanos();
   if (now < journal_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
   journal_looked_ns_ = now;
-  StopIfGone();
+  if (StopIfGone()) return;
+  // After a failed sync, what was published may have been truncated. Follow() finds the error.
+  reader_.CheckWaiting().IgnoreError();
 }
 
 bool ReplicaCore::StopIfGone() {

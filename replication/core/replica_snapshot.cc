@@ -284,7 +284,6 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::FindSource(FileSystem& fs, cons
 absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, const JournalLayout& layout,
                                                             const SyncMark& mark, const JournalContent& content,
                                                             const StateHooks& hooks) {
-  KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
   KB_ASSIGN_OR_RETURN(Source source, FindSource(fs, layout, content, hooks));
   const auto& snapshot = source.found.snapshot;
   KB_RETURN_IF_ERROR(CheckSegments(fs, layout, mark, snapshot == nullptr ? 0 : snapshot->header().last.position.seq));

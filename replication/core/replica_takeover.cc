@@ -125,6 +125,12 @@ absl::Status ReplicaCore::BecomePrimary() {
   TakeoverReport report;
   // Before Recover(), which says that the mark is of this start of the machine.
   const std::optional<int64_t> line = mark_.journal_line(boot_clock_);
+  if (poisoned_ != 0) {
+    KB_RETURN_IF_ERROR(Settle());
+    // The epoch must be above those of all frames.
+    while (Follow()) {
+    }
+  }
   // A takeover that is tried again goes on in the epoch that it has.
   if (granted_ == 0 || epochs_.current() != granted_) {
     reign_before_ = epochs_.current();
@@ -177,14 +183,31 @@ absl::Status ReplicaCore::BecomePrimary() {
   return absl::OkStatus();
 }
 
+absl::Status ReplicaCore::Settle() {
+  WriterIs writer;
+  {
+    absl::MutexLock lock(&mutex_);
+    writer = LastWriter();
+  }
+  KB_RETURN_IF_ERROR(SettlePoison(*options_.file_system, layout_, mark_, writer));
+  poisoned_ = 0;
+  return reader_.LookAgain();
+}
+
+WriterIs ReplicaCore::LastWriter() {
+  // A process that had begun its reign was the journal's only writer. Otherwise nothing is known of
+  // the locks that there are.
+  const Epoch last = granted_ == 0 ? epochs_.current() : reign_before_;
+  return succeeded_ != 0 && succeeded_ == last ? WriterIs::kDead : WriterIs::kAsLocked;
+}
+
 absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
   RecoveryOptions options;
   options.sync = options_.ack == Ack::kSynced;
   options.clock = options_.clock;
   {
     absl::MutexLock lock(&mutex_);
-    // Who had begun its reign was the journal's only writer. Whose locks there are otherwise is not known.
-    if (succeeded_ != 0 && granted_ != 0 && succeeded_ == reign_before_) options.writer = WriterIs::kDead;
+    options.writer = LastWriter();
     if (!recovery_.snapshot.empty()) {
       options.known.push_back(
           {.seq = recovery_.snapshot_seq, .what = absl::StrCat("the snapshot ", recovery_.snapshot)});
@@ -275,8 +298,9 @@ absl::Status ReplicaCore::StepDown(Successor successor) {
 bool ReplicaCore::StopIfPoisoned() {
   const SegmentNumber poisoned = mark_.poisoned();
   if (ABSL_PREDICT_TRUE(poisoned == poisoned_)) return false;
+  const bool has_read = poisoned_ == 0;
   poisoned_ = poisoned;
-  if (poisoned == 0) return false;
+  if (!has_read) return false;
   absl::MutexLock lock(&mutex_);
   Stop(
       absl::DataLossError(absl::StrCat(layout_.segment(poisoned), ": a sync of this segment failed; what memory shows ",

@@ -169,6 +169,13 @@ bool JournalReader::NextSegment() {
 
 absl::Status JournalReader::CheckWaiting() {
   if (!status_.ok() || !channel_ || channel_->exhausted()) return status_;
+  const absl::StatusOr<Found> named = FindSegment(segment_);
+  if (named.ok() && named->first.header().writer_id() != channel_->header().writer_id()) {
+    Fail(absl::DataLossError(absl::StrCat(channel_->path(), ": was replaced by one of epoch ",
+                                          named->first.header().writer_id(), "; ", last_.position.ToString(),
+                                          ", which was read, is no part of the journal any more")));
+    return status_;
+  }
   const absl::StatusOr<Found> next = FindSegment(segment_ + 1);
   if (!next.ok()) return absl::OkStatus();
   // The next segment was made after the last frame of this segment: whatever there is here can be

@@ -77,8 +77,8 @@ class JournalReader final {
   // payloads are valid until the next Next() or NextBatch(), or destruction.
   absl::Span<const Frame> NextBatch();
 
-  // Checks, now and then, whether a long wait is in vain: DataLoss if a later segment exists, which
-  // follows frames that this reader does not have. Costs an attempt to open a file.
+  // Checks, now and then, whether a long wait is in vain: DataLoss if the segment was replaced, or if
+  // a later one follows other frames than this reader has. Costs two attempts to open a file.
   absl::Status CheckWaiting();
 
   // Forgets status(), and looks at the same place again. Call this after somebody sealed the place

@@ -46,6 +46,21 @@ absl::Status WriteNonZero(File& file, uint64_t at, Bytes bytes) {
   return begin < bytes.size() ? file.WriteAt(at + begin, bytes.subspan(begin)) : absl::OkStatus();
 }
 
+// Writes once more what can be read of bytes [from, end) of the file, so that the next sync really
+// writes them: a failed sync leaves pages that the system takes for written.
+absl::Status RewriteSegment(FileSystem& fs, const std::string& path, uint64_t from, uint64_t end) {
+  KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
+  KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
+  const uint64_t to = std::min(end, info.size);
+  std::vector<uint8_t> buffer;
+  for (uint64_t at = from; at < to; at += buffer.size()) {
+    buffer.resize(std::min(to - at, kRewriteBytes));
+    KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(at, MutableBytes(buffer)));
+    KB_RETURN_IF_ERROR(WriteNonZero(*file, at, Bytes(buffer).first(size)));
+  }
+  return absl::OkStatus();
+}
+
 // A writer that lives may have lost its lease without knowing.
 absl::Status CheckNoWriter(FileSystem& fs, const std::string& path) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(path, Access::kReadWrite));
@@ -53,11 +68,11 @@ absl::Status CheckNoWriter(FileSystem& fs, const std::string& path) {
   return absl::IsFailedPrecondition(locked) ? NotYet(locked) : locked;
 }
 
-// Checks the segment where the frames end and later segments. What a living writer is just doing
+// Checks the segment `first` and later ones. What a living writer is just doing
 // there looks like anything, and must not be examined. A writer goes on to the next segment before
 // it lets go of one: so check in this order.
-absl::Status CheckNoWriters(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader) {
-  for (SegmentNumber number = std::max<SegmentNumber>(reader.segment(), 1);; ++number) {
+absl::Status CheckNoWriters(FileSystem& fs, const JournalLayout& layout, SegmentNumber first) {
+  for (SegmentNumber number = first;; ++number) {
     const absl::StatusOr<std::unique_ptr<File>> file = fs.Open(layout.segment(number), Access::kReadWrite);
     if (absl::IsNotFound(file.status())) return absl::OkStatus();
     KB_RETURN_IF_ERROR(file.status());
@@ -84,11 +99,9 @@ class TailRecovery {
                                       : SealAbandonedChannel(fs_, path, tail_.offset, options_.writer);
       KB_RETURN_IF_ERROR(absl::IsFailedPrecondition(sealed) ? NotYet(sealed) : sealed);
     }
-    const SegmentNumber poisoned = mark_.poisoned();
-    if (!Planted(PlantedBug::kPoisonForgotten)) KB_RETURN_IF_ERROR(RewriteUnsure());
-    if (options_.sync || cut || poisoned != 0) {
-      const bool ends = tail_.segment_open && poisoned == 0;
-      const uint64_t bytes = ends ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
+    KB_RETURN_IF_ERROR(RewriteUnfinished());
+    if (options_.sync || cut) {
+      const uint64_t bytes = tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
       KB_RETURN_IF_ERROR(SyncJournal(fs_, layout_, mark_, tail_.segment, bytes, reader_.last().position.seq));
       outcome_.synced = true;
     }
@@ -98,7 +111,6 @@ class TailRecovery {
       return std::move(outcome_);
     }
     KB_ASSIGN_OR_RETURN(const uint64_t boot, SyncMark::CurrentBoot(fs_));
-    if (poisoned != 0) KB_RETURN_IF_ERROR(mark_.ClearPoison());
     mark_.SetBoot(boot);
     return std::move(outcome_);
   }
@@ -128,31 +140,16 @@ class TailRecovery {
     return absl::OkStatus();
   }
 
-  // Writes once more what a sync has failed for, or died in.
-  absl::Status RewriteUnsure() {
-    if (const SegmentNumber poisoned = mark_.poisoned(); poisoned != 0) return Rewrite(poisoned, 0, kWhole);
+  // Writes once more what a sync has died in. If it had failed, its pages count as written.
+  absl::Status RewriteUnfinished() {
     const std::optional<SyncMark::Unfinished> unfinished = mark_.unfinished();
     if (!unfinished || Planted(PlantedBug::kUnfinishedForgotten)) return absl::OkStatus();
-    return Rewrite(unfinished->segment, unfinished->from,
-                   tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole);
-  }
-
-  // Writes once more what can be read of the segments from this byte of `first` on, up to `end` of
-  // the last segment, so that the next sync really writes it. A failed sync has left pages that the
-  // system takes for written.
-  absl::Status Rewrite(SegmentNumber first, uint64_t from, uint64_t end) {
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
-    std::vector<uint8_t> buffer;
+    const uint64_t end = tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
     for (const SegmentNumber number : segments) {
-      if (number < first || number > tail_.segment) continue;
-      KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(layout_.segment(number), Access::kReadWrite));
-      KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
-      const uint64_t to = number == tail_.segment ? std::min(end, info.size) : info.size;
-      for (uint64_t at = number == first ? from : 0; at < to; at += buffer.size()) {
-        buffer.resize(std::min(to - at, kRewriteBytes));
-        KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(at, MutableBytes(buffer)));
-        KB_RETURN_IF_ERROR(WriteNonZero(*file, at, Bytes(buffer).first(size)));
-      }
+      if (number < unfinished->segment || number > tail_.segment) continue;
+      const uint64_t from = number == unfinished->segment ? unfinished->from : 0;
+      KB_RETURN_IF_ERROR(RewriteSegment(fs_, layout_.segment(number), from, number == tail_.segment ? end : kWhole));
     }
     return absl::OkStatus();
   }
@@ -170,7 +167,9 @@ class TailRecovery {
 
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options) {
-  if (options.writer != WriterIs::kDead) KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, reader));
+  if (options.writer != WriterIs::kDead) {
+    KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, std::max<SegmentNumber>(reader.segment(), 1)));
+  }
   KB_ASSIGN_OR_RETURN(JournalTail tail,
                       ExamineTail(fs, layout, reader, &mark, options.known, options.lose_from.has_value()));
   if (options.whole) {
@@ -191,17 +190,24 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
   return TailRecovery(fs, layout, reader, mark, options, std::move(tail)).Recover();
 }
 
-absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark) {
+absl::Status SettlePoison(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, WriterIs writer) {
   const SegmentNumber poisoned = mark.poisoned();
-  if (poisoned == 0 || Planted(PlantedBug::kPoisonForgotten)) return absl::OkStatus();
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout.ListSegments(fs));
-  for (const SegmentNumber number : segments) {
-    if (number < poisoned) continue;
-    KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs.Open(layout.segment(number), Access::kRead));
-    KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
-    KB_RETURN_IF_ERROR(file->DropCache(0, info.size));
+  if (poisoned == 0) return absl::OkStatus();
+  if (Planted(PlantedBug::kPoisonForgotten)) return mark.ClearPoison();
+  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout.ListSegments(fs));
+  if (writer != WriterIs::kDead && !numbers.empty()) {
+    KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, std::max(poisoned, numbers.front())));
   }
-  return absl::OkStatus();
+  std::vector<UnsyncedSegment> segments;
+  for (const SegmentNumber number : numbers) {
+    if (number < poisoned) continue;
+    KB_RETURN_IF_ERROR(RewriteSegment(fs, layout.segment(number), 0, kWhole));
+    segments.push_back({.number = number});
+  }
+  KB_RETURN_IF_ERROR(SegmentSync(fs, layout, mark).Sync(absl::MakeSpan(segments), kWhole));
+  // What the failed sync has taken is no damage: see NothingLost().
+  mark.SetBoot(0);
+  return mark.ClearPoison();
 }
 
 absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,

@@ -1,9 +1,9 @@
 // RecoverTail makes the end of a journal fit for a new primary, after whatever end the last primary
 // had.
 //
-//   PrepareForTrust(fs, layout, mark);           // before anything is read
-//   ... open the reader; apply all that it gives ...
 //   // The lease is held:
+//   SettlePoison(fs, layout, mark, writer);      // before anything of a poisoned segment is read
+//   ... apply all that the reader gives ...
 //   auto outcome = RecoverTail(fs, layout, reader, mark, options);
 //   // outcome->read_on: apply all that the reader gives now, then call it again
 //   ... begin the next epoch in segment outcome->next_segment, after reader.last() ...
@@ -74,15 +74,18 @@ struct RecoveryOutcome {
   std::vector<std::string> aside;  // paths of all that was kept
 };
 
-// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system
+// REQUIRES: the mark is not poisoned; see SettlePoison(). Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system
 // could not be made: all of these may be tried again. Aborted: a sync failed, and the mark is
 // poisoned.
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options);
 
-// After a failed sync, forgets what the page cache holds of the segments from there on, as far as
-// nobody maps them: the disk may not have it. Call this before a reader is opened.
-absl::Status PrepareForTrust(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark);
+// After a failed sync, makes certain what the segments hold from the poisoned one on: writes what
+// can be read of them once more, syncs that, and takes the poison from the mark. Until then two
+// readers may find different bytes, since the system drops pages that the device does not have.
+// So nobody reads these segments before. Does nothing if the mark is not poisoned. By the holder of
+// the lease. Errors: see RecoverTail().
+absl::Status SettlePoison(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, WriterIs writer);
 
 // Brings to the disk, in order, all segments up to `last` that may hold something unsynced, and
 // their names. Then everything up to `seq`, which ends there, is synced, and the mark says so. Only

@@ -72,7 +72,7 @@ class Primary final : public JournalUser {
     epochs_ = std::make_unique<EpochStore>(std::move(epochs));
     KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(disk_, layout_.synced()));
     mark_ = std::make_unique<SyncMark>(std::move(mark));
-    KB_RETURN_IF_ERROR(PrepareForTrust(disk_, layout_, *mark_));
+    KB_RETURN_IF_ERROR(SettlePoison(disk_, layout_, *mark_, WriterIs::kAsLocked));
     KB_RETURN_IF_ERROR(CheckSegments(disk_, layout_, *mark_, 0));
     KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(disk_, layout_, kTestDataFormat));
     commands_ = ReadTexts(reader);

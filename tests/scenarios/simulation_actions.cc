@@ -117,6 +117,12 @@ void Simulation::Trouble() {
       if (!random_.OneIn(4)) return;
       Trace("the power fails");
       return FailPower();
+    case kSyncs:
+    case kSyncsDie:
+      Count("the system drops clean pages");
+      Trace("the system drops clean pages");
+      disk_->DropCleanPages();
+      return;
     case kFull: {
       const bool full = random_.OneIn(2);
       Count(full ? "fault: the disk is full" : "the disk has room again");

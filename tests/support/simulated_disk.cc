@@ -174,6 +174,11 @@ void SimulatedDisk::Before(absl::string_view call, absl::string_view path) {
   }
 }
 
+void SimulatedDisk::DropCleanPages() {
+  Observe();
+  for (const auto& [id, inode] : inodes_) inode->DropCache(0, 0);
+}
+
 void SimulatedDisk::FailSync(uint64_t n, uint64_t seed) {
   fail_sync_at_ = n == 0 ? 0 : syncs_ + n;
   failed_ = false;

@@ -79,6 +79,10 @@ class SimulatedDisk final : public FileSystem {
   // Bytes of all files that somebody can reach; what SetCapacity() counts.
   uint64_t UsedBytes();
 
+  // The system needs memory: what it takes for written, of files that nobody maps, is read anew from
+  // the device.
+  void DropCleanPages();
+
   // A process dies: from Freeze() on nothing that is stored into mappings has an effect, so that
   // its objects can be destroyed. Thaw() takes it all back. Between the two, nobody else uses the
   // disk.

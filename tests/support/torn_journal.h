@@ -156,7 +156,7 @@ inline Recovered Recover(FileSystem& fs, const std::string& directory, const Rec
   const JournalLayout layout(directory);
   const auto run = [&]() -> absl::Status {
     KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
-    KB_RETURN_IF_ERROR(PrepareForTrust(fs, layout, mark));
+    KB_RETURN_IF_ERROR(SettlePoison(fs, layout, mark, options.writer));
     KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout, kTestDataFormat));
     do {
       for (const std::string& text : ReadTexts(reader)) recovered.texts.push_back(text);
