@@ -223,6 +223,7 @@ class ReplicaCore final {
   // Stops if the pages that this replica has read may not be what the disk has. A replica that has
   // read none since the journal was poisoned waits until that is settled.
   bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::Status PoisonedError(SegmentNumber poisoned) const;
 
   // Snapshots (replica_snapshot.cc).
   void RunSnapshots();

@@ -276,6 +276,8 @@ void ReplicaCore::Tick() {
     if (role_ != Role::kPrimary) return;
     StopIfMoved();
     if (role_ != Role::kPrimary) return;
+    // By a standby, whose sync failed.
+    if (const SegmentNumber poisoned = mark_.poisoned(); poisoned != 0) return Stop(PoisonedError(poisoned));
     LookAtClocks();
     commit = commit_;
     closed = std::exchange(closed_, {});

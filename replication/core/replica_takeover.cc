@@ -302,10 +302,14 @@ bool ReplicaCore::StopIfPoisoned() {
   poisoned_ = poisoned;
   if (!has_read) return false;
   absl::MutexLock lock(&mutex_);
-  Stop(
-      absl::DataLossError(absl::StrCat(layout_.segment(poisoned), ": a sync of this segment failed; what memory shows ",
-                                       "of it may not be on the disk: open the journal anew")));
+  Stop(PoisonedError(poisoned));
   return true;
+}
+
+absl::Status ReplicaCore::PoisonedError(SegmentNumber poisoned) const {
+  return absl::DataLossError(absl::StrCat(layout_.segment(poisoned),
+                                          ": a sync of this segment failed; what memory shows of it may not be on ",
+                                          "the disk: open the journal anew"));
 }
 
 }  // namespace kekbit

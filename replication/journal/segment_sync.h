@@ -12,7 +12,8 @@
 //
 // There are two kinds of errors, and they are never mixed up:
 //   Aborted      a sync was made and failed. Nobody can know what of the segment lasts, and a second sync may claim
-//                success. The segment is poisoned in the mark, which ends every replica that has read it.
+//                success. The segment is poisoned in the mark, which ends every replica that has read it. Syncs for
+//                the mark fail from then on, whichever process the system told of the error.
 //   other codes  a call could not be made on the way to a sync: no descriptor, no mapping, no memory. Nothing is in
 //                doubt and nothing is poisoned. Call again: what was synced by then is not synced again.
 //

@@ -125,6 +125,17 @@ TEST_F(SegmentSyncTest, ACallThatCouldNotBeMadePoisonsNothingAndIsMadeAgain) {
   EXPECT_GT(refused, 30u);
 }
 
+// P3. A standby's sync fails, and the system says OK to the primary's: the standby was told.
+TEST_F(SegmentSyncTest, ASyncProvesNothingAfterThatOfAnotherProcessFailed) {
+  std::vector<UnsyncedSegment> segments = Find(5);
+  mark_->Poison(4);
+  const Seq before = mark_->synced();
+  EXPECT_THAT(SegmentSync(fs_, layout_, *mark_).SyncAndMark(absl::MakeSpan(segments), SegmentSync::kWhole, 10),
+              StatusIs(StatusCode::kAborted, HasSubstr("another process")));
+  EXPECT_EQ(mark_->synced(), before);
+  EXPECT_TRUE(mark_->unfinished().has_value());
+}
+
 TEST_F(SegmentSyncTest, ASyncThatFailedPoisonsItsSegment) {
   std::vector<SegmentNumber> poisoned;
   for (EachFailure failure(fs_, EachFailure::kFailedSyncs); failure.Next();) {
