@@ -188,7 +188,7 @@ absl::Status ReplicaCore::CatchUp() {
 absl::Status ReplicaCore::SettleAtStart() {
   for (int looks = 1; poisoned_ != 0; ++looks) {
     if (options_.may_lead && AcquireLease()) {
-      const absl::Status settled = Settle();
+      absl::Status settled = Settle();
       if (!IsTransient(settled)) return settled;
       break;  // the takeover tries it again
     }
