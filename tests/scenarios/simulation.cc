@@ -326,7 +326,8 @@ JournalSample Simulation::SampleJournal() {
 
 void Simulation::LookAtFiles() {
   const JournalSample now = SampleJournal();
-  history_.Granted(now.epoch);
+  // An epoch whose sync failed was granted to nobody, and may be gone from the file.
+  if (sync_failures_ == 0) history_.Granted(now.epoch);
   // A snapshot that rots is passed over, and another one takes its place.
   if (rotten_.empty() && sync_failures_ == 0) Check(CheckJournal(now), "P9");
   if (journal_ && sync_failures_ == 0) Check(CheckJournalStep(*journal_, now), "I7");
