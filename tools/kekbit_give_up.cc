@@ -16,13 +16,13 @@
 namespace kekbit {
 namespace {
 
-absl::Status CheckThereIsABase(FileSystem& fs, const JournalLayout& layout, const JournalStart& start, Seq from) {
-  for (const SnapshotSeen& snapshot : start.snapshots) {
+absl::Status CheckThereIsABase(FileSystem& fs, const JournalLayout& layout, const StartSurvey& survey, Seq from) {
+  for (const SnapshotSeen& snapshot : survey.snapshots) {
     if (snapshot.seq < from && snapshot.good.ok() && snapshot.joins.ok()) return absl::OkStatus();
   }
   if (JournalReader::Open(fs, layout).ok()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(layout.directory(), ": no state from before seq ", from,
-                                                    " is kept: the journal begins with seq ", start.first_kept,
+                                                    " is kept: the journal begins with seq ", survey.first_kept,
                                                     ", and no good snapshot is of an earlier frame than seq ", from));
 }
 
@@ -43,9 +43,9 @@ absl::StatusOr<GiveUpPlan> PlanGiveUp(FileSystem& fs, const JournalLayout& layou
   plan.from = from;
   plan.last = from - 1;
   KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout, std::nullopt, from));
-  KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs, layout));
-  KB_RETURN_IF_ERROR(CheckThereIsABase(fs, layout, start, from));
-  for (const SnapshotSeen& snapshot : start.snapshots) {
+  KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(fs, layout));
+  KB_RETURN_IF_ERROR(CheckThereIsABase(fs, layout, survey, from));
+  for (const SnapshotSeen& snapshot : survey.snapshots) {
     if (snapshot.seq >= from) plan.snapshots.push_back(snapshot.path);
   }
   while (const std::optional<Frame> frame = reader.Next()) {

@@ -134,8 +134,8 @@ class Repairer final {
     KB_RETURN_IF_ERROR(steps_.RaiseEpoch(repair, /*cuts=*/true));
     KB_ASSIGN_OR_RETURN(const std::vector<std::string> kept, GiveUp(fs_, layout_, plan, Clock::System()));
     for (const std::string& path : kept) Say("kept", path, path);
-    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
-    KB_RETURN_IF_ERROR(start.opens());
+    KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(fs_, layout_));
+    KB_RETURN_IF_ERROR(survey.opens());
     Say("done", layout_.directory(), absl::StrCat("the journal ends with seq ", from - 1));
     return true;
   }

@@ -1,22 +1,18 @@
-// FindStart finds where a replica begins with a journal, and which snapshots keep it from doing so.
-// Replica::Open goes by the same rules; here they are applied to every snapshot, and to the journal
-// after each.
+// JournalBase is what a journal can go on from, where a replica would begin or not; FindEnd finds the
+// end of what is read from there.
 //
-//   auto start = FindStart(fs, layout);
-//   if (!start->opens().ok()) Say(start->opens().message());   // no replica opens this journal
-//   auto end = FindEnd(fs, layout, mark, base);             // where the frames end for a new primary
+//   KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(fs, layout));
+//   KB_ASSIGN_OR_RETURN(const JournalBase base, ChooseBase(fs, layout, survey));
+//   KB_ASSIGN_OR_RETURN(const JournalEnd end, FindEnd(fs, layout, mark, base));
 //
-// Thread safety: one thread at a time. Nothing here changes anything. A journal that lives may be
-// trimmed meanwhile, and its snapshots replaced: then all is looked at anew.
+// Thread safety: one thread at a time, while nobody writes to the journal. Nothing here changes
+// anything.
 
 #ifndef KEKBIT_TOOLS_KEKBIT_START_H_
 #define KEKBIT_TOOLS_KEKBIT_START_H_
 
 #include <optional>
-#include <string>
-#include <vector>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/replication/journal/frame.h"
@@ -24,41 +20,9 @@
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/journal_tail.h"
-#include "kekbit/replication/snapshot/snapshot_store.h"
+#include "kekbit/replication/recovery/start.h"
 
 namespace kekbit {
-
-// SnapshotSeen is a file that is named as a snapshot.
-struct SnapshotSeen {
-  Seq seq = 0;
-  std::string path;
-  // OK if the snapshot is whole; DataLoss with path and offset if it is damaged, another code if
-  // this version can't read it.
-  absl::Status good;
-  ChainLink last;  // the last frame of its state, if the snapshot is good
-  // OK if the journal goes on after that frame. DataLoss if it has another history, or ends before.
-  // OutOfRange if what comes after is no longer kept. FailedPrecondition if this version can't read
-  // the journal.
-  absl::Status joins;
-};
-
-struct JournalStart {
-  std::vector<SnapshotSeen> snapshots;  // newest first
-  Seq first_kept = 1;                   // of the first segment; 0: it can't be read
-  // OK if a replica finds a place to begin: after the newest good snapshot, or, if there is none,
-  // with seq 1.
-  absl::Status begins;
-  // OK if the segments exist that must exist.
-  absl::Status there;
-
-  // OK if a replica opens the journal, or begins to.
-  absl::Status opens() const { return begins.ok() ? there : begins; }
-
-  // Returns the snapshot that a replica begins with; null: there is no good one.
-  const SnapshotSeen* newest_good() const;
-};
-// Reads every snapshot from the first byte to the last.
-absl::StatusOr<JournalStart> FindStart(FileSystem& fs, const JournalLayout& layout);
 
 // JournalBase is something to go on from: a snapshot, or the empty state.
 struct JournalBase {
@@ -72,7 +36,7 @@ struct JournalBase {
 // Returns the base from which the most is left: as a rule where a replica begins. Of equally good
 // ones, returns the newest. FailedPrecondition if something is in the way that this version can't
 // read.
-absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layout, const JournalStart& start);
+absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layout, const StartSurvey& survey);
 
 // JournalEnd is where the frames end for a new primary that begins with `base`.
 struct JournalEnd {

@@ -55,6 +55,7 @@
 #include "kekbit/replication/lease/lease_obstacle.h"
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/recovery/start.h"
 #include "kekbit/replication/replica_options.h"
 #include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/snapshot/snapshot_format.h"
@@ -151,11 +152,7 @@ class ReplicaCore final {
     StopEvent lease_watch;
     StopEvent snapshots;
   };
-  // Source is where a state comes from: the newest good snapshot, if any, and the later journal.
-  struct Source {
-    SnapshotStore::Found found;
-    JournalReader reader;
-  };
+  using Source = ReplicaStart;
   struct Change {
     Role role;
     Epoch epoch;

@@ -1,7 +1,6 @@
 #include "kekbit/replication/snapshot/snapshot_store.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
@@ -44,7 +43,7 @@ absl::StatusOr<SnapshotHeader> SnapshotStore::Verify(Seq seq, bool trusting) {
   return header;
 }
 
-absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const SnapshotType& known) {
+absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const std::optional<SnapshotType>& known) {
   // A process that writes newer snapshots deletes older ones: then the list is made again.
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     KB_ASSIGN_OR_RETURN(const std::vector<Seq> seqs, List());
@@ -56,7 +55,7 @@ absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const SnapshotTyp
 }
 
 absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewestOf(const std::vector<Seq>& seqs,
-                                                                 const SnapshotType& known) {
+                                                                 const std::optional<SnapshotType>& known) {
   Found found;
   for (size_t i = seqs.size(); i-- > 0;) {
     const Seq seq = seqs[i];
@@ -66,7 +65,7 @@ absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewestOf(const std::vect
       continue;
     }
     KB_RETURN_IF_ERROR(header.status());
-    if (absl::Status fits = CheckSnapshotType(header->type, known); !fits.ok()) {
+    if (absl::Status fits = known ? CheckSnapshotType(header->type, *known) : absl::OkStatus(); !fits.ok()) {
       return absl::Status(fits.code(), absl::StrCat(PathOf(seq), ": ", fits.message()));
     }
     KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(fs_, PathOf(seq)));

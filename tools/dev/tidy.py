@@ -105,7 +105,7 @@ ROWS = {
         "repair_hint without_files",
         "journal_files",
         "aside give_back tail_verdict missing_segments",
-        "tail_scan",
+        "start tail_scan",
         "journal_tail",
         "recovery",
     ],
