@@ -19,9 +19,9 @@
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_give_up.h"
 #include "tools/kekbit_json.h"
+#include "tools/kekbit_parts.h"
 #include "tools/kekbit_repair_plan.h"
 #include "tools/kekbit_repair_steps.h"
-#include "tools/kekbit_segment.h"
 #include "tools/kekbit_start.h"
 
 namespace kekbit {

@@ -10,13 +10,13 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/extension.h"
+#include "kekbit/replication/journal/segment_scan.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/aside.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/tail_scan.h"
 #include "kekbit/replication/recovery/without_files.h"
 #include "kekbit/replication/retention/reader_cursor.h"
-#include "tools/kekbit_segment.h"
 
 namespace kekbit {
 namespace {

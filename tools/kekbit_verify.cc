@@ -15,6 +15,7 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/segment_scan.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/without_files.h"
@@ -22,7 +23,7 @@
 #include "kekbit/replication/stats/stats_files.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
-#include "tools/kekbit_segment.h"
+#include "tools/kekbit_parts.h"
 #include "tools/kekbit_show.h"
 #include "tools/kekbit_start.h"
 

@@ -87,7 +87,7 @@ ROWS = {
     "replication/journal": [
         "frame journal_time segment_size state_name",
         "journal_clock journal_layout",
-        "epoch_store kept_segments sync_mark",
+        "epoch_store kept_segments segment_scan sync_mark",
         "segment_sync",
         "group_commit segment_preparer",
         "journal_reader journal_writer",
