@@ -9,9 +9,9 @@
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/aside.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/retention/reader_cursor.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {

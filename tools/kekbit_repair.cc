@@ -12,17 +12,17 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/repair_hint.h"
+#include "kekbit/replication/recovery/repair_plan.h"
 #include "kekbit/replication/stats/replica_facts.h"
 #include "kekbit/replication/stats/stats_files.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_give_up.h"
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_parts.h"
-#include "tools/kekbit_repair_plan.h"
 #include "tools/kekbit_repair_steps.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {

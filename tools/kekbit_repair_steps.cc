@@ -9,8 +9,8 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/recovery.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {

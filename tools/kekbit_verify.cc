@@ -17,6 +17,7 @@
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/segment_scan.h"
 #include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/without_files.h"
 #include "kekbit/replication/stats/replica_facts.h"
@@ -25,7 +26,6 @@
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_parts.h"
 #include "tools/kekbit_show.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {

@@ -1,4 +1,4 @@
-#include "tools/kekbit_repair_plan.h"
+#include "kekbit/replication/recovery/repair_plan.h"
 
 #include <algorithm>
 #include <utility>

@@ -8,8 +8,8 @@
 // Thread safety: one thread at a time, while nobody writes to the journal. Nothing here changes
 // anything.
 
-#ifndef KEKBIT_TOOLS_KEKBIT_START_H_
-#define KEKBIT_TOOLS_KEKBIT_START_H_
+#ifndef KEKBIT_REPLICATION_RECOVERY_JOURNAL_BASE_H_
+#define KEKBIT_REPLICATION_RECOVERY_JOURNAL_BASE_H_
 
 #include <optional>
 
@@ -49,4 +49,4 @@ absl::StatusOr<JournalEnd> FindEnd(FileSystem& fs, const JournalLayout& layout, 
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_TOOLS_KEKBIT_START_H_
+#endif  // KEKBIT_REPLICATION_RECOVERY_JOURNAL_BASE_H_

@@ -1,4 +1,4 @@
-#include "tools/kekbit_start.h"
+#include "kekbit/replication/recovery/journal_base.h"
 
 #include <utility>
 #include <vector>
