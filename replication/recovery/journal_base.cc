@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/seek.h"
 
 namespace kekbit {
 namespace {
@@ -23,9 +24,12 @@ absl::StatusOr<Seq> ReachOf(FileSystem& fs, const JournalLayout& layout, const J
 
 absl::StatusOr<JournalReader> JournalBase::Open(FileSystem& fs, const JournalLayout& layout) const {
   const ChainLink link = snapshot ? snapshot->last : ChainLink{};
-  if (!joins) return JournalReader::StandBefore(fs, layout, link);
-  if (!snapshot) return JournalReader::Open(fs, layout);
-  return JournalReader::OpenAfter(fs, layout, std::nullopt, link);
+  if (!joins) {
+    KB_ASSIGN_OR_RETURN(JournalPlace place, PlaceBeforeAll(fs, layout, link));
+    return JournalReader::At(fs, layout, std::nullopt, std::move(place));
+  }
+  if (!snapshot) return ReadJournal(fs, layout);
+  return ReadJournalAfter(fs, layout, std::nullopt, link);
 }
 
 absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layout, const StartSurvey& survey) {
@@ -34,7 +38,7 @@ absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layo
     if (!snapshot.joins.ok() && !IsOfTheJournal(snapshot.joins)) return snapshot.joins;
     if (snapshot.good.ok()) bases.push_back({.snapshot = snapshot, .joins = snapshot.joins.ok()});
   }
-  const absl::Status from_start = JournalReader::Open(fs, layout).status();
+  const absl::Status from_start = ReadJournal(fs, layout).status();
   if (!from_start.ok() && !IsOfTheJournal(from_start)) return from_start;
   if (from_start.ok() || bases.empty()) bases.push_back({.snapshot = std::nullopt, .joins = from_start.ok()});
   // A base that joins reads all that an older base reads.
@@ -63,8 +67,8 @@ absl::StatusOr<JournalEnd> FindEnd(FileSystem& fs, const JournalLayout& layout, 
     }
     KB_ASSIGN_OR_RETURN(JournalTail tail, ExamineTail(fs, layout, reader, mark, known, /*holes=*/true));
     if (!tail.continues) return JournalEnd{.tail = std::move(tail), .last = reader.last()};
-    KB_ASSIGN_OR_RETURN(reader,
-                        JournalReader::ContinueAfter(fs, layout, std::nullopt, reader.last(), tail.segment + 1, 0));
+    KB_ASSIGN_OR_RETURN(reader, JournalReader::At(fs, layout, std::nullopt,
+                                                  {.segment = tail.segment + 1, .offset = 0, .link = reader.last()}));
   }
 }
 

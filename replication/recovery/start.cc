@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/missing_segments.h"
 #include "kekbit/replication/recovery/repair_hint.h"
@@ -40,8 +41,8 @@ absl::StatusOr<Choice> Choose(FileSystem& fs, const JournalLayout& layout, Snaps
       KB_ASSIGN_OR_RETURN(found, store.FindNewest(rules.type));
     }
     absl::StatusOr<JournalReader> reader =
-        found.snapshot == nullptr ? JournalReader::Open(fs, layout, rules.content)
-                                  : JournalReader::OpenAfter(fs, layout, rules.content, found.snapshot->header().last);
+        found.snapshot == nullptr ? ReadJournal(fs, layout, rules.content)
+                                  : ReadJournalAfter(fs, layout, rules.content, found.snapshot->header().last);
     const auto chosen = [&] { return Choice{.found = std::move(found), .reader = std::move(reader)}; };
     if (reader.ok()) return chosen();
     // The journal may have been trimmed meanwhile: between two looks at a segment, or before
@@ -117,7 +118,7 @@ absl::StatusOr<StartSurvey> SurveyOnce(FileSystem& fs, const JournalLayout& layo
     seen.good = header.status();
     if (header.ok()) {
       seen.last = header->last;
-      seen.joins = JournalReader::OpenAfter(fs, layout, std::nullopt, seen.last).status();
+      seen.joins = ReadJournalAfter(fs, layout, std::nullopt, seen.last).status();
       if (!seen.joins.ok() && !IsOfAnyJournal(seen.joins)) return seen.joins;
     }
     survey.snapshots.push_back(std::move(seen));

@@ -7,6 +7,7 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/kept_segments.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/retention/reader_cursor.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
@@ -64,7 +65,7 @@ ReaderPlace PlaceOf(const CursorView& cursor) {
 }
 
 int64_t WaitingSince(FileSystem& fs, const JournalLayout& layout, Seq done) {
-  absl::StatusOr<JournalReader> reader = JournalReader::Open(fs, layout, std::nullopt, done + 1);
+  absl::StatusOr<JournalReader> reader = ReadJournal(fs, layout, std::nullopt, done + 1);
   if (!reader.ok()) return 0;
   const std::optional<Frame> frame = reader->Next();
   return frame ? frame->header.time_ns : 0;

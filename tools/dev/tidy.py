@@ -91,6 +91,7 @@ ROWS = {
         "segment_sync",
         "group_commit segment_preparer",
         "journal_reader journal_writer",
+        "seek",
     ],
     "replication/lease": ["process_watch", "holder_silence lease", "lease_obstacle"],
     "replication/snapshot": [
