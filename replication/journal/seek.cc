@@ -8,6 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
 
@@ -89,6 +90,7 @@ absl::Status Seeker::FindSegment() {
       return opened.status();
     }
   }
+  KB_CHECK(!found() || segment_->follows.position.seq < seq_);
   // The first segment may hold what is wanted.
   if (!found() && first_kept_ != 0 && absl::IsDataLoss(Open(kept_.front()).status())) first_kept_ = 0;
   return absl::OkStatus();
@@ -175,6 +177,7 @@ absl::StatusOr<JournalPlace> PlaceOfSeq(FileSystem& fs, const JournalLayout& lay
   Seeker seeker(fs, layout, content, seq);
   KB_RETURN_IF_ERROR(seeker.FindSegment());
   KB_RETURN_IF_ERROR(seeker.FindFrame());
+  KB_CHECK(seeker.place().link.position.seq + 1 == seq);  // a reader never skips
   return std::move(seeker.place());
 }
 

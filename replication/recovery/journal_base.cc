@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/seek.h"
 
@@ -41,6 +42,7 @@ absl::StatusOr<JournalBase> ChooseBase(FileSystem& fs, const JournalLayout& layo
   const absl::Status from_start = ReadJournal(fs, layout).status();
   if (!from_start.ok() && !IsOfTheJournal(from_start)) return from_start;
   if (from_start.ok() || bases.empty()) bases.push_back({.snapshot = std::nullopt, .joins = from_start.ok()});
+  KB_CHECK(!bases.empty());
   // A base that joins reads all that an older base reads.
   if (bases.front().joins) return bases.front();
   JournalBase best = bases.front();

@@ -6,6 +6,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
@@ -117,6 +118,7 @@ class Planner {
     const bool damaged = tail.verdict == TailVerdict::kDamaged || (!plan.base.joins && plan.cuts());
     const bool holds_all = !plan.base.joins && plan.base.snapshot && plan.last_known < tail.facts.bad_seq;
     plan.needs_word = damaged && (gives_up || !holds_all);
+    KB_CHECK(!plan.needs_word || plan.cuts());  // an operator's word is for what is lost
     return plan;
   }
 
@@ -256,6 +258,7 @@ class Planner {
     KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBy(segments[base]));
     const bool gap = base > 0 && segments[base] != segments[base - 1] + 1;
     if (gap || !end.Fits(follows)) bad = base;
+    KB_CHECK(bad <= base);  // the segment in which a replica begins stays
     for (size_t i = 0; i < bad; ++i) {
       plan.moves.push_back({.path = layout_.segment(segments[i]),
                             .reason = absl::StrCat("the journal is damaged before seq ", plan.base.snapshot->seq,

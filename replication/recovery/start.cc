@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/replication/journal/seek.h"
@@ -139,7 +140,10 @@ absl::StatusOr<ReplicaStart> FindStart(FileSystem& fs, const JournalLayout& layo
   SnapshotStore store(fs, layout.snapshots());
   KB_ASSIGN_OR_RETURN(Choice choice, Choose(fs, layout, store, rules));
   if (!choice.reader.ok()) return NoPlace(choice, layout);
-  return ReplicaStart{.found = std::move(choice.found), .reader = *std::move(choice.reader)};
+  ReplicaStart start = {.found = std::move(choice.found), .reader = *std::move(choice.reader)};
+  // Nothing is applied twice, and nothing is skipped.
+  KB_CHECK(start.reader.last().position.seq == start.snapshot_seq());
+  return start;
 }
 
 const SnapshotSeen* StartSurvey::newest_good() const {

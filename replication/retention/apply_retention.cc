@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/kept_segments.h"
@@ -79,6 +80,7 @@ absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayo
   KB_ASSIGN_OR_RETURN(std::vector<CursorView> cursors, ListCursors(fs, layout));
   if (Planted(PlantedBug::kCursorIgnored)) cursors.clear();
   const RetentionPlan plan = PlanRetention(segments, PlacesOf(cursors), limits);
+  KB_CHECK(plan.held_bytes.size() == cursors.size());
   report.first_kept = plan.first_kept;
   report.bytes_kept = plan.bytes_kept;
   for (size_t i = 0; i < cursors.size(); ++i) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/snapshot/snapshot_scan.h"
 
@@ -90,6 +91,9 @@ absl::StatusOr<SnapshotStore::Retained> SnapshotStore::Retain() {
     retained.kept.push_back(*header);
   }
   if (retained.kept.size() < kKept) return retained;
+  // What goes is older than the two that stay.
+  KB_CHECK(retained.kept.back().last.position.seq <= retained.kept.front().last.position.seq);
+  KB_CHECK(seqs.empty() || seqs.back() <= retained.kept.back().last.position.seq);
   for (const Seq seq : seqs) {
     verified_.erase(seq);
     const absl::Status status = fs_.Unlink(PathOf(seq));
