@@ -8,9 +8,9 @@
 #include "kekbit/base/asymmetric_fence.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/check.h"
-#include "kekbit/base/directories_above.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/directories_above.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
