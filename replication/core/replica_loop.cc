@@ -13,7 +13,6 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "kekbit/base/backoff.h"
-#include "kekbit/base/current_exception.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/base/type_name.h"
 #include "kekbit/channel_format.h"
