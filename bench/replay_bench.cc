@@ -19,6 +19,7 @@
 #include "examples/ledger_state.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/replica.h"
 
 namespace kekbit::bench {
@@ -57,7 +58,7 @@ double Replay(const std::string& directory, uint64_t commands) {
 double ReadAndCheck(const std::string& directory, uint64_t commands) {
   uint64_t frames = 0;
   const double nanos = NanosPerItem(commands, [&] {
-    JournalReader reader = JournalReader::Open(FileSystem::Posix(), JournalLayout(directory)).value();
+    JournalReader reader = ReadJournal(FileSystem::Posix(), JournalLayout(directory)).value();
     for (auto batch = reader.NextBatch(); !batch.empty(); batch = reader.NextBatch()) frames += batch.size();
     KB_CHECK(reader.status().ok());
   });

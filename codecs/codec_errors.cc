@@ -4,7 +4,7 @@
 #include <string>
 
 #include "absl/strings/str_cat.h"
-#include "kekbit/base/current_exception.h"
+#include "kekbit/base/type_name.h"
 
 namespace kekbit::internal {
 namespace {

@@ -14,6 +14,7 @@
 #include "absl/strings/strip.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"
+#include "kekbit/replication/journal/seek.h"
 
 namespace kekbit::examples {
 namespace {
@@ -119,8 +120,8 @@ absl::StatusOr<size_t> LedgerClient::FailOver(LedgerProcess& standby, const Ledg
   done_.pop_back();
   // Look between the last answer and `first`: there stands what the dead primaries published after
   // it.
-  KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), JournalLayout(directory_),
-                                                                CerealBinaryCodec::kDataFormat, acknowledged + 1));
+  KB_ASSIGN_OR_RETURN(JournalReader reader, ReadJournal(FileSystem::Posix(), JournalLayout(directory_),
+                                                        CerealBinaryCodec::kDataFormat, acknowledged + 1));
   std::deque<Ledger::Command> lost;
   size_t published = 0;
   for (std::optional<Frame> frame; (frame = reader.Next()) && frame->header.seq < first_done.seq;) {
@@ -155,8 +156,8 @@ absl::StatusOr<LedgerAudit> LedgerAudit::Open(const std::string& directory, cons
   if (!name.empty()) {
     KB_ASSIGN_OR_RETURN(cursor, ReaderCursor::Register(FileSystem::Posix(), JournalLayout(directory), name));
   }
-  KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), JournalLayout(directory),
-                                                                CerealBinaryCodec::kDataFormat));
+  KB_ASSIGN_OR_RETURN(JournalReader reader,
+                      ReadJournal(FileSystem::Posix(), JournalLayout(directory), CerealBinaryCodec::kDataFormat));
   return LedgerAudit(std::move(cursor), std::move(reader));
 }
 

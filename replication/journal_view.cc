@@ -10,6 +10,7 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_scan.h"
 #include "kekbit/replication/journal/epoch_store.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/lease/lease.h"
 #include "kekbit/replication/recovery/missing_segments.h"
@@ -100,7 +101,7 @@ void JournalView::LookAtEnd(JournalFacts& facts) {
 
 absl::Status JournalView::ReadFrom(SegmentNumber number) {
   KB_ASSIGN_OR_RETURN(const Seq from, FirstSeq(fs_, layout_.segment(number)));
-  KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs_, layout_, std::nullopt, from));
+  KB_ASSIGN_OR_RETURN(JournalReader reader, ReadJournal(fs_, layout_, std::nullopt, from));
   reader_ = std::move(reader);
   while (const std::optional<Frame> frame = reader_->Next()) last_time_ns_ = frame->header.time_ns;
   return reader_->status();

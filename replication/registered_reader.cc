@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/kept_segments.h"
+#include "kekbit/replication/journal/seek.h"
 
 namespace kekbit {
 
@@ -22,7 +23,7 @@ void RegisteredReader::OpenJournal() {
   const Position done = cursor_.position();
   status_ = cursor_.status();
   if (!status_.ok()) return;
-  absl::StatusOr<JournalReader> reader = JournalReader::Open(*fs_, layout_, content_, done.seq + 1);
+  absl::StatusOr<JournalReader> reader = ReadJournal(*fs_, layout_, content_, done.seq + 1);
   if (!reader.ok()) {
     status_ = reader.status();
     // The segment was trimmed between the look at its name and the look at the file.

@@ -13,7 +13,7 @@
 #include "kekbit/replication/retention/reader_cursor.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
-#include "tools/kekbit_segment.h"
+#include "tools/kekbit_parts.h"
 
 namespace kekbit {
 namespace {

@@ -10,9 +10,10 @@
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/segment_scan.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
-#include "tools/kekbit_segment.h"
+#include "tools/kekbit_parts.h"
 #include "tools/kekbit_show.h"
 
 namespace kekbit {

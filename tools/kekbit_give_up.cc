@@ -7,22 +7,23 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/aside.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/retention/reader_cursor.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {
 
-absl::Status CheckThereIsABase(FileSystem& fs, const JournalLayout& layout, const JournalStart& start, Seq from) {
-  for (const SnapshotSeen& snapshot : start.snapshots) {
+absl::Status CheckThereIsABase(FileSystem& fs, const JournalLayout& layout, const StartSurvey& survey, Seq from) {
+  for (const SnapshotSeen& snapshot : survey.snapshots) {
     if (snapshot.seq < from && snapshot.good.ok() && snapshot.joins.ok()) return absl::OkStatus();
   }
-  if (JournalReader::Open(fs, layout).ok()) return absl::OkStatus();
+  if (ReadJournal(fs, layout).ok()) return absl::OkStatus();
   return absl::FailedPreconditionError(absl::StrCat(layout.directory(), ": no state from before seq ", from,
-                                                    " is kept: the journal begins with seq ", start.first_kept,
+                                                    " is kept: the journal begins with seq ", survey.first_kept,
                                                     ", and no good snapshot is of an earlier frame than seq ", from));
 }
 
@@ -42,10 +43,10 @@ absl::StatusOr<GiveUpPlan> PlanGiveUp(FileSystem& fs, const JournalLayout& layou
   GiveUpPlan plan;
   plan.from = from;
   plan.last = from - 1;
-  KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout, std::nullopt, from));
-  KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs, layout));
-  KB_RETURN_IF_ERROR(CheckThereIsABase(fs, layout, start, from));
-  for (const SnapshotSeen& snapshot : start.snapshots) {
+  KB_ASSIGN_OR_RETURN(JournalReader reader, ReadJournal(fs, layout, std::nullopt, from));
+  KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(fs, layout));
+  KB_RETURN_IF_ERROR(CheckThereIsABase(fs, layout, survey, from));
+  for (const SnapshotSeen& snapshot : survey.snapshots) {
     if (snapshot.seq >= from) plan.snapshots.push_back(snapshot.path);
   }
   while (const std::optional<Frame> frame = reader.Next()) {
@@ -84,7 +85,7 @@ absl::StatusOr<std::vector<std::string>> GiveUp(FileSystem& fs, const JournalLay
     kept.push_back(std::move(path));
     KB_RETURN_IF_ERROR(mark.GiveUpAfter(plan.from - 1));
   }
-  KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout, std::nullopt, plan.from));
+  KB_ASSIGN_OR_RETURN(JournalReader reader, ReadJournal(fs, layout, std::nullopt, plan.from));
   RecoveryOptions options;
   options.clock = &clock;
   if (plan.last >= plan.from) {

@@ -9,11 +9,11 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "kekbit/base/duration_text.h"
-#include "kekbit/base/histogram.h"
 #include "kekbit/replication/replica_options.h"
 #include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/retention/reader_cursor.h"
 #include "kekbit/replication/retention/retention.h"
+#include "kekbit/replication/stats/histogram.h"
 #include "kekbit/replication/stats/replica_facts.h"
 #include "tools/kekbit_json.h"
 

@@ -12,17 +12,17 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/lease/lease.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/repair_hint.h"
+#include "kekbit/replication/recovery/repair_plan.h"
 #include "kekbit/replication/stats/replica_facts.h"
 #include "kekbit/replication/stats/stats_files.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_give_up.h"
 #include "tools/kekbit_json.h"
-#include "tools/kekbit_repair_plan.h"
+#include "tools/kekbit_parts.h"
 #include "tools/kekbit_repair_steps.h"
-#include "tools/kekbit_segment.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {
@@ -134,8 +134,8 @@ class Repairer final {
     KB_RETURN_IF_ERROR(steps_.RaiseEpoch(repair, /*cuts=*/true));
     KB_ASSIGN_OR_RETURN(const std::vector<std::string> kept, GiveUp(fs_, layout_, plan, Clock::System()));
     for (const std::string& path : kept) Say("kept", path, path);
-    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
-    KB_RETURN_IF_ERROR(start.opens());
+    KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(fs_, layout_));
+    KB_RETURN_IF_ERROR(survey.opens());
     Say("done", layout_.directory(), absl::StrCat("the journal ends with seq ", from - 1));
     return true;
   }

@@ -9,8 +9,8 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/recovery.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {
@@ -84,8 +84,8 @@ absl::Status RepairSteps::Apply(const RepairPlan& plan, const std::function<bool
     if (!replaced) KB_RETURN_IF_ERROR(MoveAside(move));
   }
   // Prove the repair: a replica finds its place.
-  KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(fs_, layout_));
-  return start.opens();
+  KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(fs_, layout_));
+  return survey.opens();
 }
 
 absl::Status RepairSteps::MendEnd(const RepairPlan& plan) {

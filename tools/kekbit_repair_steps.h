@@ -17,7 +17,7 @@
 #include "kekbit/base/file_system.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/recovery/aside.h"
-#include "tools/kekbit_repair_plan.h"
+#include "kekbit/replication/recovery/repair_plan.h"
 
 namespace kekbit {
 

@@ -8,7 +8,8 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
-#include "tools/kekbit_segment.h"
+#include "kekbit/replication/journal/segment_scan.h"
+#include "tools/kekbit_parts.h"
 
 namespace kekbit {
 

@@ -11,11 +11,12 @@
 #include "absl/time/time.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/codecs/data_format.h"
+#include "kekbit/replication/journal/segment_scan.h"
 #include "kekbit/replication/journal_view.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
 #include "tools/kekbit_overview.h"
-#include "tools/kekbit_segment.h"
+#include "tools/kekbit_parts.h"
 
 namespace kekbit {
 namespace {

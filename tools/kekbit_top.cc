@@ -14,7 +14,7 @@
 #include "kekbit/replication/journal_view.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_overview.h"
-#include "tools/kekbit_segment.h"
+#include "tools/kekbit_parts.h"
 
 namespace kekbit {
 namespace {

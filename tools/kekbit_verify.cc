@@ -15,16 +15,17 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/segment_scan.h"
 #include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/recovery/journal_base.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/without_files.h"
 #include "kekbit/replication/stats/replica_facts.h"
 #include "kekbit/replication/stats/stats_files.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_json.h"
-#include "tools/kekbit_segment.h"
+#include "tools/kekbit_parts.h"
 #include "tools/kekbit_show.h"
-#include "tools/kekbit_start.h"
 
 namespace kekbit {
 namespace {
@@ -87,9 +88,9 @@ class Verifier final {
   void Begins(const Part& part, Seq first);
   absl::Status CheckSmallOnes(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced);
   // Checks each snapshot, and whether a replica finds a place to begin.
-  void CheckStart(const JournalLayout& layout, const JournalStart& start);
+  void CheckStart(const JournalLayout& layout, const StartSurvey& survey);
   void CheckSnapshot(const SnapshotSeen& snapshot, const SnapshotSeen* newest_good);
-  absl::Status CheckEnd(const JournalLayout& layout, const std::optional<SyncMark>& mark, const JournalStart& start);
+  absl::Status CheckEnd(const JournalLayout& layout, const std::optional<SyncMark>& mark, const StartSurvey& survey);
   void Summary(const Part& part, const Counts& counts, const std::optional<ChainLink>& last);
 
   const CommandOptions& options_;
@@ -293,21 +294,21 @@ void Verifier::CheckSnapshot(const SnapshotSeen& snapshot, const SnapshotSeen* n
   }
 }
 
-void Verifier::CheckStart(const JournalLayout& layout, const JournalStart& start) {
-  const SnapshotSeen* const newest = start.newest_good();
-  for (const SnapshotSeen& snapshot : start.snapshots) CheckSnapshot(snapshot, newest);
-  if (!start.there.ok()) Damage({.segment = 0, .path = layout.segments()}, 0, MessageOf(start.there));
-  if (newest != nullptr || start.begins.ok()) return;
+void Verifier::CheckStart(const JournalLayout& layout, const StartSurvey& survey) {
+  const SnapshotSeen* const newest = survey.newest_good();
+  for (const SnapshotSeen& snapshot : survey.snapshots) CheckSnapshot(snapshot, newest);
+  if (!survey.there.ok()) Damage({.segment = 0, .path = layout.segments()}, 0, MessageOf(survey.there));
+  if (newest != nullptr || survey.begins.ok()) return;
   Damage(
       {.segment = 0, .path = layout.directory()}, 0,
-      absl::StrCat(start.begins.message(), "; there is no good snapshot to begin with: no replica opens the journal"));
+      absl::StrCat(survey.begins.message(), "; there is no good snapshot to begin with: no replica opens the journal"));
 }
 
 absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional<SyncMark>& mark,
-                                const JournalStart& start) {
+                                const StartSurvey& survey) {
   const std::string repair = absl::StrCat("to see what can be done: kekbit repair ", layout.directory());
-  if (!start.opens().ok()) {  // why was said
-    const std::string why(MessageOf(start.opens()));
+  if (!survey.opens().ok()) {  // why was said
+    const std::string why(MessageOf(survey.opens()));
     const bool tells = absl::StrContains(why, "kekbit repair");
     Note("can't be opened", layout.directory(), tells ? why : absl::StrCat(why, "; ", repair));
     return absl::OkStatus();
@@ -317,7 +318,7 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
          absl::StrCat(layout.directory(), ": ", stopped_by_, " is in the way; ", repair));
   }
   JournalBase base;
-  if (const SnapshotSeen* const newest = start.newest_good()) base.snapshot = *newest;
+  if (const SnapshotSeen* const newest = survey.newest_good()) base.snapshot = *newest;
   const absl::StatusOr<JournalEnd> end = FindEnd(view_, layout, mark ? &*mark : nullptr, base);
   if (!end.ok()) {
     Note("can't be opened", layout.directory(), absl::StrCat(end.status().message(), "; ", repair));
@@ -357,14 +358,14 @@ absl::Status Verifier::CheckEnd(const JournalLayout& layout, const std::optional
 absl::Status Verifier::CheckJournal(const JournalLayout& layout, const std::optional<SyncMark>& mark, Seq synced) {
   FileSystem& fs = *options_.file_system;
   KB_RETURN_IF_ERROR(CheckSmallOnes(layout, mark, synced));
-  KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(view_, layout));
-  for (const SnapshotSeen& snapshot : start.snapshots) {
+  KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(view_, layout));
+  for (const SnapshotSeen& snapshot : survey.snapshots) {
     // A newer version, say: nothing is known of the snapshot.
     if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
   }
-  CheckStart(layout, start);
+  CheckStart(layout, survey);
   KB_ASSIGN_OR_RETURN(const bool held, LeaseHeld(fs, layout));
-  return held || writer_alive_ ? absl::OkStatus() : CheckEnd(layout, mark, start);
+  return held || writer_alive_ ? absl::OkStatus() : CheckEnd(layout, mark, survey);
 }
 
 }  // namespace

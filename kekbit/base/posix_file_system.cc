@@ -21,10 +21,9 @@
 #include "kekbit/base/file_system_types.h"
 #include "kekbit/base/fork_guard.h"
 #include "kekbit/base/fork_mark.h"
+#include "kekbit/base/posix_calls.h"
 #include "kekbit/base/posix_mapped_file.h"
-#include "kekbit/base/posix_mode.h"
 #include "kekbit/base/status_macros.h"
-#include "kekbit/base/uninterrupted.h"
 
 namespace kekbit {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/errno_code.h"
-#include "kekbit/base/uninterrupted.h"
+#include "kekbit/base/posix_calls.h"
 
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23  // Linux 5.14

@@ -38,7 +38,6 @@
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "kekbit/base/free_space.h"
-#include "kekbit/base/robust_word.h"
 #include "kekbit/base/stop_event.h"
 #include "kekbit/replication/apply_context.h"
 #include "kekbit/replication/core/state_hooks.h"
@@ -48,6 +47,7 @@
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/robust_word.h"
 #include "kekbit/replication/journal/segment_preparer.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/lease/holder_silence.h"
@@ -55,6 +55,7 @@
 #include "kekbit/replication/lease/lease_obstacle.h"
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/recovery/start.h"
 #include "kekbit/replication/replica_options.h"
 #include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/snapshot/snapshot_format.h"
@@ -151,11 +152,7 @@ class ReplicaCore final {
     StopEvent lease_watch;
     StopEvent snapshots;
   };
-  // Source is where a state comes from: the newest good snapshot, if any, and the later journal.
-  struct Source {
-    SnapshotStore::Found found;
-    JournalReader reader;
-  };
+  using Source = ReplicaStart;
   struct Change {
     Role role;
     Epoch epoch;

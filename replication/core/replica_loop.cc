@@ -13,11 +13,11 @@
 #include "absl/time/clock.h"
 #include "absl/types/span.h"
 #include "kekbit/base/backoff.h"
-#include "kekbit/base/current_exception.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/base/type_name.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/recovery/give_back.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
@@ -124,7 +124,7 @@ bool ReplicaCore::Rejoin() {
   if (Planted(PlantedBug::kAppliedTwice) && applied.seq > 1) --applied.seq;
   // The state holds exactly the frames up to there: this replica never applied what it appended
   // after them.
-  absl::StatusOr<JournalReader> reader = JournalReader::Open(*options_.file_system, layout_, content_, applied.seq + 1);
+  absl::StatusOr<JournalReader> reader = ReadJournal(*options_.file_system, layout_, content_, applied.seq + 1);
   absl::MutexLock lock(&mutex_);
   if (!reader.ok()) {
     if (IsTransient(reader.status()) || absl::IsNotFound(reader.status())) {

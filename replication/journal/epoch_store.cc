@@ -7,9 +7,10 @@
 #include "absl/strings/str_format.h"
 #include "kekbit/base/asymmetric_fence.h"
 #include "kekbit/base/bytes.h"
-#include "kekbit/base/directories_above.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/directories_above.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
@@ -95,6 +96,7 @@ absl::StatusOr<Epoch> EpochStore::Grant(Epoch seen) {
     return LastEpoch(file_->path());
   }
   const Epoch epoch = last + 1;
+  KB_CHECK(epoch > seen);  // epochs never go back
   PublishWord(word(), epoch);
   if (!Planted(PlantedBug::kEpochNotSynced)) KB_RETURN_IF_ERROR(mapping_->Sync(0, kFileBytes));
   HeavyFence();

@@ -21,8 +21,8 @@
 
 #include "absl/status/statusor.h"
 #include "kekbit/base/file_system.h"
-#include "kekbit/base/robust_word.h"
 #include "kekbit/base/shared_word.h"
+#include "kekbit/replication/journal/robust_word.h"
 #include "kekbit/replication/position.h"
 
 namespace kekbit {

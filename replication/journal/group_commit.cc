@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/futex.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
@@ -34,9 +35,12 @@ GroupCommit::GroupCommit(Options options)
       published_(std::max(options_.synced, options_.published)),
       published_end_(SegmentSync::kWhole),
       synced_(options_.synced),
-      segments_(options_.unsynced) {}
+      segments_(options_.unsynced) {
+  KB_CHECK(synced_ <= published_);
+}
 
 void GroupCommit::AddSegment(SegmentNumber number, std::shared_ptr<MappedFile> mapping) {
+  KB_CHECK(number != 0);  // segments are numbered from 1
   absl::MutexLock lock(&mutex_);
   PrepareWord(&published_end_, 0);
   options_.mark->Made(number);
@@ -124,8 +128,11 @@ absl::Status GroupCommit::SyncPatiently(std::vector<UnsyncedSegment>& segments, 
 }
 
 void GroupCommit::TakeProgress(const std::vector<UnsyncedSegment>& segments) {
-  // By now there may be further ones. Only the last one is written to.
+  // By now there may be further ones. Only the last one is written to. None was taken away: only a
+  // leader does that, and there is one at a time.
+  KB_CHECK(segments.size() <= segments_.size());
   for (size_t i = 0; i < segments.size(); ++i) {
+    KB_CHECK(segments_[i].number == segments[i].number);
     segments_[i].synced_end = segments[i].synced_end;
     segments_[i].named = segments[i].named;
     segments_[i].whole = segments[i].whole;
@@ -135,11 +142,13 @@ void GroupCommit::TakeProgress(const std::vector<UnsyncedSegment>& segments) {
 }
 
 void GroupCommit::Lead(absl::Time deadline) {
+  KB_CHECK(!leading_);  // one sync at a time
   leading_ = true;
   if (released_ > 0) Gather();
   ++group_;
   const uint64_t sleepers = std::exchange(sleepers_, 0);
   const Seq target = AcquireWord(&published_);
+  KB_CHECK(synced() <= target);  // synced <= published
   target_ = target;
   const uint64_t end = PeekWord(&published_end_);  // at least that of `target`; segments can't change meanwhile
   std::vector<UnsyncedSegment> segments = segments_;

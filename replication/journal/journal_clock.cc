@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "kekbit/base/check.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
@@ -39,7 +40,9 @@ int64_t JournalClock::Begin(int64_t last_ns, std::optional<int64_t> line) {
     expected = time_.At(now.boot_ns);
   }
   reigns_ = true;
-  return Take(BeginJournalTime(std::max(last_ns, shown()), expected, now, set_ahead_max_ns()));
+  const int64_t begin_ns = Take(BeginJournalTime(std::max(last_ns, shown()), expected, now, set_ahead_max_ns()));
+  KB_CHECK(begin_ns >= last_ns);  // the journal's time never goes back
+  return begin_ns;
 }
 
 int64_t JournalClock::Look() {

@@ -5,7 +5,6 @@
 
 #include "absl/base/optimization.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {
@@ -19,11 +18,42 @@ constexpr size_t kBatchFrames = 64;
 
 }  // namespace
 
-absl::StatusOr<JournalReader> JournalReader::Open(FileSystem& fs, const JournalLayout& layout,
-                                                  const JournalContent& content, Seq from) {
+absl::StatusOr<OpenedSegment> OpenSegment(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
+                                          SegmentNumber number) {
+  const ReaderOptions options = {.file_system = &fs, .data_format = content.data_format, .heartbeats = false};
+  KB_ASSIGN_OR_RETURN(ShmReader channel, ShmReader::OpenAt(layout.segment(number), options));
+  absl::StatusOr<ChainLink> follows = FollowedBySegment(channel.extension());
+  if (follows.ok() && channel.header().channel_id() != number) {
+    follows = absl::DataLossError(absl::StrCat("this is segment ", channel.header().channel_id(), ", not ", number));
+  }
+  const absl::Status fits = follows.ok() ? CheckSegmentState(channel.extension(), content) : follows.status();
+  if (!fits.ok()) return absl::Status(fits.code(), absl::StrCat(channel.path(), ": ", fits.message()));
+  return OpenedSegment{.channel = std::move(channel), .follows = *follows};
+}
+
+absl::StatusOr<JournalReader> JournalReader::At(FileSystem& fs, const JournalLayout& layout,
+                                                const JournalContent& content, JournalPlace place) {
   JournalReader reader(fs, layout, content);
-  KB_RETURN_IF_ERROR(reader.SeekTo(from));
+  reader.segment_ = place.segment;
+  reader.last_ = place.link;
+  if (!place.offset) return reader;
+  if (!place.opened) {
+    KB_ASSIGN_OR_RETURN(OpenedSegment found, reader.FindSegment(place.segment));
+    if (*place.offset == 0) KB_RETURN_IF_ERROR(reader.CheckLink(found.channel.path(), found.follows));
+    place.opened = std::move(found.channel);
+  }
+  KB_RETURN_IF_ERROR(place.opened->JumpTo(*place.offset));
+  reader.channel_ = std::move(place.opened);
   return reader;
+}
+
+JournalPlace JournalReader::TakePlace() && {
+  JournalPlace place;
+  place.segment = segment_;
+  if (channel_) place.offset = channel_->position();
+  place.link = last_;
+  place.opened = std::move(channel_);
+  return place;
 }
 
 std::optional<Frame> JournalReader::Next() {
@@ -102,29 +132,17 @@ std::optional<Frame> JournalReader::Fail(const absl::Status& status) {
   return std::nullopt;
 }
 
-absl::StatusOr<JournalReader::Found> JournalReader::FindSegment(SegmentNumber number) const {
-  const ReaderOptions options = {.file_system = fs_, .data_format = content_.data_format, .heartbeats = false};
-  KB_ASSIGN_OR_RETURN(ShmReader channel, ShmReader::OpenAt(layout_.segment(number), options));
-  absl::StatusOr<ChainLink> follows = FollowedBySegment(channel.extension());
-  if (follows.ok() && channel.header().channel_id() != number) {
-    follows = absl::DataLossError(absl::StrCat("this is segment ", channel.header().channel_id(), ", not ", number));
-  }
-  const absl::Status fits = follows.ok() ? CheckSegmentState(channel.extension(), content_) : follows.status();
-  if (!fits.ok()) return absl::Status(fits.code(), absl::StrCat(channel.path(), ": ", fits.message()));
-  return std::make_pair(std::move(channel), *follows);
-}
-
-absl::Status JournalReader::OpenSegment(SegmentNumber number) {
-  KB_ASSIGN_OR_RETURN(Found found, FindSegment(number));
-  KB_RETURN_IF_ERROR(CheckLink(found.first.path(), found.second));
+absl::Status JournalReader::GoOnIn(SegmentNumber number) {
+  KB_ASSIGN_OR_RETURN(OpenedSegment found, FindSegment(number));
+  KB_RETURN_IF_ERROR(CheckLink(found.channel.path(), found.follows));
   segment_ = number;
-  channel_ = std::move(found.first);
+  channel_ = std::move(found.channel);
   return absl::OkStatus();
 }
 
 absl::Status JournalReader::CheckFollows(SegmentNumber number) const {
-  KB_ASSIGN_OR_RETURN(const Found found, FindSegment(number));
-  return CheckLink(found.first.path(), found.second);
+  KB_ASSIGN_OR_RETURN(const OpenedSegment found, FindSegment(number));
+  return CheckLink(found.channel.path(), found.follows);
 }
 
 absl::Status JournalReader::CheckLink(const std::string& path, const ChainLink& follows) const {
@@ -134,7 +152,7 @@ absl::Status JournalReader::CheckLink(const std::string& path, const ChainLink& 
 }
 
 bool JournalReader::NextSegment() {
-  absl::Status opened = OpenSegment(segment_ + 1);
+  absl::Status opened = GoOnIn(segment_ + 1);
   if (opened.ok()) return true;
   if (absl::IsNotFound(opened)) {
     absl::StatusOr<std::vector<SegmentNumber>> kept = layout_.ListSegments(*fs_);
@@ -145,7 +163,7 @@ bool JournalReader::NextSegment() {
     // The reader is caught up, unless a later segment exists. A segment that came after the first
     // look may be the very next.
     if (kept->empty() || kept->back() <= segment_) return false;
-    opened = OpenSegment(segment_ + 1);
+    opened = GoOnIn(segment_ + 1);
     if (opened.ok()) return true;
     if (absl::IsNotFound(opened)) {
       SegmentNumber first = kept->back();
@@ -169,21 +187,21 @@ bool JournalReader::NextSegment() {
 
 absl::Status JournalReader::CheckWaiting() {
   if (!status_.ok() || !channel_ || channel_->exhausted()) return status_;
-  const absl::StatusOr<Found> named = FindSegment(segment_);
-  if (named.ok() && named->first.header().writer_id() != channel_->header().writer_id()) {
+  const absl::StatusOr<OpenedSegment> named = FindSegment(segment_);
+  if (named.ok() && named->channel.header().writer_id() != channel_->header().writer_id()) {
     Fail(absl::DataLossError(absl::StrCat(channel_->path(), ": was replaced by one of epoch ",
-                                          named->first.header().writer_id(), "; ", last_.position.ToString(),
+                                          named->channel.header().writer_id(), "; ", last_.position.ToString(),
                                           ", which was read, is no part of the journal any more")));
     return status_;
   }
-  const absl::StatusOr<Found> next = FindSegment(segment_ + 1);
+  const absl::StatusOr<OpenedSegment> next = FindSegment(segment_ + 1);
   if (!next.ok()) return absl::OkStatus();
   // The next segment was made after the last frame of this segment: whatever there is here can be
   // seen by now.
   const uint64_t offset = channel_->position();
   const bool readable = channel_->TryRead().has_value();
   if (readable || channel_->exhausted()) return channel_->JumpTo(offset);
-  if (const absl::Status follows = CheckLink(next->first.path(), next->second); !follows.ok()) {
+  if (const absl::Status follows = CheckLink(next->channel.path(), next->follows); !follows.ok()) {
     Fail(absl::DataLossError(absl::StrCat(channel_->path(), ": at offset ", offset, " there is no frame behind seq ",
                                           last_.position.seq, ", but ", follows.message())));
   }
@@ -193,165 +211,13 @@ absl::Status JournalReader::CheckWaiting() {
 absl::Status JournalReader::LookAgain() {
   if (channel_) {
     const uint64_t offset = channel_->position();
-    KB_ASSIGN_OR_RETURN(Found found, FindSegment(segment_));
-    KB_RETURN_IF_ERROR(found.first.JumpTo(offset));
-    channel_ = std::move(found.first);
+    KB_ASSIGN_OR_RETURN(OpenedSegment found, FindSegment(segment_));
+    KB_RETURN_IF_ERROR(found.channel.JumpTo(offset));
+    channel_ = std::move(found.channel);
   }
   status_ = absl::OkStatus();
   waits_ = 0;
   return absl::OkStatus();
-}
-
-absl::StatusOr<std::optional<JournalReader::Found>> JournalReader::FindBefore(const std::vector<SegmentNumber>& kept,
-                                                                              Seq from, Seq& first_kept) {
-  std::optional<Found> best;
-  size_t begin = 0;
-  size_t end = kept.size();
-  while (begin < end) {
-    const size_t middle = begin + (end - begin) / 2;
-    size_t at = middle;
-    absl::StatusOr<Found> found = FindSegment(kept[at]);
-    while ((absl::IsDataLoss(found.status()) || absl::IsNotFound(found.status())) && at > begin) {
-      found = FindSegment(kept[--at]);
-    }
-    if (found.ok() && found->second.position.seq < from) {
-      segment_ = kept[at];
-      best = *std::move(found);
-      begin = middle + 1;
-    } else if (found.ok()) {
-      first_kept = found->second.position.seq + 1;
-      end = at;
-    } else if (absl::IsDataLoss(found.status()) || absl::IsNotFound(found.status())) {
-      begin = middle + 1;
-    } else {
-      return found.status();
-    }
-  }
-  // The first segment may hold what is wanted.
-  if (!best && first_kept != 0 && absl::IsDataLoss(FindSegment(kept.front()).status())) first_kept = 0;
-  return best;
-}
-
-bool JournalReader::SkipTo(Seq seq) {
-  const ChainLink follows = last_;
-  ChainLink before = last_;
-  while (const std::optional<Bytes> record = channel_->TryRead()) {
-    if (record->size() < kFrameHeaderBytes) break;
-    const auto header = LoadUnaligned<FrameHeader>(record->data());
-    if (header.seq != before.position.seq + 1) break;
-    if (header.seq == seq) {
-      if (!ParseFrame(*record, before).ok()) break;
-      last_ = before;
-      return true;
-    }
-    before = {
-        .position = {.epoch = header.epoch, .seq = header.seq}, .crc32c = header.crc32c, .time_ns = header.time_ns};
-  }
-  last_ = follows;
-  channel_->JumpTo(0).IgnoreError();  // the beginning is always a place
-  return false;
-}
-
-absl::Status JournalReader::SeekTo(Seq from) {
-  if (from == 0) return absl::InvalidArgumentError("the first frame of a journal has seq 1, not 0");
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout_.ListSegments(*fs_));
-  Seq first_kept = 0;
-  KB_ASSIGN_OR_RETURN(std::optional<Found> found, FindBefore(kept, from, first_kept));
-  if (!found) {
-    if (first_kept > from) {
-      return absl::OutOfRangeError(
-          absl::StrCat(layout_.directory(), ": seq ", from, " is no longer kept, the first one is ", first_kept));
-    }
-    // Stand before the first segment, which is still to be made, or can't be read.
-    if (!kept.empty()) segment_ = kept.front() - 1;
-    if (from == 1 && segment_ == 0) return absl::OkStatus();
-    return kept.empty() ? NotReached(from) : FindSegment(kept.front()).status();
-  }
-  last_ = found->second;
-  channel_ = std::move(found->first);
-  if (last_.position.seq + 1 == from || SkipTo(from - 1)) return absl::OkStatus();
-  // Something is not as expected: read frame by frame, which finds what is wrong.
-  while (last_.position.seq + 1 < from && Next()) {
-  }
-  if (status_.ok() && last_.position.seq + 1 < from) return NotReached(from);
-  return status_;
-}
-
-absl::Status JournalReader::NotReached(Seq from) const {
-  return absl::OutOfRangeError(
-      absl::StrCat(layout_.directory(), ": seq ", from, " is not reached yet, the last one is ", last_.position.seq));
-}
-
-bool JournalReader::FindAfter(const ChainLink& link) {
-  std::optional<uint64_t> behind;  // the frame of that link, if its length is right
-  for (uint64_t offset = channel_->position(); channel_->JumpTo(offset).ok(); offset += kAlignment) {
-    const std::optional<Bytes> record = channel_->TryRead();
-    // The sealer may have truncated what follows a CLOSE.
-    if (channel_->channel_end() == ChannelEnd::kClosed) break;
-    if (!record || record->size() < kFrameHeaderBytes) continue;
-    const auto header = LoadUnaligned<FrameHeader>(record->data());
-    ChainLink before = link;
-    if (header.seq == link.position.seq + 1 && ParseFrame(*record, before).ok()) {
-      behind = offset;
-      break;
-    }
-    const Position position = {.epoch = header.epoch, .seq = header.seq};
-    if (!behind && position == link.position && header.crc32c == link.crc32c) behind = channel_->position();
-  }
-  if (!behind || !channel_->JumpTo(*behind).ok()) return false;
-  last_ = link;
-  status_ = absl::OkStatus();
-  return true;
-}
-
-absl::StatusOr<JournalReader> JournalReader::OpenAfter(FileSystem& fs, const JournalLayout& layout,
-                                                       const JournalContent& content, const ChainLink& link) {
-  JournalReader reader(fs, layout, content);
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(fs));
-  Seq first_kept = 0;
-  KB_ASSIGN_OR_RETURN(std::optional<Found> found, reader.FindBefore(kept, link.position.seq + 1, first_kept));
-  if (!found && first_kept <= link.position.seq + 1) {
-    // Every segment from there on is still to be made, or can't be read.
-    if (!kept.empty()) reader.segment_ = kept.front() - 1;
-    reader.last_ = link;
-    return reader;
-  }
-  const SegmentNumber number = reader.segment_;
-  const absl::Status sought = reader.SeekTo(link.position.seq + 1);
-  // Damage before the frame does not matter.
-  const bool stopped = absl::IsDataLoss(sought) || absl::IsOutOfRange(sought);
-  if (stopped && found && reader.segment_ == number && reader.FindAfter(link)) return reader;
-  if (absl::IsOutOfRange(sought) && found) {
-    return absl::DataLossError(absl::StrCat(sought.message(), "; ", link.position.ToString(), " is missing"));
-  }
-  KB_RETURN_IF_ERROR(sought);
-  if (reader.last_.position == link.position && reader.last_.crc32c == link.crc32c) return reader;
-  return absl::DataLossError(
-      absl::StrFormat("%s: the journal has another history: behind %s with checksum 0x%08x, wanted is %s with 0x%08x",
-                      layout.segment(reader.segment_), reader.last_.position.ToString(), reader.last_.crc32c,
-                      link.position.ToString(), link.crc32c));
-}
-
-absl::StatusOr<JournalReader> JournalReader::StandBefore(FileSystem& fs, const JournalLayout& layout,
-                                                         const ChainLink& link) {
-  JournalReader reader(fs, layout, std::nullopt);
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, layout.ListSegments(fs));
-  if (!kept.empty()) reader.segment_ = kept.front() - 1;
-  reader.last_ = link;
-  return reader;
-}
-
-absl::StatusOr<JournalReader> JournalReader::ContinueAfter(FileSystem& fs, const JournalLayout& layout,
-                                                           const JournalContent& content, const ChainLink& link,
-                                                           SegmentNumber segment, uint64_t offset) {
-  JournalReader reader(fs, layout, content);
-  KB_ASSIGN_OR_RETURN(Found found, reader.FindSegment(segment));
-  KB_RETURN_IF_ERROR(found.first.JumpTo(offset));
-  reader.segment_ = segment;
-  reader.last_ = link;
-  reader.channel_ = std::move(found.first);
-  if (offset == 0) KB_RETURN_IF_ERROR(reader.CheckLink(reader.channel_->path(), found.second));
-  return reader;
 }
 
 }  // namespace kekbit

@@ -1,7 +1,7 @@
 // JournalReader yields the frames of a journal in the order of their seq, across segments and
 // epochs.
 //
-//   auto reader = JournalReader::Open(fs, JournalLayout(directory), codec_id);
+//   auto reader = ReadJournal(fs, JournalLayout(directory), codec_id);   // see seek.h
 //   while (auto frame = reader->Next()) Use(*frame);
 //   // reader->status() says why there is none: OK, caught up; or an error
 //
@@ -26,7 +26,6 @@
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,32 +38,34 @@
 
 namespace kekbit {
 
+// OpenedSegment is a segment of a journal, and what its first frame follows.
+struct OpenedSegment {
+  ShmReader channel;
+  ChainLink follows;
+};
+
+// Opens the segment at its first frame. NotFound if there is none; DataLoss if the file is no
+// segment, or another. FailedPrecondition if its commands are not `content`.
+absl::StatusOr<OpenedSegment> OpenSegment(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
+                                          SegmentNumber number);
+
+// JournalPlace is where a reader looks for its next frame. See seek.h for how to find one.
+struct JournalPlace {
+  SegmentNumber segment = 0;
+  // In the segment's data area; nullopt: after all frames of the segment, before those of the next,
+  // which may still be to be made.
+  std::optional<uint64_t> offset = std::nullopt;
+  ChainLink link = {};                             // the frame before
+  std::optional<ShmReader> opened = std::nullopt;  // the segment, as long as the finder has it open
+};
+
 class JournalReader final {
  public:
-  // Opens the journal at the frame `from` (at least 1), which may be the next to come; the journal
-  // may still be to be made. `content`: what the commands must be. OutOfRange if the frame is no
-  // longer kept, or further ahead. `fs` outlives the reader. What is before the frame is not
-  // checked, but for the one just before it; the frame itself is, by Next().
-  static absl::StatusOr<JournalReader> Open(FileSystem& fs, const JournalLayout& layout,
-                                            const JournalContent& content = {}, Seq from = 1);
-
-  // Opens the journal after a frame that is known from elsewhere, as from a snapshot: at the seq
-  // after `link`, whose time does not count. Earlier damage does not matter. OutOfRange if that seq
-  // is no longer kept. DataLoss if the journal does not reach that frame, or has a different frame
-  // of that seq.
-  static absl::StatusOr<JournalReader> OpenAfter(FileSystem& fs, const JournalLayout& layout,
-                                                 const JournalContent& content, const ChainLink& link);
-
-  // Opens the journal after `link` for callers that know the place of the next frame: nothing is
-  // searched. The place is segment() and offset() of another reader, or the caller has written the
-  // frame before. A wrong place shows as a frame that does not fit.
-  static absl::StatusOr<JournalReader> ContinueAfter(FileSystem& fs, const JournalLayout& layout,
-                                                     const JournalContent& content, const ChainLink& link,
-                                                     SegmentNumber segment, uint64_t offset);
-
-  // Opens a reader positioned after `link` and before the first segment: no segment that exists
-  // follows `link`.
-  static absl::StatusOr<JournalReader> StandBefore(FileSystem& fs, const JournalLayout& layout, const ChainLink& link);
+  // Opens the journal at a place that was sought, or that the caller knows: segment() and offset()
+  // of another reader, say. Nothing is searched. A wrong place shows as a frame that does not fit.
+  // `content`: what the commands must be. `fs` outlives the reader.
+  static absl::StatusOr<JournalReader> At(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
+                                          JournalPlace place);
 
   JournalReader(JournalReader&&) = default;
   JournalReader& operator=(JournalReader&&) = default;
@@ -97,6 +98,8 @@ class JournalReader final {
   SegmentNumber segment() const { return segment_; }
   uint64_t offset() const { return channel_ ? channel_->position() : 0; }
   bool segment_open() const { return channel_.has_value(); }
+  // Returns that place, with the open segment, if any: this reader's end.
+  JournalPlace TakePlace() &&;
   // The name of the state whose commands the open segment holds; empty if it does not say, or none
   // is open.
   std::string state_name() const { return channel_ ? SegmentStateName(channel_->extension()) : std::string(); }
@@ -110,27 +113,12 @@ class JournalReader final {
   JournalReader(FileSystem& fs, const JournalLayout& layout, const JournalContent& content)
       : fs_(&fs), layout_(layout), content_(content) {}
 
-  // Found is a segment that exists, and what it follows.
-  using Found = std::pair<ShmReader, ChainLink>;
-
-  // Goes to the newest segment that can hold `from`, then up to that frame.
-  absl::Status SeekTo(Seq from);
-  // Finds the newest segment of `kept` that begins before `from`, by what each says that it
-  // follows; nullopt if there is none. A segment that can't be read is passed over: its frames are
-  // then found missing. Sets `first_kept` to the seq at which the first segment begins; 0 if that
-  // can't be read.
-  absl::StatusOr<std::optional<Found>> FindBefore(const std::vector<SegmentNumber>& kept, Seq from, Seq& first_kept);
-  // Goes to the place after frame `seq` of the segment that was just opened, looking at headers
-  // only. If something there is not as it should be, returns false, back at the beginning.
-  bool SkipTo(Seq seq);
-  // Goes to the place after that frame, from where the segment can't be read on. The frame is found
-  // by its header, or by its successor. Returns false if neither is there.
-  bool FindAfter(const ChainLink& link);
-  // NotFound if there is no such segment.
-  absl::StatusOr<Found> FindSegment(SegmentNumber number) const;
+  absl::StatusOr<OpenedSegment> FindSegment(SegmentNumber number) const {
+    return OpenSegment(*fs_, layout_, content_, number);
+  }
   absl::Status CheckLink(const std::string& path, const ChainLink& follows) const;
   // Goes on in the segment, which must follow what was read.
-  absl::Status OpenSegment(SegmentNumber number);
+  absl::Status GoOnIn(SegmentNumber number);
   // Goes on to the next segment; false if there is none yet, or with status_ set.
   bool NextSegment();
   // Does Next() once.
@@ -138,7 +126,6 @@ class JournalReader final {
   // Returns how many commands followed the last frame in the segment; they are in batch_.
   size_t ReadCommands();
   std::optional<Frame> Fail(const absl::Status& status);
-  absl::Status NotReached(Seq from) const;
 
   FileSystem* fs_;
   JournalLayout layout_;

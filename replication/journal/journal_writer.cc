@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
 #include "kekbit/replication/journal/segment_size.h"
 
 namespace kekbit {
@@ -30,6 +31,7 @@ absl::StatusOr<ShmWriter> JournalWriter::CreateSegment(const JournalWriterOption
 
 absl::StatusOr<JournalWriter> JournalWriter::Begin(JournalWriterOptions options, const EpochStore& epochs, Epoch epoch,
                                                    const ChainLink& tail, SegmentNumber segment, int64_t now_ns) {
+  KB_CHECK(segment != 0);  // segments are numbered from 1
   // Make the directory only here: a roll that finds its directory gone must not make another.
   KB_RETURN_IF_ERROR(options.file_system->CreateDirectories(DirectoryOf(options.layout.segment(segment))));
   KB_ASSIGN_OR_RETURN(const Header longest,
@@ -44,6 +46,8 @@ absl::StatusOr<JournalWriter> JournalWriter::Begin(JournalWriterOptions options,
   KB_ASSIGN_OR_RETURN(const MutableBytes room, writer.segment_.Claim(kFrameHeaderBytes + sizeof start));
   StoreUnaligned(room.data() + kFrameHeaderBytes, start);
   KB_RETURN_IF_ERROR(writer.Publish(room, sizeof start, now_ns, FrameKind::kEpochStart).status());
+  // (2), by which readers find the epoch.
+  KB_CHECK(writer.last_.position == (Position{.epoch = epoch, .seq = tail.position.seq + 1}));
   return writer;
 }
 
@@ -60,12 +64,15 @@ absl::Status JournalWriter::Roll(uint64_t longest, uint64_t total) {
         absl::StrCat(options_.layout.directory(), ": the journal was moved, replaced or deleted"));
   }
   const uint32_t capacity = NextSegmentBytes(segment_.header().capacity(), segment_bytes_max_, longest, total);
+  KB_CHECK(segment_.header().capacity() <= capacity && capacity <= segment_bytes_max_);
   absl::StatusOr<ShmWriter> next = CreateSegment(options_, epoch_, last_, number_ + 1, capacity);
   if (!next.ok()) return NothingDone(next.status());
   closed_bytes_ += segment_.write_offset();
   segment_.Close();
   std::swap(segment_, *next);
   ++number_;
+  // Frames go on in the next segment, from its beginning: a reader looks nowhere else.
+  KB_CHECK(segment_.header().channel_id() == number_ && segment_.write_offset() == 0);
   EnterSegment();
   if (options_.preparer != nullptr) options_.preparer->Retire(*std::move(next));
   return absl::OkStatus();

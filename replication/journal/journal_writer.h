@@ -29,6 +29,7 @@
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/base/status_macros.h"
@@ -120,6 +121,7 @@ class JournalWriter final {
       bool full = false;
       const absl::Status held = HoldBatch(count, encode, now_ns, full);
       if (ABSL_PREDICT_TRUE(held.ok())) {
+        KB_CHECK(last_.position.seq == before.position.seq + count);  // (1): all of them, and no other
         segment_.Release();
         KB_RETURN_IF_ERROR(AfterPublication());
         return Position{.epoch = epoch_, .seq = before.position.seq + 1};

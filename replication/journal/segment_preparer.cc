@@ -5,6 +5,7 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/start_thread.h"
 #include "kekbit/base/status_macros.h"
 
@@ -30,6 +31,7 @@ SegmentPreparer::~SegmentPreparer() {
 }
 
 void SegmentPreparer::Prepare(uint32_t capacity) {
+  KB_CHECK(capacity != 0);  // 0 stands for no wish
   absl::MutexLock lock(&mutex_);
   wanted_ = capacity;
 }
@@ -64,6 +66,7 @@ absl::StatusOr<PreparedChannelFile> SegmentPreparer::Make(uint32_t capacity) {
     if (stopping()) return absl::CancelledError("");
     prepared.touched_bytes += step;
   }
+  KB_CHECK(prepared.touched_bytes <= mapping.size());
   return prepared;
 }
 

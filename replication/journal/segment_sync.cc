@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/journal/kept_segments.h"
@@ -66,6 +67,8 @@ absl::Status SegmentSync::Sync(absl::Span<UnsyncedSegment> segments, uint64_t en
   for (UnsyncedSegment& segment : segments) {
     const bool last = &segment == &segments.back();
     if (segment.whole || (Planted(PlantedBug::kNewestSegmentFirst) && !last)) continue;
+    // A frame counts only in a file that can be found.
+    KB_CHECK(segment.named || Planted(PlantedBug::kNamesNotSynced));
     KB_RETURN_IF_ERROR(Judge(segment.number, SyncContent(segment, last ? end : kWhole)));
     segment.whole = !last;
   }

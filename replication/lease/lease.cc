@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"
@@ -151,12 +152,14 @@ std::optional<ProcessId> Lease::Taker(FileSystem& fs, const std::string& path) {
 }
 
 void Lease::WriteSigns() {
+  KB_CHECK(file_ != nullptr);  // only who holds the lease shows signs of life
   const RawSigns signs = {
       .beats = beats_, .reign = reign_, .beat_ns = static_cast<uint64_t>(beat_ns_), .time_namespace = time_namespace_};
   WriteSignsTo(*file_, signs).IgnoreError();
 }
 
 void Lease::SetReign(Epoch epoch) {
+  KB_CHECK(epoch != 0 && epoch >= reign_);  // epochs never go back
   reign_ = epoch;
   WriteSigns();
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
@@ -44,6 +45,9 @@ class Examiner {
                                 : absl::StrCat(layout_.segment(gone_), ": the segment was made, and is gone");
     }
     tail_.verdict = tail_.continues ? TailVerdict::kClean : JudgeTail(tail_.facts);
+    // A place after which the journal goes on is no damage. What is kept aside stands after it.
+    KB_CHECK(!tail_.continues || (tail_.verdict == TailVerdict::kClean && tail_.beyond.empty()));
+    KB_CHECK(tail_.offset <= tail_.end);
     if (tail_.verdict == TailVerdict::kDamaged) Explain();
     // The place may be gone only because the journal was trimmed, as it is up to a snapshot.
     if (tail_.verdict == TailVerdict::kDamaged && absl::IsOutOfRange(status) && !holes) return status;

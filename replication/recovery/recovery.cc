@@ -9,6 +9,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/types/span.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/duration_text.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"
@@ -187,6 +188,8 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
     tail.what = absl::StrCat("by an operator's order, since seq ", tail.facts.bad_seq, " is damaged: ", tail.what, "; ",
                              tail.evidence);
   }
+  // Damage is refused, unless an operator has named it.
+  KB_CHECK(tail.verdict != TailVerdict::kDamaged);
   return TailRecovery(fs, layout, reader, mark, options, std::move(tail)).Recover();
 }
 

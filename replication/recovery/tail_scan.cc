@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "kekbit/base/check.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/channel_format.h"
 
@@ -24,6 +25,7 @@ class Scanner {
       scan_.end = at + kLengthBytes;
       at = FollowChain(at);
     }
+    KB_CHECK(scan_.end <= data_.size());  // so much is kept aside
     return scan_;
   }
 

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/kept_segments.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/retention/reader_cursor.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
@@ -64,7 +66,7 @@ ReaderPlace PlaceOf(const CursorView& cursor) {
 }
 
 int64_t WaitingSince(FileSystem& fs, const JournalLayout& layout, Seq done) {
-  absl::StatusOr<JournalReader> reader = JournalReader::Open(fs, layout, std::nullopt, done + 1);
+  absl::StatusOr<JournalReader> reader = ReadJournal(fs, layout, std::nullopt, done + 1);
   if (!reader.ok()) return 0;
   const std::optional<Frame> frame = reader->Next();
   return frame ? frame->header.time_ns : 0;
@@ -78,6 +80,7 @@ absl::StatusOr<RetentionReport> ApplyRetention(FileSystem& fs, const JournalLayo
   KB_ASSIGN_OR_RETURN(std::vector<CursorView> cursors, ListCursors(fs, layout));
   if (Planted(PlantedBug::kCursorIgnored)) cursors.clear();
   const RetentionPlan plan = PlanRetention(segments, PlacesOf(cursors), limits);
+  KB_CHECK(plan.held_bytes.size() == cursors.size());
   report.first_kept = plan.first_kept;
   report.bytes_kept = plan.bytes_kept;
   for (size_t i = 0; i < cursors.size(); ++i) {

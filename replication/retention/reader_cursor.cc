@@ -10,11 +10,11 @@
 #include "absl/strings/str_format.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/crc32c.h"
-#include "kekbit/base/directories_above.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/journal/directories_above.h"
 #include "kekbit/replication/journal/kept_segments.h"
 
 namespace kekbit {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kekbit/base/check.h"
+
 namespace kekbit {
 
 namespace {
@@ -41,7 +43,10 @@ RetentionPlan PlanRetention(const std::vector<KeptSegment>& segments, const std:
     if (!over_cap && IsWanted(readers, segment.follows.seq, last)) break;
     plan.bytes_kept -= segment.bytes;
   }
+  // The last segment stays, and nothing goes that the older snapshot or a sync does not cover.
+  KB_CHECK(plan.cut == 0 || plan.cut < segments.size());
   const Seq before = segments.empty() ? 0 : segments[plan.cut].follows.seq;
+  KB_CHECK(plan.cut == 0 || before <= safe);
   plan.first_kept = before + 1;
   for (size_t i = 0; i < readers.size(); ++i) {
     if (!readers[i].unknown && !readers[i].lost && readers[i].done < before) plan.losers.push_back(i);

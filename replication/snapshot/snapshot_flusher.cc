@@ -3,6 +3,7 @@
 #include <system_error>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {
@@ -73,6 +74,7 @@ absl::Status SnapshotFlusher::Written(uint64_t end) {
   };
   {
     absl::MutexLock lock(&mutex_);
+    KB_CHECK(written_ <= end && synced_ <= end);
     written_ = end;
     mutex_.Await(absl::Condition(&may_go_on));
   }
@@ -98,6 +100,7 @@ absl::Status SnapshotFlusher::Finish(uint64_t end, const SnapshotHeader& header)
   } else {
     KB_RETURN_IF_ERROR(Check(end, /*whole=*/true));
   }
+  KB_CHECK(scan_.has_value());
   if (!(scan_->header() == header)) {
     return absl::DataLossError(absl::StrCat(file_.path(), ": damaged at offset 0: the header is not the one written"));
   }
@@ -148,6 +151,7 @@ void SnapshotFlusher::RunCheck() {
 absl::Status SnapshotFlusher::Check(uint64_t end, bool whole) {
   if (cancelled_) return Cancelled(file_.path());
   const uint64_t from = verified_;
+  KB_CHECK(from <= end);  // nothing is read back before it is synced
   KB_RETURN_IF_ERROR(file_.DropCache(from, end - from));
   KB_RETURN_IF_ERROR(ReadBack(end, whole));
   // Drop the pages: nobody will read them soon, and the memory is better used for other things.

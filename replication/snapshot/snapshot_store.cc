@@ -1,9 +1,9 @@
 #include "kekbit/replication/snapshot/snapshot_store.h"
 
 #include <algorithm>
-#include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/snapshot/snapshot_scan.h"
 
@@ -44,7 +44,7 @@ absl::StatusOr<SnapshotHeader> SnapshotStore::Verify(Seq seq, bool trusting) {
   return header;
 }
 
-absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const SnapshotType& known) {
+absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const std::optional<SnapshotType>& known) {
   // A process that writes newer snapshots deletes older ones: then the list is made again.
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     KB_ASSIGN_OR_RETURN(const std::vector<Seq> seqs, List());
@@ -56,7 +56,7 @@ absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewest(const SnapshotTyp
 }
 
 absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewestOf(const std::vector<Seq>& seqs,
-                                                                 const SnapshotType& known) {
+                                                                 const std::optional<SnapshotType>& known) {
   Found found;
   for (size_t i = seqs.size(); i-- > 0;) {
     const Seq seq = seqs[i];
@@ -66,7 +66,7 @@ absl::StatusOr<SnapshotStore::Found> SnapshotStore::FindNewestOf(const std::vect
       continue;
     }
     KB_RETURN_IF_ERROR(header.status());
-    if (absl::Status fits = CheckSnapshotType(header->type, known); !fits.ok()) {
+    if (absl::Status fits = known ? CheckSnapshotType(header->type, *known) : absl::OkStatus(); !fits.ok()) {
       return absl::Status(fits.code(), absl::StrCat(PathOf(seq), ": ", fits.message()));
     }
     KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(fs_, PathOf(seq)));
@@ -91,6 +91,9 @@ absl::StatusOr<SnapshotStore::Retained> SnapshotStore::Retain() {
     retained.kept.push_back(*header);
   }
   if (retained.kept.size() < kKept) return retained;
+  // What goes is older than the two that stay.
+  KB_CHECK(retained.kept.back().last.position.seq <= retained.kept.front().last.position.seq);
+  KB_CHECK(seqs.empty() || seqs.back() <= retained.kept.back().last.position.seq);
   for (const Seq seq : seqs) {
     verified_.erase(seq);
     const absl::Status status = fs_.Unlink(PathOf(seq));

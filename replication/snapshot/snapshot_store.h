@@ -18,6 +18,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -52,8 +53,8 @@ class SnapshotStore final {
   // Finds the newest snapshot that is good from the first byte to the last. A damaged snapshot is
   // passed over, for the next older. FailedPrecondition if the newest good snapshot was written by
   // a newer version of kekbit or of the state's class, or is of another class. An older one is not
-  // taken instead.
-  absl::StatusOr<Found> FindNewest(const SnapshotType& known);
+  // taken instead. nullopt: of any class.
+  absl::StatusOr<Found> FindNewest(const std::optional<SnapshotType>& known);
 
   // Checks that snapshot from the first byte to the last. DataLoss if it is not good, NotFound if
   // it is gone, another code if nobody can tell. What this object has seen to be good is not read
@@ -80,7 +81,7 @@ class SnapshotStore final {
   };
 
   // Returns NotFound if one of them is gone.
-  absl::StatusOr<Found> FindNewestOf(const std::vector<Seq>& seqs, const SnapshotType& known);
+  absl::StatusOr<Found> FindNewestOf(const std::vector<Seq>& seqs, const std::optional<SnapshotType>& known);
   // Returns DataLoss if the snapshot is not good, NotFound if it is gone. With `trusting`, a file
   // that this object has seen to be good is not read again.
   absl::StatusOr<SnapshotHeader> Verify(Seq seq, bool trusting);

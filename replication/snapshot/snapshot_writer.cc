@@ -88,12 +88,15 @@ absl::Status SnapshotWriter::WriteBeyond(Bytes bytes) {
 }
 
 absl::Status SnapshotWriter::WriteChunk(Bytes raw) {
+  // A reader takes no other chunk: one without bytes would be the trailer.
+  KB_CHECK(!raw.empty() && raw.size() <= header_.chunk_bytes);
   SnapshotChunk chunk;
   chunk.raw_bytes = static_cast<uint32_t>(raw.size());
   Bytes payload = raw;
   if (compressor_ != nullptr) {
     if (const Bytes compressed = compressor_->Compress(raw); !compressed.empty()) payload = compressed;
   }
+  KB_CHECK(payload.size() <= raw.size());
   chunk.bytes = static_cast<uint32_t>(payload.size());
   chunk.crc32c = ChunkChecksum(crc32c_, chunk, payload);
   absl::Status written;
@@ -155,6 +158,7 @@ absl::Status SnapshotWriter::Complete() {
 absl::Status SnapshotWriter::Publish() {
   KB_RETURN_IF_ERROR(status_);
   KB_CHECK(complete_ && !done_);
+  KB_CHECK(flusher_->verified() == offset_);  // only what was read back gets a name
   if (flusher_->cancelled()) return Fail(Cancelled());
   const absl::StatusOr<bool> linked = Link();
   if (!linked.ok()) return Fail(linked.status());

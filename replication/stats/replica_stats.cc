@@ -10,6 +10,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/stats/stats_files.h"
@@ -55,6 +56,7 @@ std::unique_ptr<ReplicaStats> ReplicaStats::Create(FileSystem& fs, const Journal
     stats->own_words_ = std::make_unique<ReplicaStatsWords>(words);
     stats->words_ = stats->own_words_.get();
   }
+  KB_CHECK(stats->words_ != nullptr);
   stats->SetRole(Role::kFollower, 0);
   return stats;
 }

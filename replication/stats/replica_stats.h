@@ -34,12 +34,12 @@
 #include "absl/synchronization/mutex.h"
 #include "kekbit/base/clock.h"
 #include "kekbit/base/file_system.h"
-#include "kekbit/base/histogram.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/position.h"
 #include "kekbit/replication/role.h"
+#include "kekbit/replication/stats/histogram.h"
 #include "kekbit/replication/stats/replica_stats_words.h"
 #include "kekbit/replication/takeover_report.h"
 

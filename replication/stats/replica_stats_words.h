@@ -11,8 +11,8 @@
 #include <cstdint>
 #include <type_traits>
 
-#include "kekbit/base/histogram.h"
-#include "kekbit/base/versioned_words.h"
+#include "kekbit/replication/stats/histogram.h"
+#include "kekbit/replication/stats/versioned_words.h"
 
 namespace kekbit {
 

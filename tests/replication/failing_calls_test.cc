@@ -15,6 +15,7 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/replica.h"
 #include "tests/support/faulty_file_system.h"
@@ -280,7 +281,7 @@ TEST_F(FailingCallsTest, OfARecoveryOfATornTail) {
   const std::vector<std::string> acked = acked_;
   uint64_t other_boot = 1;
   std::memcpy(torn["synced"].data() + 3 * sizeof other_boot, &other_boot, sizeof other_boot);
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), layout()));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, ReadJournal(FileSystem::Posix(), layout()));
   for (int i = 0; i < kCommands + 1; ++i) ASSERT_TRUE(reader.Next().has_value());
   const SegmentNumber segment = reader.segment();
   const uint64_t offset = kDataOffset + reader.offset();

@@ -27,6 +27,7 @@
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/missing_segments.h"
 #include "kekbit/replication/recovery/recovery.h"
@@ -74,7 +75,7 @@ class Primary final : public JournalUser {
     mark_ = std::make_unique<SyncMark>(std::move(mark));
     KB_RETURN_IF_ERROR(SettlePoison(disk_, layout_, *mark_, WriterIs::kAsLocked));
     KB_RETURN_IF_ERROR(CheckSegments(disk_, layout_, *mark_, 0));
-    KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(disk_, layout_, kTestDataFormat));
+    KB_ASSIGN_OR_RETURN(JournalReader reader, ReadJournal(disk_, layout_, kTestDataFormat));
     commands_ = ReadTexts(reader);
     KB_ASSIGN_OR_RETURN(const Epoch epoch, epochs_->Grant(reader.last().position.epoch));
     RecoveryOutcome outcome;

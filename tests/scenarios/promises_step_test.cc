@@ -19,6 +19,7 @@
 #include "kekbit/base/bytes.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/replica.h"
 #include "tests/support/checked_payload.h"
 #include "tests/support/child_process.h"
@@ -114,7 +115,7 @@ TEST_F(PromiseP2StepTest, APrimaryKilledAtAnyInstructionLosesNothing) {
     return replica->StepDown(Successor::kAnybody).ok() ? 0 : 2;
   });
   if (!child.can_step()) GTEST_SKIP() << "ptrace is forbidden here";
-  auto follower = JournalReader::Open(FileSystem::Posix(), JournalLayout(directory_));
+  auto follower = ReadJournal(FileSystem::Posix(), JournalLayout(directory_));
   ASSERT_THAT(follower, IsOk());
   const size_t segments = CountSegments();
   uint64_t instructions = 0;

@@ -29,6 +29,7 @@
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/seek.h"
 
 namespace kekbit {
 
@@ -96,7 +97,7 @@ class TestJournal final {
   }
 
   JournalReader OpenReader(Seq from = 1) const {
-    return ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout_, kTestDataFormat, from));
+    return ValueOrDie(ReadJournal(FileSystem::Posix(), layout_, kTestDataFormat, from));
   }
   std::vector<std::string> Texts(Seq from = 1) const {
     JournalReader reader = OpenReader(from);

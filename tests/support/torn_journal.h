@@ -28,6 +28,7 @@
 #include "kekbit/replication/journal/frame.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/shm_writer.h"
@@ -157,7 +158,7 @@ inline Recovered Recover(FileSystem& fs, const std::string& directory, const Rec
   const auto run = [&]() -> absl::Status {
     KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
     KB_RETURN_IF_ERROR(SettlePoison(fs, layout, mark, options.writer));
-    KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout, kTestDataFormat));
+    KB_ASSIGN_OR_RETURN(JournalReader reader, ReadJournal(fs, layout, kTestDataFormat));
     do {
       for (const std::string& text : ReadTexts(reader)) recovered.texts.push_back(text);
       recovered.last = reader.last();

@@ -33,6 +33,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/codecs/text_codec.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/replica.h"
 #include "tests/support/checked_payload.h"
 #include "tests/support/child_process.h"
@@ -206,7 +207,7 @@ class WriterJournal final {
   // next call.
   void Check(const std::vector<const WriterProcess*>& processes) {
     if (!reader_) {
-      auto reader = JournalReader::Open(FileSystem::Posix(), layout(), TextCodec::kDataFormat);
+      auto reader = ReadJournal(FileSystem::Posix(), layout(), TextCodec::kDataFormat);
       ASSERT_TRUE(reader.ok()) << reader.status();
       reader_.emplace(*std::move(reader));
     }

@@ -30,6 +30,7 @@
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/shm_writer.h"
 #include "tests/support/from_hex.h"
 
@@ -68,7 +69,7 @@ class Maker final {
     KB_RETURN_IF_ERROR(fs.CreateDirectories(layout.directory()));
     KB_ASSIGN_OR_RETURN(EpochStore epochs, EpochStore::Open(fs, layout.epoch()));
     epochs_ = std::move(epochs);
-    KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::Open(fs, layout));
+    KB_ASSIGN_OR_RETURN(JournalReader reader, ReadJournal(fs, layout));
     while (reader.Next()) {
     }
     KB_RETURN_IF_ERROR(reader.status());

@@ -16,6 +16,7 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/registered_reader.h"
 #include "tests/support/child_process.h"
@@ -102,7 +103,7 @@ class GiveUpTest : public ReplicaTest {
   }
   static std::vector<Position> FramesOf(const std::string& directory) {
     std::vector<Position> frames;
-    JournalReader reader = *JournalReader::Open(FileSystem::Posix(), JournalLayout(directory));
+    JournalReader reader = *ReadJournal(FileSystem::Posix(), JournalLayout(directory));
     while (const std::optional<Frame> frame = reader.Next()) frames.push_back(frame->position());
     EXPECT_THAT(reader.status(), IsOk());
     return frames;

@@ -10,6 +10,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/channel_format.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
@@ -119,7 +120,7 @@ TEST_F(RepairFaultsTest, WhereTheSegmentOfTheSnapshotIsMissing) {
 TEST_F(RepairFaultsTest, WhereDamageIsBeforeAndBehindTheSnapshot) {
   Damage(layout().segment(2), kDataOffset + 5);
   Damage(layout().segment(6), kDataOffset + 5);
-  JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
+  JournalReader reader = ValueOrDie(ReadJournal(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
   while (reader.Next()) {
   }
   ExpectTheSameEnd(reader.last().position.seq + 1);
@@ -130,7 +131,7 @@ TEST_F(RepairFaultsTest, WhereDamageIsBeforeAndBehindTheSnapshot) {
 TEST_F(RepairFaultsTest, WhereTheMarkOfSyncsIsDamagedToo) {
   Damage(layout().segment(6), kDataOffset + 5);
   WriteFileBytes(layout().synced(), std::string(64, 'x'));
-  JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
+  JournalReader reader = ValueOrDie(ReadJournal(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
   while (reader.Next()) {
   }
   const Seq lose_from = reader.last().position.seq + 1;
@@ -156,7 +157,7 @@ TEST_F(RepairFaultsTest, WhereTheMarkOfSyncsIsDamagedToo) {
 
 TEST_F(RepairFaultsTest, WhereASegmentIsOfAnotherVersion) {
   Damage(layout().segment(5), 14);
-  JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
+  JournalReader reader = ValueOrDie(ReadJournal(FileSystem::Posix(), layout(), std::nullopt, snapshot_));
   while (reader.Next()) {
   }
   ExpectTheSameEnd(reader.last().position.seq + 1);

@@ -5,6 +5,21 @@ listed either. Headers of replication/ and codecs/ are included as kekbit/replic
 repository as in one that embeds it, so that no header of an embedding service can stand in the place of one of these.
 """
 
+# Who sees a room of replication/: what is built on journals.
+OF_REPLICATION = [
+    "//bench:__subpackages__",
+    "//examples:__subpackages__",
+    "//replication:__subpackages__",
+    "//tests:__subpackages__",
+    "//tools:__subpackages__",
+]
+
+# Who sees channels, codecs and the front door of replication/: this repository, and no embedding one.
+ANYWHERE_HERE = OF_REPLICATION + [
+    "//codecs:__subpackages__",
+    "//kekbit:__subpackages__",
+]
+
 _ABSL = ["//third_party:absl"]
 
 # Directories at the top whose headers get kekbit/ before their path.

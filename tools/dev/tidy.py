@@ -61,10 +61,11 @@ SEES_CODECS = r"replication/(\w+\.(h|cc)|apply/.*)"
 # The layers inside a directory, lowest first: a file (.h and .cc alike) includes from lower rows only.
 ROWS = {
     "kekbit/base": [
-        "asymmetric_fence backoff bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros type_name uninterrupted",
-        "byte_stream crc32c current_exception file_system fork_guard fork_mark histogram logger stop_event versioned_words",
-        "directories_above file_lock free_space posix_fork_mark posix_mapped_file posix_mode robust_word",
-        "lock_holder posix_file_system",
+        "asymmetric_fence backoff bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros type_name",
+        "byte_stream crc32c file_system fork_guard fork_mark logger stop_event",
+        "file_lock free_space posix_calls posix_fork_mark",
+        "lock_holder posix_mapped_file",
+        "posix_file_system",
     ],
     "kekbit": [
         "channel_format tick_unit version",
@@ -85,12 +86,13 @@ ROWS = {
     ],
     "replication/testing": ["invariants planted_bugs"],
     "replication/journal": [
-        "frame journal_time segment_size state_name",
+        "directories_above frame journal_time robust_word segment_size state_name",
         "journal_clock journal_layout",
-        "epoch_store kept_segments sync_mark",
+        "epoch_store kept_segments segment_scan sync_mark",
         "segment_sync",
         "group_commit segment_preparer",
         "journal_reader journal_writer",
+        "seek",
     ],
     "replication/lease": ["process_watch", "holder_silence lease", "lease_obstacle"],
     "replication/snapshot": [
@@ -105,12 +107,13 @@ ROWS = {
         "repair_hint without_files",
         "journal_files",
         "aside give_back tail_verdict missing_segments",
-        "tail_scan",
+        "start tail_scan",
         "journal_tail",
-        "recovery",
+        "journal_base recovery",
+        "repair_plan",
     ],
     "replication/apply": ["command_check"],
-    "replication/stats": ["replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
+    "replication/stats": ["histogram versioned_words", "replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
     "replication/core": ["state_hooks", "replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
 }
 

@@ -14,6 +14,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/shm_reader.h"
 #include "tests/support/checked_payload.h"
 #include "tests/support/file_bytes.h"
@@ -74,7 +75,7 @@ class JournalDamageTest : public testing::Test {
 
   ReadBack Read(Seq from, bool in_batches) const {
     ReadBack back = {.read = from - 2};  // the first frame is the epoch's, the next one the first command
-    auto reader = JournalReader::Open(FileSystem::Posix(), journal_.layout(), kTestDataFormat, from);
+    auto reader = ReadJournal(FileSystem::Posix(), journal_.layout(), kTestDataFormat, from);
     if (!reader.ok()) {
       back.status = reader.status();
       return back;
@@ -185,7 +186,7 @@ TEST_F(JournalDamageTest, EachTruncationOfTheLastSegmentIsFound) {
   for (uint64_t i = 0; i < uses.size(); ++i) used = uses[i] == Use::kUnused ? used : i + 1;
   for (uint64_t size = 0; size < used; size += size < kDataOffset ? 61 : 7) {
     WriteFileBytes(path, absl::string_view(whole).substr(0, size));
-    auto reader = JournalReader::Open(FileSystem::Posix(), journal_.layout(), kTestDataFormat);
+    auto reader = ReadJournal(FileSystem::Posix(), journal_.layout(), kTestDataFormat);
     absl::Status status = reader.status();
     if (reader.ok()) {
       const std::vector<std::string> texts = ReadTexts(*reader);

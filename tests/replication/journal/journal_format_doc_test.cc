@@ -14,6 +14,7 @@
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/lease/lease.h"
 #include "kekbit/replication/retention/reader_cursor.h"
@@ -61,8 +62,8 @@ TEST(JournalFormatDocTest, TheSegmentReadsAsTheDocumentSays) {
   std::filesystem::create_directories(layout.segments() + "/0000_0000");
   WriteFileBytes(layout.segment(1), SegmentOfTheDocument());
   KB_ASSERT_OK_AND_ASSIGN(JournalReader reader,
-                          JournalReader::Open(FileSystem::Posix(), layout, JournalContent(kRawDataFormat, "greeter")));
-  EXPECT_THAT(JournalReader::Open(FileSystem::Posix(), layout, JournalContent(kRawDataFormat, "tape")),
+                          ReadJournal(FileSystem::Posix(), layout, JournalContent(kRawDataFormat, "greeter")));
+  EXPECT_THAT(ReadJournal(FileSystem::Posix(), layout, JournalContent(kRawDataFormat, "tape")),
               StatusIs(absl::StatusCode::kFailedPrecondition));
   const std::optional<Frame> start = reader.Next();
   ASSERT_TRUE(start.has_value()) << reader.status();
@@ -95,7 +96,7 @@ TEST(JournalFormatDocTest, ASegmentOfTheFirstVersionReadsAndClaimsNoSyncs) {
   const JournalLayout layout(dir.path());
   std::filesystem::create_directories(layout.segments() + "/0000_0000");
   WriteFileBytes(layout.segment(1), segment);
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(FileSystem::Posix(), layout, kRawDataFormat));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, ReadJournal(FileSystem::Posix(), layout, kRawDataFormat));
   EXPECT_THAT(ReadTexts(reader), testing::ElementsAre("hi"));
   EXPECT_THAT(reader.status(), IsOk());
   KB_ASSERT_OK_AND_ASSIGN(const ChannelFile channel, OpenChannelFile(FileSystem::Posix(), layout.segment(1)));

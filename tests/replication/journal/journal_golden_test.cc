@@ -21,6 +21,7 @@
 #include "kekbit/codecs/text_codec.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/registered_reader.h"
 #include "kekbit/replication/replica.h"
@@ -109,8 +110,7 @@ class JournalGoldenTest : public testing::TestWithParam<std::string> {
 };
 
 TEST_P(JournalGoldenTest, AReaderReadsAllOfIt) {
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader,
-                          JournalReader::Open(FileSystem::Posix(), layout_, TextCodec::kDataFormat));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, ReadJournal(FileSystem::Posix(), layout_, TextCodec::kDataFormat));
   size_t commands = 0;
   int64_t time_ns = 0;
   while (const std::optional<Frame> frame = reader.Next()) {
@@ -137,7 +137,7 @@ TEST_P(JournalGoldenTest, AReplicaHoldsItAndGoesOn) {
   KB_ASSERT_OK_AND_ASSIGN(const auto done, replica->Execute("more", Ack::kSynced));
   EXPECT_EQ(done.position, (Position{.epoch = 3, .seq = kCommands + 4}));
   KB_ASSERT_OK_AND_ASSIGN(JournalReader reader,
-                          JournalReader::Open(FileSystem::Posix(), layout_, TextCodec::kDataFormat, done.position.seq));
+                          ReadJournal(FileSystem::Posix(), layout_, TextCodec::kDataFormat, done.position.seq));
   const std::optional<Frame> frame = reader.Next();
   ASSERT_TRUE(frame.has_value()) << reader.status();
   EXPECT_EQ(AsText(frame->payload), "more");

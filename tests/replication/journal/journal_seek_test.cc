@@ -13,6 +13,7 @@
 #include "kekbit/channel_format.h"
 #include "kekbit/channel_seal.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
@@ -74,7 +75,7 @@ class JournalSeekTest : public testing::Test {
   }
 
   absl::StatusOr<JournalReader> OpenAfter(const ChainLink& link) {
-    return JournalReader::OpenAfter(fs_, journal_.layout(), kTestDataFormat, link);
+    return ReadJournalAfter(fs_, journal_.layout(), kTestDataFormat, link);
   }
 
   FaultyFileSystem fs_;
@@ -86,10 +87,10 @@ class JournalSeekTest : public testing::Test {
 TEST_F(JournalSeekTest, OpensAtEveryFrame) {
   ASSERT_NO_FATAL_FAILURE(Write(6));
   for (Seq from = 1; from <= places_.size() + 1; ++from) {
-    KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, from));
+    KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, ReadJournal(fs_, journal_.layout(), kTestDataFormat, from));
     ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, from));
   }
-  EXPECT_THAT(JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, places_.size() + 2).status(),
+  EXPECT_THAT(ReadJournal(fs_, journal_.layout(), kTestDataFormat, places_.size() + 2).status(),
               StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("not reached yet")));
 }
 
@@ -98,8 +99,9 @@ TEST_F(JournalSeekTest, OpensBehindEveryFrame) {
   for (const Place& place : places_) {
     KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenAfter(place.before));
     ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, place.link.position.seq));
-    KB_ASSERT_OK_AND_ASSIGN(reader, JournalReader::ContinueAfter(fs_, journal_.layout(), kTestDataFormat, place.before,
-                                                                 place.segment, place.offset));
+    KB_ASSERT_OK_AND_ASSIGN(
+        reader, JournalReader::At(fs_, journal_.layout(), kTestDataFormat,
+                                  {.segment = place.segment, .offset = place.offset, .link = place.before}));
     ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, place.link.position.seq));
   }
 }
@@ -109,8 +111,7 @@ TEST_F(JournalSeekTest, OpensOnlyTheSegmentsThatABinarySearchLooksAt) {
   ASSERT_GE(journal_.Segments().size(), 64u);
   for (const Seq from : {Seq{1}, Seq{2}, places_.size() / 2, places_.size() - 1, places_.size() + 1}) {
     fs_.FailCall(0, absl::OkStatus());
-    KB_ASSERT_OK_AND_ASSIGN(const JournalReader reader,
-                            JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, from));
+    KB_ASSERT_OK_AND_ASSIGN(const JournalReader reader, ReadJournal(fs_, journal_.layout(), kTestDataFormat, from));
     const std::vector<std::string> calls = fs_.calls();
     EXPECT_LE(std::count(calls.begin(), calls.end(), "Open"), 7) << from;
   }
@@ -154,7 +155,8 @@ TEST_F(JournalSeekTest, AWrongPlaceShowsAsAFrameThatDoesNotFit) {
   ASSERT_NO_FATAL_FAILURE(Write(3));
   const Place& place = places_[5];
   const auto continued = [&](uint64_t offset) {
-    return JournalReader::ContinueAfter(fs_, journal_.layout(), kTestDataFormat, place.before, place.segment, offset);
+    return JournalReader::At(fs_, journal_.layout(), kTestDataFormat,
+                             {.segment = place.segment, .offset = offset, .link = place.before});
   };
   EXPECT_THAT(continued(place.offset + 4).status(), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(continued(kCapacityMin + 8).status(), StatusIs(absl::StatusCode::kInvalidArgument));
@@ -175,8 +177,23 @@ TEST_F(JournalSeekTest, OpensBeforeAFirstSegmentThatCantBeRead) {
   EXPECT_FALSE(reader.Next().has_value());
   EXPECT_THAT(reader.status(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(journal_.layout().segment(1))));
   // The content of that segment can't be found.
-  EXPECT_THAT(JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, 2).status(),
+  EXPECT_THAT(ReadJournal(fs_, journal_.layout(), kTestDataFormat, 2).status(),
               StatusIs(absl::StatusCode::kDataLoss, HasSubstr(journal_.layout().segment(1))));
+}
+
+// A look at the only segment that failed once, and not the next time, used to open a reader before seq 1.
+TEST_F(JournalSeekTest, P7ALookThatFailsOnceMovesNoPlace) {
+  JournalWriter writer = journal_.Begin();
+  for (int i = 0; i < 10; ++i) ValueOrDie(Append(writer, "in the one segment"));
+  const Seq from = writer.last().position.seq;
+  for (uint64_t call = 1;; ++call) {
+    fs_.FailCall(call, absl::DataLossError("planted"));
+    const absl::StatusOr<JournalReader> reader = ReadJournal(fs_, journal_.layout(), kTestDataFormat, from);
+    if (!fs_.failed()) break;
+    if (reader.ok()) {
+      EXPECT_EQ(reader->last().position.seq + 1, from) << fs_.failed_call();
+    }
+  }
 }
 
 // Segments after the last whole one never got their first page onto the disk.

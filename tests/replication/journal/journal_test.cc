@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/shm_writer.h"
 #include "tests/support/checked_payload.h"
 #include "tests/support/faulty_file_system.h"
@@ -250,9 +251,7 @@ TEST_F(JournalTest, OpensAtAnySeqWithoutReadingWhatIsBefore) {
 }
 
 TEST_F(JournalTest, ASeqThatIsNotThereYetIsOutOfRange) {
-  const auto open = [this](Seq from) {
-    return JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, from).status();
-  };
+  const auto open = [this](Seq from) { return ReadJournal(fs_, journal_.layout(), kTestDataFormat, from).status(); };
   EXPECT_THAT(open(0), StatusIs(absl::StatusCode::kInvalidArgument));
   EXPECT_THAT(open(1), IsOk());
   EXPECT_THAT(open(2), StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("not reached yet, the last one is 0")));
@@ -270,11 +269,11 @@ TEST_F(JournalTest, P7AMissingBeginningIsOutOfRangeWithTheFirstSeqKept) {
   ASSERT_THAT(fs_.Unlink(journal_.layout().segment(1)), IsOk());
   // The first frame kept is the one from which on it can be read, and no earlier one.
   Seq first = 1;
-  while (!JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, first).ok()) ASSERT_LT(++first, 1000u);
+  while (!ReadJournal(fs_, journal_.layout(), kTestDataFormat, first).ok()) ASSERT_LT(++first, 1000u);
   ASSERT_GT(first, 100u);
   EXPECT_EQ(journal_.Texts(first), Commands(first, 1000));
   for (const Seq from : {Seq{1}, first - 1}) {
-    EXPECT_THAT(JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, from).status(),
+    EXPECT_THAT(ReadJournal(fs_, journal_.layout(), kTestDataFormat, from).status(),
                 StatusIs(absl::StatusCode::kOutOfRange,
                          AllOf(HasSubstr(dir_.path()), HasSubstr(absl::StrCat("the first one is ", first)))));
   }
@@ -292,7 +291,7 @@ TEST_F(JournalTest, P7AMissingMiddleEndsTheReaderWithTheFirstSeqBehindIt) {
   ASSERT_THAT(fs_.Unlink(journal_.layout().segment(2)), IsOk());
   ASSERT_THAT(fs_.Unlink(journal_.layout().segment(3)), IsOk());
   Seq behind = 999;
-  while (JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, behind - 1).ok()) ASSERT_GT(--behind, 2u);
+  while (ReadJournal(fs_, journal_.layout(), kTestDataFormat, behind - 1).ok()) ASSERT_GT(--behind, 2u);
   const auto refuses = StatusIs(absl::StatusCode::kOutOfRange,
                                 AllOf(HasSubstr(dir_.path()), HasSubstr(absl::StrCat("begins with seq ", behind))));
   for (JournalReader* reader : {&early}) {
@@ -307,18 +306,17 @@ TEST_F(JournalTest, P7AMissingMiddleEndsTheReaderWithTheFirstSeqBehindIt) {
   JournalReader late = journal_.OpenReader();
   ReadTexts(late);
   EXPECT_THAT(late.status(), refuses);
-  EXPECT_THAT(JournalReader::Open(fs_, journal_.layout(), kTestDataFormat, behind - 1).status(), refuses);
+  EXPECT_THAT(ReadJournal(fs_, journal_.layout(), kTestDataFormat, behind - 1).status(), refuses);
 }
 
 TEST_F(JournalTest, AnotherDataFormatIsRefused) {
   JournalWriter writer = journal_.Begin();
-  EXPECT_THAT(JournalReader::Open(fs_, journal_.layout(), kTestDataFormat + 1).status(),
+  EXPECT_THAT(ReadJournal(fs_, journal_.layout(), kTestDataFormat + 1).status(),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("data format")));
-  EXPECT_THAT(JournalReader::Open(fs_, journal_.layout(), std::nullopt), IsOk());
+  EXPECT_THAT(ReadJournal(fs_, journal_.layout(), std::nullopt), IsOk());
   // Also if it comes later.
   TempDir other = TempDir::InMemory();
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader,
-                          JournalReader::Open(fs_, JournalLayout(other.path()), kTestDataFormat + 1));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, ReadJournal(fs_, JournalLayout(other.path()), kTestDataFormat + 1));
   TestJournal later(other.path());
   JournalWriter later_writer = later.Begin();
   EXPECT_FALSE(reader.Next().has_value());

@@ -11,6 +11,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/journal_reader.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/journal_view.h"
 #include "kekbit/replication/recovery/recovery.h"
@@ -74,7 +75,7 @@ TEST_F(MissingSegmentsTest, AJournalWithoutItsNewestSegmentIsRefused) {
   ExpectRefused("segment 3 was made since the machine started");
   // A replica that has read the rest by then takes it for damage, too.
   KB_ASSERT_OK_AND_ASSIGN(SyncMark mark, SyncMark::Open(fs_, layout_.synced()));
-  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, JournalReader::Open(fs_, layout_, std::nullopt));
+  KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, ReadJournal(fs_, layout_, std::nullopt));
   while (reader.Next()) {
   }
   const Seq end = reader.last().position.seq;

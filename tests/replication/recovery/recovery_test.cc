@@ -13,6 +13,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/seek.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
@@ -74,7 +75,7 @@ class RecoveryTest : public testing::Test {
     EXPECT_THAT(writer.status(), IsOk());
     if (!writer.ok()) return {};
     EXPECT_THAT(::kekbit::Append(*writer, "new"), IsOk());
-    JournalReader reader = ValueOrDie(JournalReader::Open(FileSystem::Posix(), layout_, kTestDataFormat));
+    JournalReader reader = ValueOrDie(ReadJournal(FileSystem::Posix(), layout_, kTestDataFormat));
     std::vector<std::string> texts = ReadTexts(reader);
     EXPECT_THAT(reader.status(), IsOk());
     return texts;

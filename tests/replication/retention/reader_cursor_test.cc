@@ -11,6 +11,7 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/replication/journal/seek.h"
 #include "tests/support/child_process.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
@@ -191,7 +192,7 @@ TEST_F(ReaderCursorTest, P7APlaceThatIsGoneIsOutOfRangeWhoeverTookIt) {
   ASSERT_THAT(Register("old", Position{1, 5}), IsOk());
   ASSERT_THAT(fs_.Unlink(layout_.segment(1)), IsOk());
   Seq first = 2;
-  while (!JournalReader::Open(fs_, layout_, std::nullopt, first).ok()) ASSERT_LT(++first, 500u);
+  while (!ReadJournal(fs_, layout_, std::nullopt, first).ok()) ASSERT_LT(++first, 500u);
   const auto is_told = StatusIs(absl::StatusCode::kOutOfRange, HasSubstr(absl::StrCat("the first one is ", first)));
   KB_ASSERT_OK_AND_ASSIGN(ReaderCursor old, Register("old"));
   EXPECT_THAT(old.status(), is_told);

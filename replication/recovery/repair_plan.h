@@ -4,8 +4,8 @@
 // Thread safety: one thread at a time; while nobody writes to the journal. Nothing here changes
 // anything.
 
-#ifndef KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
-#define KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
+#ifndef KEKBIT_REPLICATION_RECOVERY_REPAIR_PLAN_H_
+#define KEKBIT_REPLICATION_RECOVERY_REPAIR_PLAN_H_
 
 #include <optional>
 #include <string>
@@ -15,7 +15,7 @@
 #include "kekbit/base/file_system.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/position.h"
-#include "tools/kekbit_start.h"
+#include "kekbit/replication/recovery/journal_base.h"
 
 namespace kekbit {
 
@@ -52,4 +52,4 @@ absl::StatusOr<RepairPlan> PlanRepair(FileSystem& fs, const JournalLayout& layou
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_TOOLS_KEKBIT_REPAIR_PLAN_H_
+#endif  // KEKBIT_REPLICATION_RECOVERY_REPAIR_PLAN_H_

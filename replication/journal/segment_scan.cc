@@ -1,4 +1,4 @@
-#include "tools/kekbit_segment.h"
+#include "kekbit/replication/journal/segment_scan.h"
 
 #include <utility>
 
@@ -39,27 +39,6 @@ ChainLink LinkBehind(const FrameHeader& header, Bytes record, const ChainLink& b
 }
 
 }  // namespace
-
-bool IsDirectory(FileSystem& fs, const std::string& path) {
-  const absl::StatusOr<std::vector<std::string>> names = fs.List(path);
-  // A directory that this process may not look into counts, too: its own error says more than that
-  // of opening a file.
-  return names.ok() || absl::IsPermissionDenied(names.status());
-}
-
-absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& path) {
-  if (!IsDirectory(fs, path)) return std::vector<Part>{{.segment = 0, .path = path}};
-  const JournalLayout layout(path);
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout.ListSegments(fs));
-  if (numbers.empty()) {
-    return absl::FailedPreconditionError(
-        absl::StrCat(path, ": a directory without a journal: there are no segments in ", layout.segments()));
-  }
-  std::vector<Part> parts;
-  parts.reserve(numbers.size());
-  for (const SegmentNumber number : numbers) parts.push_back({.segment = number, .path = layout.segment(number)});
-  return parts;
-}
 
 absl::StatusOr<SegmentScan> SegmentScan::OpenAt(FileSystem& fs, const std::string& path, SegmentNumber number) {
   KB_ASSIGN_OR_RETURN(ChannelFile channel, OpenChannelFile(fs, path));
@@ -117,16 +96,6 @@ absl::Status WhyUnreadable(FileSystem& fs, const std::string& path, const absl::
   return absl::DataLossError(absl::StrCat(opened.message(),
                                           "; either a newer kekbit wrote the segment, which is needed to read it, or "
                                           "its header is damaged"));
-}
-
-absl::StatusOr<std::optional<SegmentScan>> OpenPart(FileSystem& fs, const std::string& path, const Part& part) {
-  absl::StatusOr<SegmentScan> scan = SegmentScan::OpenAt(fs, part.path);
-  if (absl::IsNotFound(scan.status()) && part.segment != 0) {
-    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> kept, JournalLayout(path).ListSegments(fs));
-    if (!kept.empty() && kept.front() > part.segment) return std::nullopt;
-  }
-  KB_RETURN_IF_ERROR(scan.status());
-  return *std::move(scan);
 }
 
 }  // namespace kekbit

@@ -1,4 +1,4 @@
-#include "kekbit/base/histogram.h"
+#include "kekbit/replication/stats/histogram.h"
 
 #include <algorithm>
 #include <cstdint>

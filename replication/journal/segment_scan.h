@@ -6,13 +6,12 @@
 //
 // Thread safety, lifetimes, errors: as ChannelScan.
 
-#ifndef KEKBIT_TOOLS_KEKBIT_SEGMENT_H_
-#define KEKBIT_TOOLS_KEKBIT_SEGMENT_H_
+#ifndef KEKBIT_REPLICATION_JOURNAL_SEGMENT_SCAN_H_
+#define KEKBIT_REPLICATION_JOURNAL_SEGMENT_SCAN_H_
 
 #include <cstdint>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -24,16 +23,7 @@
 
 namespace kekbit {
 
-// Part is a channel that PATH names; parts are in order.
-struct Part {
-  SegmentNumber segment = 0;  // in the journal; 0: PATH is the channel itself
-  std::string path;
-};
-bool IsDirectory(FileSystem& fs, const std::string& path);
-// Returns FailedPrecondition for a directory that holds no journal. A path that is no directory is
-// taken for a channel, which has still to be opened.
-absl::StatusOr<std::vector<Part>> PartsOf(FileSystem& fs, const std::string& path);
-
+// SegmentItem is what stands at one place of a segment.
 struct SegmentItem {
   ChannelItem in_channel;
   // The frame of a record in a segment, as it stands there; nullopt if the record is too short.
@@ -79,10 +69,6 @@ class SegmentScan final {
 // is an error of the system.
 absl::Status WhyUnreadable(FileSystem& fs, const std::string& path, const absl::Status& opened);
 
-// Opens a part of `path` that was listed before. Returns nullopt if it was trimmed meanwhile: the
-// journal now begins later.
-absl::StatusOr<std::optional<SegmentScan>> OpenPart(FileSystem& fs, const std::string& path, const Part& part);
-
 }  // namespace kekbit
 
-#endif  // KEKBIT_TOOLS_KEKBIT_SEGMENT_H_
+#endif  // KEKBIT_REPLICATION_JOURNAL_SEGMENT_SCAN_H_

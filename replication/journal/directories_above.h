@@ -1,8 +1,8 @@
 // SyncDirectoriesAbove brings the names of a directory, and of those above it, to stable storage: what was made by
 // FileSystem::CreateDirectories() may be gone after a power failure, with all that was synced in it.
 
-#ifndef KEKBIT_BASE_DIRECTORIES_ABOVE_H_
-#define KEKBIT_BASE_DIRECTORIES_ABOVE_H_
+#ifndef KEKBIT_REPLICATION_JOURNAL_DIRECTORIES_ABOVE_H_
+#define KEKBIT_REPLICATION_JOURNAL_DIRECTORIES_ABOVE_H_
 
 #include <string>
 
@@ -27,4 +27,4 @@ inline absl::Status SyncDirectoriesAbove(FileSystem& fs, const std::string& dire
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_BASE_DIRECTORIES_ABOVE_H_
+#endif  // KEKBIT_REPLICATION_JOURNAL_DIRECTORIES_ABOVE_H_

@@ -1,4 +1,4 @@
-#include "tools/kekbit_repair_plan.h"
+#include "kekbit/replication/recovery/repair_plan.h"
 
 #include <algorithm>
 #include <utility>
@@ -6,17 +6,18 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/extension.h"
+#include "kekbit/replication/journal/segment_scan.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/aside.h"
 #include "kekbit/replication/recovery/journal_files.h"
 #include "kekbit/replication/recovery/tail_scan.h"
 #include "kekbit/replication/recovery/without_files.h"
 #include "kekbit/replication/retention/reader_cursor.h"
-#include "tools/kekbit_segment.h"
 
 namespace kekbit {
 namespace {
@@ -95,20 +96,20 @@ class Planner {
       plan.moves.push_back({.path = segment.path, .reason = segment.reason});
       view_.Hide(segment.path);
     }
-    KB_ASSIGN_OR_RETURN(const JournalStart start, FindStart(view_, layout_));
-    for (const SnapshotSeen& snapshot : start.snapshots) {
+    KB_ASSIGN_OR_RETURN(const StartSurvey survey, SurveyStart(view_, layout_));
+    for (const SnapshotSeen& snapshot : survey.snapshots) {
       // A newer version, say: nothing is known of the snapshot.
       if (!snapshot.good.ok() && !absl::IsDataLoss(snapshot.good)) return snapshot.good;
     }
-    KB_ASSIGN_OR_RETURN(plan.base, ChooseBase(view_, layout_, start));
+    KB_ASSIGN_OR_RETURN(plan.base, ChooseBase(view_, layout_, survey));
     KB_ASSIGN_OR_RETURN(const Seq dropped, PlanUnneeded(plan));
-    PlanSnapshots(start, dropped, plan);
+    PlanSnapshots(survey, dropped, plan);
     absl::StatusOr<SyncMark> mark = SyncMark::OpenForReading(view_, layout_.synced());
     KB_ASSIGN_OR_RETURN(plan.end, FindEnd(view_, layout_, mark.ok() ? &*mark : nullptr, plan.base));
     KB_ASSIGN_OR_RETURN(const bool gives_up, CountUnreadable(unreadable, plan));
-    KB_RETURN_IF_ERROR(DoubtTail(start, mark.status(), plan));
+    KB_RETURN_IF_ERROR(DoubtTail(survey, mark.status(), plan));
     KB_RETURN_IF_ERROR(FindUnclosed(plan));
-    KB_ASSIGN_OR_RETURN(plan.newest_epoch, NewestEpoch(start));
+    KB_ASSIGN_OR_RETURN(plan.newest_epoch, NewestEpoch(survey));
     const JournalTail& tail = plan.end.tail;
     plan.last_known = std::max(
         {tail.facts.synced_by_mark, tail.facts.synced_by_frames, tail.facts.synced_by_others, tail.last_whole_seq});
@@ -117,6 +118,7 @@ class Planner {
     const bool damaged = tail.verdict == TailVerdict::kDamaged || (!plan.base.joins && plan.cuts());
     const bool holds_all = !plan.base.joins && plan.base.snapshot && plan.last_known < tail.facts.bad_seq;
     plan.needs_word = damaged && (gives_up || !holds_all);
+    KB_CHECK(!plan.needs_word || plan.cuts());  // an operator's word is for what is lost
     return plan;
   }
 
@@ -166,9 +168,9 @@ class Planner {
   // A tail is torn if nothing shows that what does not fit was synced. Where the evidence is
   // damaged, nothing is known. A snapshot was not written before all up to its frame was synced,
   // whatever became of the snapshot since.
-  absl::Status DoubtTail(const JournalStart& start, const absl::Status& mark, RepairPlan& plan) {
+  absl::Status DoubtTail(const StartSurvey& survey, const absl::Status& mark, RepairPlan& plan) {
     JournalTail& tail = plan.end.tail;
-    for (const SnapshotSeen& snapshot : start.snapshots) {
+    for (const SnapshotSeen& snapshot : survey.snapshots) {
       if (!tail.facts.misfit || snapshot.seq < std::max(tail.facts.bad_seq, tail.facts.synced_by_others + 1)) continue;
       tail.facts.synced_by_others = snapshot.seq;
       if (tail.verdict == TailVerdict::kTorn) tail.evidence = absl::StrCat("there was a snapshot ", snapshot.path);
@@ -197,9 +199,9 @@ class Planner {
 
   // By the first frame of each segment, also of those that were moved aside, by snapshots and by
   // cursors. What can't be read says nothing.
-  absl::StatusOr<Epoch> NewestEpoch(const JournalStart& start) {
+  absl::StatusOr<Epoch> NewestEpoch(const StartSurvey& survey) {
     Epoch newest = 0;
-    for (const SnapshotSeen& snapshot : start.snapshots) newest = std::max(newest, snapshot.last.position.epoch);
+    for (const SnapshotSeen& snapshot : survey.snapshots) newest = std::max(newest, snapshot.last.position.epoch);
     KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(view_, layout_));
     for (const CursorView& cursor : cursors) newest = std::max(newest, cursor.done.epoch);
     std::vector<std::string> paths;
@@ -256,6 +258,7 @@ class Planner {
     KB_ASSIGN_OR_RETURN(const ChainLink follows, FollowedBy(segments[base]));
     const bool gap = base > 0 && segments[base] != segments[base - 1] + 1;
     if (gap || !end.Fits(follows)) bad = base;
+    KB_CHECK(bad <= base);  // the segment in which a replica begins stays
     for (size_t i = 0; i < bad; ++i) {
       plan.moves.push_back({.path = layout_.segment(segments[i]),
                             .reason = absl::StrCat("the journal is damaged before seq ", plan.base.snapshot->seq,
@@ -287,8 +290,8 @@ class Planner {
   }
 
   // `dropped`: up to this seq no frame is kept any more.
-  void PlanSnapshots(const JournalStart& start, Seq dropped, RepairPlan& plan) {
-    for (const SnapshotSeen& snapshot : start.snapshots) {
+  void PlanSnapshots(const StartSurvey& survey, Seq dropped, RepairPlan& plan) {
+    for (const SnapshotSeen& snapshot : survey.snapshots) {
       if (plan.base.snapshot && plan.base.snapshot->seq == snapshot.seq) continue;
       std::string reason;
       if (!snapshot.good.ok()) {

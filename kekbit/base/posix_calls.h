@@ -1,7 +1,10 @@
-// The modes of what is made for a GroupAccess.
+// System calls as the POSIX file system makes them: no signal cuts them short, and what they make
+// has the modes of a GroupAccess.
+//
+// Thread safety: plain functions.
 
-#ifndef KEKBIT_BASE_POSIX_MODE_H_
-#define KEKBIT_BASE_POSIX_MODE_H_
+#ifndef KEKBIT_BASE_POSIX_CALLS_H_
+#define KEKBIT_BASE_POSIX_CALLS_H_
 
 #include <sys/stat.h>
 
@@ -13,6 +16,16 @@
 #include "kekbit/base/file_system.h"
 
 namespace kekbit {
+
+// Runs a system call until no signal interrupts it.
+template <typename Call>
+auto Uninterrupted(Call call) {
+  decltype(call()) result;
+  do {
+    result = call();
+  } while (result == -1 && errno == EINTR);
+  return result;
+}
 
 inline mode_t FileMode(GroupAccess group) {
   return group == GroupAccess::kNone ? 0600 : group == GroupAccess::kRead ? 0640 : 0660;
@@ -33,4 +46,4 @@ inline absl::Status AddMode(int fd, mode_t mode, const std::string& path) {
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_BASE_POSIX_MODE_H_
+#endif  // KEKBIT_BASE_POSIX_CALLS_H_

@@ -12,8 +12,8 @@
 // The word is a hint, never a proof. A word in a file may hold anything, and a process whose thread
 // ended may live on. See ProcessWatch::IsExiting().
 
-#ifndef KEKBIT_BASE_ROBUST_WORD_H_
-#define KEKBIT_BASE_ROBUST_WORD_H_
+#ifndef KEKBIT_REPLICATION_JOURNAL_ROBUST_WORD_H_
+#define KEKBIT_REPLICATION_JOURNAL_ROBUST_WORD_H_
 
 #include <linux/futex.h>
 
@@ -91,4 +91,4 @@ class RobustWordWatch final {
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_BASE_ROBUST_WORD_H_
+#endif  // KEKBIT_REPLICATION_JOURNAL_ROBUST_WORD_H_

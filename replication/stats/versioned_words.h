@@ -8,8 +8,8 @@
 // Thread safety: one writer at a time. Any number of readers, in any process, that neither wait nor
 // make the writer wait.
 
-#ifndef KEKBIT_BASE_VERSIONED_WORDS_H_
-#define KEKBIT_BASE_VERSIONED_WORDS_H_
+#ifndef KEKBIT_REPLICATION_STATS_VERSIONED_WORDS_H_
+#define KEKBIT_REPLICATION_STATS_VERSIONED_WORDS_H_
 
 #include <array>
 #include <cstddef>
@@ -54,4 +54,4 @@ std::optional<std::array<uint64_t, kCount>> LoadVersioned(const VersionedWords<k
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_BASE_VERSIONED_WORDS_H_
+#endif  // KEKBIT_REPLICATION_STATS_VERSIONED_WORDS_H_

@@ -13,8 +13,8 @@
 // value in its bucket and not yet in the sum. Histogram: as any value.
 // Errors: none. Any bytes are a histogram; what would overflow stays at the largest value.
 
-#ifndef KEKBIT_BASE_HISTOGRAM_H_
-#define KEKBIT_BASE_HISTOGRAM_H_
+#ifndef KEKBIT_REPLICATION_STATS_HISTOGRAM_H_
+#define KEKBIT_REPLICATION_STATS_HISTOGRAM_H_
 
 #include <algorithm>
 #include <array>
@@ -133,4 +133,4 @@ inline Histogram ReadHistogram(const HistogramWords& words) {
 
 }  // namespace kekbit
 
-#endif  // KEKBIT_BASE_HISTOGRAM_H_
+#endif  // KEKBIT_REPLICATION_STATS_HISTOGRAM_H_

@@ -1,4 +1,4 @@
-#include "kekbit/base/robust_word.h"
+#include "kekbit/replication/journal/robust_word.h"
 
 #include <signal.h>
 #include <unistd.h>
