@@ -345,8 +345,8 @@ void ReplicaCore::LetGo() {
 }
 
 void ReplicaCore::LeaveLease() {
-  left_epoch_ = writer_->epoch();
-  leave_until_ns_ = options_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(options_.step_down_for);
+  claim_.left_epoch = writer_->epoch();
+  claim_.leave_until_ns = options_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(options_.step_down_for);
 }
 
 void ReplicaCore::EndReign() {

@@ -41,6 +41,7 @@
 #include "kekbit/base/robust_word.h"
 #include "kekbit/base/stop_event.h"
 #include "kekbit/replication/apply_context.h"
+#include "kekbit/replication/core/failover.h"
 #include "kekbit/replication/core/state_hooks.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/group_commit.h"
@@ -197,6 +198,9 @@ class ReplicaCore final {
   bool Rejoin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes the lease, if it is free and wanted, and becomes primary.
   void TryTakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Tries again later, gives the lease up, or stops.
+  void TakeoverFailed(const absl::Status& status, int64_t begun_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is left, and makes the journal's end fit for a new primary, torn or not.
   absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -329,12 +333,9 @@ class ReplicaCore final {
   absl::Span<const Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet; reader_'s last batch
   bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;            // what does not fit may yet be mended
   SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // as it was when the journal was opened
-  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;                // for the takeover under way; 0: none
-  Epoch reign_before_ ABSL_GUARDED_BY(drive_mutex_) = 0;           // the newest epoch before that
-  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;          // of a takeover; on the monotonic clock
-  int64_t retry_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;             // how long after the last one that failed
-  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // when a follower saw last that it is there
-  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);             // how long the loop slept last
+  Failover failover_ ABSL_GUARDED_BY(drive_mutex_);
+  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;  // when a follower saw last that it is there
+  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);           // how long the loop slept last
 
   mutable absl::Mutex mutex_;
   Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
@@ -359,15 +360,11 @@ class ReplicaCore final {
   int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when it was seen last that the journal is in its place
   int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;         // reader_ stands where a reign began
-  Epoch left_epoch_ ABSL_GUARDED_BY(mutex_) = 0;         // the reign that this replica ended itself
-  int64_t leave_until_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // until then the lease is for others
-  int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // when the lease was seen to come free
-  absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);  // from then to having it
-  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);   // released last
-  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);      // what was said of a process that can't be killed
-  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when that was shown last to be alive
-  Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;          // the reign of the dead one whose lease this was
+  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;  // reader_ stands where a reign began
+  LeaseClaim claim_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);  // released last
+  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);     // what was said of a process that can't be killed
+  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;         // when that was shown last to be alive
   // Closed, of the reign before: what it does not need is given back. Number 0: that is done.
   struct ClosedSegment {
     SegmentNumber number = 0;

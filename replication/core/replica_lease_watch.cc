@@ -92,7 +92,7 @@ void ReplicaCore::WatchHolder(RobustWordWatch* told) {
   }
   {
     absl::MutexLock lock(&mutex_);
-    holder_gone_ns_ = options_.clock->MonotonicNanos();
+    claim_.holder_gone_ns = options_.clock->MonotonicNanos();
   }
   // The holder's lock may still exist: for moments, or as long as a child that got its descriptors
   // lives.

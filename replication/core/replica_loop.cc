@@ -194,11 +194,13 @@ void ReplicaCore::RunFollower() {
 
 void ReplicaCore::Sleep() {
   const uint32_t ticket = wake_.Prepare();
-  if (Follow() || stopping_ || (lease_held_ && next_try_ns_ == 0)) return;
+  if (Follow() || stopping_ || (lease_held_ && failover_.next_try_ns == 0)) return;
   const bool watched = !reader_.at_segment_end() && !lease_held_;
   sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
   // A takeover is due then.
-  if (lease_held_) sleep_ = absl::Nanoseconds(std::max<int64_t>(next_try_ns_ - options_.clock->MonotonicNanos(), 0));
+  if (lease_held_) {
+    sleep_ = absl::Nanoseconds(std::max<int64_t>(failover_.next_try_ns - options_.clock->MonotonicNanos(), 0));
+  }
   wake_.Wait(ticket, sleep_);
 }
 

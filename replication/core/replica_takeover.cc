@@ -14,12 +14,6 @@
 namespace kekbit {
 namespace {
 
-// How often a follower asks for the lease without being told, and looks whether a writer that keeps a takeover waiting
-// is gone: it may have been killed in a takeover of its own, and its memory is being freed.
-constexpr int64_t kLookEveryNs = 1'000'000;
-// After a takeover failed for another reason it tries again less and less often, down to this.
-constexpr int64_t kRetryEveryNs = 100'000'000;
-
 // The time since the last call, or since it was made.
 class Lap final {
  public:
@@ -56,7 +50,7 @@ ReplicaCore::Asked ReplicaCore::AskForLease(const std::optional<ProcessId>& dead
   // A stopped replica must leave the lease to those that can go on.
   if (role_ != Role::kFollower) return Asked::kFailed;
   const int64_t now = options_.clock->MonotonicNanos();
-  if (left_epoch_ != 0 && epochs_.current() == left_epoch_ && now < leave_until_ns_) return Asked::kFailed;
+  if (LeavesLease(claim_, epochs_.current(), now)) return Asked::kFailed;
   absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
                                                     : Lease::TryAcquire(*options_.file_system, layout_.lease());
   if (!lease.ok()) {
@@ -67,11 +61,12 @@ ReplicaCore::Asked ReplicaCore::AskForLease(const std::optional<ProcessId>& dead
   if (!*lease) return Asked::kHeld;
   status_ = absl::OkStatus();
   lease_ = std::move(*lease);
-  succeeded_ = lease_->succeeded().value_or(0);
+  claim_.succeeded = lease_->succeeded().value_or(0);
   lease_->Beat(now);
-  lease_waited_ = holder_gone_ns_ == 0 ? absl::ZeroDuration()
-                                       : absl::Nanoseconds(options_.clock->MonotonicNanos() - holder_gone_ns_);
-  holder_gone_ns_ = 0;
+  claim_.waited = claim_.holder_gone_ns == 0
+                      ? absl::ZeroDuration()
+                      : absl::Nanoseconds(options_.clock->MonotonicNanos() - claim_.holder_gone_ns);
+  claim_.holder_gone_ns = 0;
   lease_held_ = true;
   events_.lease_watch.Signal();  // to say so, if it was not that thread
   return Asked::kTaken;
@@ -80,13 +75,13 @@ ReplicaCore::Asked ReplicaCore::AskForLease(const std::optional<ProcessId>& dead
 void ReplicaCore::TryTakeOver() {
   if (!options_.may_lead || role() != Role::kFollower) return;
   const int64_t now = options_.clock->MonotonicNanos();
-  if (!lease_held_) {
-    if (now < next_try_ns_) return;
-    next_try_ns_ = now + kLookEveryNs;
+  const FailoverStep next = NextStep(failover_, lease_held_, now);
+  if (next == FailoverStep::kWait) return;
+  if (next == FailoverStep::kAskForLease) {
     if (!AcquireLease()) return;
-    next_try_ns_ = 0;
+    NoteLease(failover_);
   }
-  if (now < next_try_ns_ || StopIfPoisoned()) return;
+  if (StopIfPoisoned()) return;
   // The lease may be that of another journal, which somebody put into the place of ours.
   if (StopIfGone()) return;
   {
@@ -95,28 +90,23 @@ void ReplicaCore::TryTakeOver() {
     if (saver_ != nullptr) saver_->Cancel();
     if (saving_) return;
   }
-  const absl::Status status = BecomePrimary();
-  if (!status.ok()) {
-    if (absl::IsUnavailable(status)) retry_ns_ = 0;
-    retry_ns_ = std::clamp(2 * retry_ns_, kLookEveryNs, kRetryEveryNs);
-    next_try_ns_ = now + retry_ns_;
-    absl::MutexLock lock(&mutex_);
-    if (granted_ != 0 && epochs_.current() != granted_ && (absl::IsAlreadyExists(status) || absl::IsAborted(status))) {
-      // Somebody else was granted an epoch after this replica: the lease's file must have been replaced. This takeover
-      // is over, and what stands in its way is that one's reign.
+  if (const absl::Status status = BecomePrimary(); !status.ok()) TakeoverFailed(status, now);
+}
+
+void ReplicaCore::TakeoverFailed(const absl::Status& status, int64_t begun_ns) {
+  absl::MutexLock lock(&mutex_);
+  const TakeoverFailure failure = {.why = status, .is_transient = IsTransient(status), .newest = epochs_.current()};
+  switch (AfterFailure(failover_, failure, begun_ns)) {
+    case FailoverStep::kGiveUpLease:
       Note(absl::UnavailableError(status.message()), "another replica has taken over meanwhile, this one follows");
       lease_.reset();
       lease_held_ = false;
-      granted_ = 0;
-      return;
-    }
-    // NotFound: somebody trimmed the journal's beginning meanwhile. AlreadyExists: a taker whose epoch was over made
-    // the segment first.
-    if (IsTransient(status) || absl::IsNotFound(status) || absl::IsAlreadyExists(status)) {
+      break;
+    case FailoverStep::kTryAgain:
       Note(status, "can't become primary, it is tried again");
-    } else if (role_ != Role::kStopped) {
-      Stop(status);
-    }
+      break;
+    default:
+      if (role_ != Role::kStopped) Stop(status);
   }
 }
 
@@ -125,17 +115,16 @@ absl::Status ReplicaCore::BecomePrimary() {
   TakeoverReport report;
   // Before Recover(), which says that the mark is of this start of the machine.
   const std::optional<int64_t> line = mark_.journal_line(boot_clock_);
-  // A takeover that is tried again goes on in the epoch that it has.
-  if (granted_ == 0 || epochs_.current() != granted_) {
-    reign_before_ = epochs_.current();
-    KB_ASSIGN_OR_RETURN(granted_, epochs_.Grant(reader_.last().position.epoch));
+  if (NeedsEpoch(failover_, epochs_.current())) {
+    failover_.reign_before = epochs_.current();
+    KB_ASSIGN_OR_RETURN(failover_.granted, epochs_.Grant(reader_.last().position.epoch));
   }
   while (Follow()) {
   }
   if (role() == Role::kStopped) return status();
   report.drained = lap();
   KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome, Recover());
-  report.epoch = granted_;
+  report.epoch = failover_.granted;
   report.follows = reader_.last().position.seq;
   report.recovered = lap();
   KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit(outcome.synced));
@@ -156,11 +145,11 @@ absl::Status ReplicaCore::BecomePrimary() {
                                   .commit = commit.get()};
   ChainLink tail = reader_.last();
   if (Planted(PlantedBug::kTimeGoesBack)) tail.time_ns = 0;
-  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, granted_, tail,
+  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, failover_.granted, tail,
                                                                  outcome.next_segment, begin_ns));
   report.first_append = lap();
   absl::MutexLock lock(&mutex_);
-  report.lease = lease_waited_;
+  report.lease = claim_.waited;
   applied_ = writer.last().position;
   stats_->SetPublished(applied_, writer.last().time_ns);
   if (reader_.segment() + 1 == outcome.next_segment) {
@@ -170,10 +159,9 @@ absl::Status ReplicaCore::BecomePrimary() {
   writer_.emplace(std::move(writer));
   status_ = absl::OkStatus();
   mark_.SetJournalLine(journal_clock_.Line(), boot_clock_);
-  if (lease_) lease_->SetReign(granted_);
-  SetRole(Role::kPrimary, granted_, report);
-  granted_ = 0;
-  retry_ns_ = 0;
+  if (lease_) lease_->SetReign(failover_.granted);
+  SetRole(Role::kPrimary, failover_.granted, report);
+  NoteReign(failover_);
   return absl::OkStatus();
 }
 
@@ -183,8 +171,7 @@ absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
   options.clock = options_.clock;
   {
     absl::MutexLock lock(&mutex_);
-    // Who had begun its reign was the journal's only writer. Whose locks there are otherwise is not known.
-    if (succeeded_ != 0 && granted_ != 0 && succeeded_ == reign_before_) options.writer = WriterIs::kDead;
+    if (HolderWasWriter(claim_, failover_)) options.writer = WriterIs::kDead;
     if (!recovery_.snapshot.empty()) {
       options.known.push_back(
           {.seq = recovery_.snapshot_seq, .what = absl::StrCat("the snapshot ", recovery_.snapshot)});
@@ -213,9 +200,9 @@ absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(bool all_sy
   options.clock = options_.clock;
   options.layout = layout_;
   options.mark = &mark_;
-  options.epoch = granted_;
+  options.epoch = failover_.granted;
   options.synced = std::min(mark_.synced(), reader_.last().position.seq);
-  options.on_error = [this, epoch = granted_](const absl::Status& error) { OnSyncError(epoch, error); };
+  options.on_error = [this, epoch = failover_.granted](const absl::Status& error) { OnSyncError(epoch, error); };
   options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
   if (Planted(PlantedBug::kInheritedCountsAsSynced)) options.synced = reader_.last().position.seq;
   options.on_put_off = [this](const absl::Status& why) { OnSyncPutOff(why); };

@@ -111,7 +111,7 @@ ROWS = {
     ],
     "replication/apply": ["command_check"],
     "replication/stats": ["replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
-    "replication/core": ["state_hooks", "replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
+    "replication/core": ["failover state_hooks", "replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
 }
 
 # What files of one row may include of each other all the same: (includer, included), without suffix; * is any.
@@ -120,7 +120,7 @@ ROW_SIBLINGS = {
 }
 
 # Decisions: files that know no clock, no file and no thread. They include nothing of these.
-PURE = r"replication/(journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
+PURE = r"replication/(core/failover|journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
 IMPURE = r"kekbit/base/(clock|file_system|file_lock|futex|start_thread|stop_event)\.h|absl/(time/clock|synchronization/.*)\.h|thread"
 
 # Headers that are included in some places only: pattern of the include, pattern of the paths.
