@@ -16,9 +16,7 @@
 #ifndef KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 #define KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 
-#include <atomic>
 #include <cstdint>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -39,32 +37,24 @@
 #include "absl/types/span.h"
 #include "kekbit/base/free_space.h"
 #include "kekbit/base/robust_word.h"
-#include "kekbit/base/stop_event.h"
 #include "kekbit/replication/apply_context.h"
+#include "kekbit/replication/core/environment.h"
 #include "kekbit/replication/core/failover.h"
+#include "kekbit/replication/core/standing.h"
 #include "kekbit/replication/core/state_hooks.h"
-#include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/group_commit.h"
-#include "kekbit/replication/journal/journal_clock.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
-#include "kekbit/replication/journal/segment_preparer.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/lease/holder_silence.h"
-#include "kekbit/replication/lease/lease.h"
 #include "kekbit/replication/lease/lease_obstacle.h"
 #include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/replica_options.h"
 #include "kekbit/replication/retention/apply_retention.h"
-#include "kekbit/replication/snapshot/snapshot_format.h"
-#include "kekbit/replication/snapshot/snapshot_reader.h"
 #include "kekbit/replication/snapshot/snapshot_store.h"
-#include "kekbit/replication/snapshot/snapshot_stream.h"
-#include "kekbit/replication/snapshot/snapshot_writer.h"
 #include "kekbit/replication/stats/replica_stats.h"
-#include "kekbit/wake_event.h"
 
 namespace kekbit {
 
@@ -91,10 +81,11 @@ class ReplicaCore final {
   // unknown. ResourceExhausted also while the disk is nearly full.
   template <typename Encode>
   absl::StatusOr<ApplyContext> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
-    if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
-    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
-    absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), journal_clock_.Stamp());
+    if (ABSL_PREDICT_FALSE(standing_.saving.held)) AwaitSaved();
+    if (ABSL_PREDICT_FALSE(standing_.board.role() != Role::kPrimary)) return standing_.board.NotPrimary();
+    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options().directory);
+    absl::StatusOr<Position> position =
+        standing_.reign.writer().Append(std::forward<Encode>(encode), standing_.clock.Stamp());
     if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
     return Appended();
   }
@@ -103,10 +94,11 @@ class ReplicaCore final {
   // first command's; the others differ in seq alone.
   template <typename Encode>
   absl::StatusOr<ApplyContext> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
-    if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
-    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
-    absl::StatusOr<Position> first = writer_->AppendBatch(count, std::forward<Encode>(encode), journal_clock_.Stamp());
+    if (ABSL_PREDICT_FALSE(standing_.saving.held)) AwaitSaved();
+    if (ABSL_PREDICT_FALSE(standing_.board.role() != Role::kPrimary)) return standing_.board.NotPrimary();
+    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options().directory);
+    absl::StatusOr<Position> first =
+        standing_.reign.writer().AppendBatch(count, std::forward<Encode>(encode), standing_.clock.Stamp());
     if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
     return ApplyContext(*first, Appended().time_ns());
   }
@@ -132,39 +124,23 @@ class ReplicaCore final {
 
   Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
   Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
-  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return applied_; }
+  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return standing_.applied; }
   // The journal's time; see Replica::Now().
   int64_t JournalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return journal_clock_.Now(mark_.journal_line(boot_clock_));
+    return standing_.clock.Now(env_->mark.journal_line(env_->boot_clock));
   }
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
-  const ReplicaOptions& options() const { return options_; }
-  ReplicaStats& stats() { return *stats_; }
+  const ReplicaOptions& options() const { return env_->options; }
+  ReplicaStats& stats() { return *env_->stats; }
   RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // Period at which a primary shows that it is alive, and does what else it does now and then.
-  static constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
-
-  // Events end a thread's wait; on descriptors.
-  struct Events {
-    StopEvent loop;
-    StopEvent lease_watch;
-    StopEvent snapshots;
-  };
   // Source is where a state comes from: the newest good snapshot, if any, and the later journal.
   struct Source {
     SnapshotStore::Found found;
     JournalReader reader;
   };
-  struct Change {
-    Role role;
-    Epoch epoch;
-    std::optional<TakeoverReport> takeover;
-  };
-
-  ReplicaCore(ReplicaOptions options, JournalContent content, StateHooks hooks, EpochStore epochs, SyncMark mark,
-              std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source, Events events);
+  ReplicaCore(std::unique_ptr<Environment> env, Source source);
 
   // Open(), whose errors say nothing yet of what to do.
   static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, JournalContent content,
@@ -180,12 +156,12 @@ class ReplicaCore final {
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
 
-  // Returns the context of the last frame of writer_, which is published, and about to be applied.
+  // Returns the context of the last frame of the writer, which is published, and about to be applied.
   ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const ChainLink& last = writer_->last();
-    applied_ = last.position;
-    if (ABSL_PREDICT_FALSE(beat_waits_)) BeatNow();
-    stats_->SetPublished(last.position, last.time_ns);
+    const ChainLink& last = standing_.reign.writer().last();
+    standing_.applied = last.position;
+    if (ABSL_PREDICT_FALSE(env_->beat_waits)) standing_.reign.Beat(env_->MonotonicNanos());
+    env_->stats->SetPublished(last.position, last.time_ns);
     return ApplyContext(last.position, last.time_ns);
   }
   absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
@@ -232,11 +208,6 @@ class ReplicaCore final {
   void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Does everything of TakeSnapshot() but the turn-taking. Calls EndSaving() as soon as possible.
   absl::Status WriteSnapshot(const ChainLink& last) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Returns the last frame that the state holds.
-  ChainLink LastApplied() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return writer_ ? writer_->last() : followed_; }
-  uint64_t JournalBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return followed_bytes_ + (writer_ ? writer_->written_bytes() : 0);
-  }
   // Returns once the journal is synced up to that frame, which this replica has applied.
   absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
   // The cap of ReplicaOptions::retain_bytes_max; 0: none.
@@ -256,7 +227,6 @@ class ReplicaCore final {
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Shows watchers that this replica is alive.
   void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
-  void BeatNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Stops a follower if its journal is gone: a check now and then.
   void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -293,41 +263,16 @@ class ReplicaCore final {
   // Sleeps until there may be something to do.
   void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
 
-  void SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> takeover = std::nullopt)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Ends this replica: it takes no commands and applies none.
-  void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns FailedPrecondition if nobody is seen to stand by.
   absl::Status FindStandby() const;
-  // Leaves the lease to others for some time, or until one of them has had it.
-  void LeaveLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Closes the segment and releases the lease, as far as there are any.
-  void LetGo() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
-  void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Makes a passing error the status; notes and logs the error, but not each time it comes again.
-  void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void LogError(const absl::Status& error, absl::string_view what);
-  void SayOfClocks(const ClockNote& note);
-  // The second half of Note(): for what does not keep the replica from its role.
-  void LogNowAndThen(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void OnSyncPutOff(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const ReplicaOptions options_;
-  const JournalContent content_;
-  const JournalLayout layout_;
-  const StateHooks hooks_;
-  EpochStore epochs_;
-  SyncMark mark_;
-  const uint64_t boot_clock_;  // for SyncMark::journal_line()
+  const std::unique_ptr<Environment> env_;
   FreeSpace space_;
-  const std::unique_ptr<ReplicaStats> stats_;
 
   // Held by the thread that runs the loop; taken before mutex_.
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
-  WakeEvent wake_;  // for sleeping: the loop's; for waking the loop: anybody's
   JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
   SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);       // to start with
   absl::Span<const Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet; reader_'s last batch
@@ -338,42 +283,15 @@ class ReplicaCore final {
   absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);           // how long the loop slept last
 
   mutable absl::Mutex mutex_;
-  Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
-  std::deque<Change> changes_ ABSL_GUARDED_BY(mutex_);  // that the user was not told of yet
-  std::thread::id reporter_ ABSL_GUARDED_BY(mutex_);    // who tells just now; none: nobody does
-  absl::Status status_ ABSL_GUARDED_BY(mutex_);
-  absl::Status noted_ ABSL_GUARDED_BY(mutex_);    // the last error that may pass
-  int64_t noted_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when
-  Position applied_ ABSL_GUARDED_BY(mutex_);
-  JournalClock journal_clock_ ABSL_GUARDED_BY(mutex_);
-  ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
-  uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the records up to there, since this replica began
-  RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
-  bool saving_ ABSL_GUARDED_BY(mutex_) = false;         // the state is being saved: it must not change
-  bool starting_over_ ABSL_GUARDED_BY(mutex_) = false;  // the state is being replaced: it must not be saved
-  std::map<std::string, uint64_t> holds_told_;          // bytes by reader, as logged; by whoever has made taking_ true
-  bool taking_ ABSL_GUARDED_BY(mutex_) = false;         // a snapshot is being taken
-  SnapshotWriter* saver_ ABSL_GUARDED_BY(mutex_) = nullptr;  // to cancel it
-  Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one
-  uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // as followed_bytes_ was then
-  int64_t snapshot_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when, on the monotonic clock
-  int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when it was seen last that the journal is in its place
+  Standing standing_ ABSL_GUARDED_BY(mutex_);
+  std::map<std::string, uint64_t> holds_told_;           // bytes by reader, as logged; by whoever has made taking_ true
+  bool taking_ ABSL_GUARDED_BY(mutex_) = false;          // a snapshot is being taken
+  uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // as followed_bytes_ was then
+  int64_t snapshot_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when, on the monotonic clock
+  int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when it was seen last that the journal is in its place
   int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;  // reader_ stands where a reign began
-  LeaseClaim claim_ ABSL_GUARDED_BY(mutex_);
-  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);  // released last
-  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);     // what was said of a process that can't be killed
-  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;         // when that was shown last to be alive
-  // Closed, of the reign before: what it does not need is given back. Number 0: that is done.
-  struct ClosedSegment {
-    SegmentNumber number = 0;
-    uint64_t position = 0;  // of its CLOSE
-  };
-  ClosedSegment closed_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
-  std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
-  std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);
+  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);  // what was said of a process that can't be killed
 
   LeaseObstacle obstacle_;
   // The lease watch's: of a holder and a taker out of sight; what unkillable_ was said of.
@@ -381,10 +299,6 @@ class ReplicaCore final {
   HolderSilence taker_silence_;
   std::optional<std::pair<ProcessId, std::optional<uint64_t>>> told_of_;
 
-  std::atomic<bool> stopping_ = false;
-  std::atomic<bool> beat_waits_ = false;  // somebody who would Beat() waits for mutex_
-  std::atomic<bool> lease_held_ = false;  // the loop's sign that lease_ is there
-  Events events_;
   std::thread loop_;
   std::thread lease_watch_;
   std::thread snapshots_;

@@ -32,31 +32,31 @@ constexpr int kLooksAtExit = 1'000;
 
 void ReplicaCore::RunLeaseWatch() {
   // Tells of this process's death: this thread ends with the process.
-  RobustWordHolder life(epochs_.robust_word());
+  RobustWordHolder life(env_->epochs.robust_word());
   std::unique_ptr<RobustWordWatch> told;
-  while (!stopping_) {
+  while (!env_->stopping) {
     // Commands may follow each other so closely that this thread does not get the lock: then they
     // beat for this thread.
-    beat_waits_ = lease_held_.load();
+    env_->beat_waits = env_->lease_held.load();
     const Role now = role();
     if (now == Role::kStopped) return;
-    if (now == Role::kPrimary || lease_held_) {
+    if (now == Role::kPrimary || env_->lease_held) {
       // The kernel wakes one waiter for a thread's death: not a waiter that dies with it.
       told.reset();
       ForgetUnkillable(/*still_hangs=*/false);
       life.Hold();
       Beat();
-      events_.lease_watch.Wait(kTickEvery);
+      env_->lease_event.Wait(kTickEvery);
       continue;
     }
     life.LetGo();
     if (AcquireLease()) {
-      wake_.Notify();
+      env_->wake.Notify();
       continue;
     }
     if (told == nullptr) {
       // On an error the death of others is seen later, when they are gone.
-      auto watch = RobustWordWatch::Start(epochs_.robust_word(), events_.lease_watch);
+      auto watch = RobustWordWatch::Start(env_->epochs.robust_word(), env_->lease_event);
       if (watch.ok()) told = *std::move(watch);
     }
     WatchHolder(told.get());
@@ -64,24 +64,24 @@ void ReplicaCore::RunLeaseWatch() {
 }
 
 void ReplicaCore::WatchHolder(RobustWordWatch* told) {
-  FileSystem& fs = *options_.file_system;
+  FileSystem& fs = env_->fs();
   ForgetUnkillable(StillHangs());
-  const std::optional<ProcessId> holder = Lease::Holder(fs, layout_.lease());
+  const std::optional<ProcessId> holder = Lease::Holder(fs, env_->layout.lease());
   const std::optional<ProcessWatch> watch = holder ? ProcessWatch::Open(fs, *holder) : std::nullopt;
   if (!watch) {
     const bool gone = holder && ProcessWatch::IsGone(fs, *holder);
     if (gone && AcquireLease(holder)) {
-      wake_.Notify();
+      env_->wake.Notify();
     } else {
-      if (holder && !gone && Lease::IsHeld(fs, layout_.lease())) {
-        LookAtUnseen(*holder, Lease::LastBeat(fs, layout_.lease()), holder_silence_);
+      if (holder && !gone && Lease::IsHeld(fs, env_->layout.lease())) {
+        LookAtUnseen(*holder, Lease::LastBeat(fs, env_->layout.lease()), holder_silence_);
       }
       WatchTaker();
     }
     return;
   }
   if (*holder == ProcessId::Self(fs)) {
-    watch->Wait(events_.lease_watch, kWatchFor);
+    watch->Wait(env_->lease_event, kWatchFor);
     return;
   }
   if (told != nullptr && told->TakeNotice()) {
@@ -92,77 +92,76 @@ void ReplicaCore::WatchHolder(RobustWordWatch* told) {
   }
   {
     absl::MutexLock lock(&mutex_);
-    claim_.holder_gone_ns = options_.clock->MonotonicNanos();
+    standing_.claim.holder_gone_ns = env_->MonotonicNanos();
   }
   // The holder's lock may still exist: for moments, or as long as a child that got its descriptors
   // lives.
   if (AcquireLease() || AcquireLease(holder)) {
-    wake_.Notify();
+    env_->wake.Notify();
   } else {
     WatchTaker();
   }
 }
 
 void ReplicaCore::WatchTaker() {
-  FileSystem& fs = *options_.file_system;
-  const std::optional<ProcessId> taker = Lease::Taker(fs, layout_.lease());
+  FileSystem& fs = env_->fs();
+  const std::optional<ProcessId> taker = Lease::Taker(fs, env_->layout.lease());
   const std::optional<ProcessWatch> watch = taker ? ProcessWatch::Open(fs, *taker) : std::nullopt;
   if (taker && !watch) LookAtUnseen(*taker, std::nullopt, taker_silence_);
   if (!watch || *taker == ProcessId::Self(fs)) {
-    events_.lease_watch.Wait(kAskEvery);
+    env_->lease_event.Wait(kAskEvery);
     return;
   }
   // Taking the lease lasts microseconds, unless the process was stopped in the middle.
-  const bool kills = options_.kill_hung_primary_after != absl::InfiniteDuration();
-  const absl::Duration patience = kills ? options_.kill_hung_primary_after : kWatchFor;
-  const auto takes_it = [&] { return Lease::Taker(fs, layout_.lease()) == taker; };
+  const bool kills = env_->options.kill_hung_primary_after != absl::InfiniteDuration();
+  const absl::Duration patience = kills ? env_->options.kill_hung_primary_after : kWatchFor;
+  const auto takes_it = [&] { return Lease::Taker(fs, env_->layout.lease()) == taker; };
   const Life life = WatchForLife(*watch, patience, kAskEvery, takes_it);
   // A dump is cut short: the turn can't be had without its lock.
   if (life == Life::kDead && kills) watch->Kill().IgnoreError();
   if (life != Life::kNoSign) return;
   absl::MutexLock lock(&mutex_);
-  Note(absl::UnavailableError(absl::StrCat(options_.directory, ": process ", taker->pid,
-                                           " has been taking the lease for ", DurationText(patience),
-                                           ", and keeps all others from it", kills ? "; it is killed" : "")),
-       "can't take over");
+  standing_.board.Note(absl::UnavailableError(absl::StrCat(
+                           env_->options.directory, ": process ", taker->pid, " has been taking the lease for ",
+                           DurationText(patience), ", and keeps all others from it", kills ? "; it is killed" : "")),
+                       "can't take over");
   if (kills) watch->Kill().IgnoreError();
 }
 
 bool ReplicaCore::AwaitDeath(const ProcessWatch& watch, const ProcessId& holder) {
-  if (options_.kill_hung_primary_after == absl::InfiniteDuration()) {
+  if (env_->options.kill_hung_primary_after == absl::InfiniteDuration()) {
     return WatchForLife(watch, kWatchFor, kLookAtHolder, [] { return true; }) == Life::kDead;
   }
-  FileSystem& fs = *options_.file_system;
+  FileSystem& fs = env_->fs();
   // A sign of life that can't be read, for want of descriptors say, is no silence.
-  const auto is_silent = [&fs, this, beat = Lease::LastBeat(fs, layout_.lease())] {
-    return beat.has_value() && Lease::LastBeat(fs, layout_.lease()) == beat;
+  const auto is_silent = [&fs, this, beat = Lease::LastBeat(fs, env_->layout.lease())] {
+    return beat.has_value() && Lease::LastBeat(fs, env_->layout.lease()) == beat;
   };
-  const absl::Duration patience = options_.kill_hung_primary_after;
+  const absl::Duration patience = env_->options.kill_hung_primary_after;
   const Life life = WatchForLife(watch, patience, kLookAtHolder, is_silent);
   if (life != Life::kNoSign) return life == Life::kDead;
   // A process that gave the lease back, and lives on, owes nobody a sign of life.
-  if (!Lease::IsHeld(fs, layout_.lease())) return false;
+  if (!Lease::IsHeld(fs, env_->layout.lease())) return false;
   if (absl::Status killed = watch.Kill(); !killed.ok()) {
-    SayUnkillable(holder, Lease::LastBeat(fs, layout_.lease()), killed);
+    SayUnkillable(holder, Lease::LastBeat(fs, env_->layout.lease()), killed);
     return false;
   }
   {
     absl::MutexLock lock(&mutex_);
-    LogError(
-        absl::UnavailableError(absl::StrCat(options_.directory, ": process ", holder.pid, ", the primary, showed no ",
-                                            "sign of life for ", DurationText(options_.kill_hung_primary_after))),
-        "killed the primary");
+    env_->LogError(absl::UnavailableError(absl::StrCat(env_->options.directory, ": process ", holder.pid,
+                                                       ", the primary, showed no ", "sign of life for ",
+                                                       DurationText(env_->options.kill_hung_primary_after))),
+                   "killed the primary");
   }
   return AwaitExit(watch);
 }
 
 void ReplicaCore::LookAtUnseen(const ProcessId& process, std::optional<uint64_t> beat, HolderSilence& silence) {
-  if (options_.kill_hung_primary_after == absl::InfiniteDuration()) return;
-  const int64_t patience = absl::ToInt64Nanoseconds(options_.kill_hung_primary_after);
-  const int64_t silent =
-      silence.Look(process, beat.value_or(0), options_.clock->MonotonicNanos(), patience / kMissedBeats);
+  if (env_->options.kill_hung_primary_after == absl::InfiniteDuration()) return;
+  const int64_t patience = absl::ToInt64Nanoseconds(env_->options.kill_hung_primary_after);
+  const int64_t silent = silence.Look(process, beat.value_or(0), env_->MonotonicNanos(), patience / kMissedBeats);
   if (silent < patience) return;
-  const uint64_t here = ProcessId::Self(*options_.file_system).pid_namespace;
+  const uint64_t here = ProcessId::Self(env_->fs()).pid_namespace;
   const std::string why = process.pid_namespace == here
                               ? "it can't be seen in /proc"
                               : absl::StrCat("it is in another pid namespace than this process, which is in ", here);
@@ -172,30 +171,30 @@ void ReplicaCore::LookAtUnseen(const ProcessId& process, std::optional<uint64_t>
 void ReplicaCore::SayUnkillable(const ProcessId& process, std::optional<uint64_t> beat, const absl::Status& why) {
   if (told_of_ && *told_of_ == std::pair(process, beat)) return;
   told_of_ = {process, beat};
-  stats_->SetUnkillable(process);
+  env_->stats->SetUnkillable(process);
   absl::MutexLock lock(&mutex_);
   unkillable_ = absl::Status(
       why.code(),
-      absl::StrCat(options_.directory, ": process ", process.pid, " of pid namespace ", process.pid_namespace,
+      absl::StrCat(env_->options.directory, ": process ", process.pid, " of pid namespace ", process.pid_namespace,
                    ", which keeps the lease, has shown no sign of life for ",
-                   DurationText(options_.kill_hung_primary_after), " and can't be killed: ", why.message()));
-  status_ = unkillable_;
-  LogError(unkillable_, "the primary can't be killed");
+                   DurationText(env_->options.kill_hung_primary_after), " and can't be killed: ", why.message()));
+  standing_.board.SetStatus(unkillable_);
+  env_->LogError(unkillable_, "the primary can't be killed");
 }
 
 bool ReplicaCore::StillHangs() const {
   if (!told_of_) return false;
-  FileSystem& fs = *options_.file_system;
+  FileSystem& fs = env_->fs();
   const auto& [process, beat] = *told_of_;
-  if (Lease::Taker(fs, layout_.lease()) == process) return true;
-  return Lease::IsHeld(fs, layout_.lease()) && Lease::Holder(fs, layout_.lease()) == process &&
-         Lease::LastBeat(fs, layout_.lease()) == beat;
+  if (Lease::Taker(fs, env_->layout.lease()) == process) return true;
+  return Lease::IsHeld(fs, env_->layout.lease()) && Lease::Holder(fs, env_->layout.lease()) == process &&
+         Lease::LastBeat(fs, env_->layout.lease()) == beat;
 }
 
 void ReplicaCore::ForgetUnkillable(bool still_hangs) {
   if (!told_of_ || still_hangs) return;
   told_of_.reset();
-  stats_->SetUnkillable(std::nullopt);
+  env_->stats->SetUnkillable(std::nullopt);
   absl::MutexLock lock(&mutex_);
   unkillable_ = absl::OkStatus();
 }
@@ -208,12 +207,12 @@ ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Dur
   const int64_t pause = std::min(look, absl::ToInt64Nanoseconds(step));
   for (int missed = 0; missed < kMissedBeats; ++missed) {
     for (int64_t waited = 0; waited < look; waited += pause) {
-      const int64_t begin = options_.clock->MonotonicNanos();
-      if (watch.Wait(events_.lease_watch, absl::Nanoseconds(pause))) return Life::kDead;
-      if (watch.IsExiting(*options_.file_system)) return Life::kDead;
-      if (stopping_ || !no_sign()) return Life::kOther;
+      const int64_t begin = env_->MonotonicNanos();
+      if (watch.Wait(env_->lease_event, absl::Nanoseconds(pause))) return Life::kDead;
+      if (watch.IsExiting(env_->fs())) return Life::kDead;
+      if (env_->stopping || !no_sign()) return Life::kOther;
       // Woken to look anew: do not count that as a look.
-      if (options_.clock->MonotonicNanos() - begin < pause) return Life::kOther;
+      if (env_->MonotonicNanos() - begin < pause) return Life::kOther;
     }
   }
   return Life::kNoSign;
@@ -221,8 +220,8 @@ ReplicaCore::Life ReplicaCore::WatchForLife(const ProcessWatch& watch, absl::Dur
 
 bool ReplicaCore::AwaitExit(const ProcessWatch& watch) {
   // A thread in a system call, a sync say, exits when the call returns.
-  for (int looks = 0; looks < kLooksAtExit && !stopping_; ++looks) {
-    if (watch.IsExiting(*options_.file_system)) return true;
+  for (int looks = 0; looks < kLooksAtExit && !env_->stopping; ++looks) {
+    if (watch.IsExiting(env_->fs())) return true;
     absl::SleepFor(looks < kQuickLooksAtExit ? absl::Microseconds(20) : absl::Milliseconds(1));
   }
   return false;

@@ -47,60 +47,61 @@ bool ReplicaCore::Follow() {
   absl::MutexLock lock(&mutex_);
   // This replica applies its own appends itself: it may have become primary, or ceased to be, just
   // now.
-  if (role_ != Role::kFollower || rejoins_ || saving_) return false;
+  if (standing_.board.role() != Role::kFollower || standing_.rejoins || standing_.saving.held) return false;
   const absl::Span<const Frame> frames = std::exchange(pending_, {});
   if (!frames.empty()) {
-    const Epoch epoch_before = applied_.epoch;
+    const Epoch epoch_before = standing_.applied.epoch;
     if (absl::Status status = Apply(frames); ABSL_PREDICT_FALSE(!status.ok())) {
-      Stop(status);
+      standing_.Stop(status);
       return false;
     }
     // Another replica leads: the watched one may have stepped down, and live on.
-    if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
-    followed_ = reader_.last();
-    journal_clock_.Follow(followed_.time_ns, !starting_);
-    for (const Frame& frame : frames) followed_bytes_ += RecordBytes(kFrameHeaderBytes + frame.payload.size());
-    stats_->SetApplied(applied_, followed_.time_ns, reader_.segment(), reader_.offset());
+    if (standing_.applied.epoch != epoch_before) env_->lease_event.Signal();
+    standing_.followed = reader_.last();
+    standing_.clock.Follow(standing_.followed.time_ns, !starting_);
+    for (const Frame& frame : frames) standing_.followed_bytes += RecordBytes(kFrameHeaderBytes + frame.payload.size());
+    env_->stats->SetApplied(standing_.applied, standing_.followed.time_ns, reader_.segment(), reader_.offset());
   }
   const absl::Status& status = reader_.status();
-  if (status.ok() && IsTransient(status_)) status_ = absl::OkStatus();  // it has passed
+  if (status.ok() && IsTransient(standing_.board.status()))
+    standing_.board.SetStatus(absl::OkStatus());  // it has passed
   if (status.ok()) return true;
   if (IsTransient(status)) {
-    Note(status, "the journal can't be read, it is tried again");
-  } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
+    standing_.board.Note(status, "the journal can't be read, it is tried again");
+  } else if (!starting_ && !env_->lease_held && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
     // The holder of the lease may yet mend it.
-    Stop(status);
+    standing_.Stop(status);
   }
   return false;
 }
 
 absl::Status ReplicaCore::Apply(absl::Span<const Frame> frames) {
   if (frames.front().kind() != FrameKind::kCommand) {
-    applied_ = frames.front().position();
+    standing_.applied = frames.front().position();
     return absl::OkStatus();
   }
   for (;;) {
     // Frames whose time is not taken go together.
-    const size_t together = stats_->PassUnsampled(frames.size());
-    if (together > 0) KB_RETURN_IF_ERROR(hooks_.apply(frames.first(together), applied_));
+    const size_t together = env_->stats->PassUnsampled(frames.size());
+    if (together > 0) KB_RETURN_IF_ERROR(env_->hooks.apply(frames.first(together), standing_.applied));
     frames.remove_prefix(together);
     if (frames.empty()) return absl::OkStatus();
-    const int64_t start = stats_->StartSample();
-    KB_RETURN_IF_ERROR(hooks_.apply(frames.first(1), applied_));
-    stats_->AddApply(start);
+    const int64_t start = env_->stats->StartSample();
+    KB_RETURN_IF_ERROR(env_->hooks.apply(frames.first(1), standing_.applied));
+    env_->stats->AddApply(start);
     frames.remove_prefix(1);
   }
 }
 
 void ReplicaCore::EndForException(absl::string_view function, Position position, const std::type_info& command) {
   const std::string text = absl::StrCat(
-      options_.directory, ": ", function, "() of the command at ", position.ToString(), ", a ", TypeName(command),
+      env_->options.directory, ": ", function, "() of the command at ", position.ToString(), ", a ", TypeName(command),
       ", threw ", CurrentExceptionType(), ": ", CurrentExceptionWhat(),
       ". The process ends, and so does every replica that comes to this command. If no build can apply it, go on "
       "without it and all that follows: kekbit repair ",
-      options_.directory, " --lose-from ", position.seq, " --apply");
-  stats_->SetError(absl::InternalError(text));
-  LogLast(options_.logger, text);
+      env_->options.directory, " --lose-from ", position.seq, " --apply");
+  env_->stats->SetError(absl::InternalError(text));
+  LogLast(env_->options.logger, text);
   std::terminate();
 }
 
@@ -117,31 +118,32 @@ bool ReplicaCore::Rejoin() {
   Position applied;
   {
     absl::MutexLock lock(&mutex_);
-    if (!rejoins_ || role_ != Role::kFollower) return role_ == Role::kFollower;
-    applied = applied_;
+    if (!standing_.rejoins || standing_.board.role() != Role::kFollower)
+      return standing_.board.role() == Role::kFollower;
+    applied = standing_.applied;
   }
   if (Planted(PlantedBug::kAppliedTwice) && applied.seq > 1) --applied.seq;
   // The state holds exactly the frames up to there: this replica never applied what it appended
   // after them.
-  absl::StatusOr<JournalReader> reader = JournalReader::Open(*options_.file_system, layout_, content_, applied.seq + 1);
+  absl::StatusOr<JournalReader> reader = JournalReader::Open(env_->fs(), env_->layout, env_->content, applied.seq + 1);
   absl::MutexLock lock(&mutex_);
   if (!reader.ok()) {
     if (IsTransient(reader.status()) || absl::IsNotFound(reader.status())) {
-      Note(reader.status(), "the journal can't be read, it is tried again");
+      standing_.board.Note(reader.status(), "the journal can't be read, it is tried again");
     } else {
-      Stop(reader.status());
+      standing_.Stop(reader.status());
     }
     return false;
   }
   reader_ = *std::move(reader);
   pending_ = {};
-  followed_ = reader_.last();
-  rejoins_ = false;
+  standing_.followed = reader_.last();
+  standing_.rejoins = false;
   return true;
 }
 
 void ReplicaCore::RunLoop() {
-  while (!stopping_) {
+  while (!env_->stopping) {
     switch (role()) {
       case Role::kFollower: {
         absl::MutexLock drive(&drive_mutex_);
@@ -151,7 +153,7 @@ void ReplicaCore::RunLoop() {
       case Role::kPrimary:
         Tick();
         // This is not a condition of mutex_: each command would have to look at that.
-        events_.loop.Wait(kTickEvery);
+        env_->loop_event.Wait(kTickEvery);
         break;
       case Role::kStopped:
         ReportRole();
@@ -164,7 +166,7 @@ void ReplicaCore::RunLoop() {
 void ReplicaCore::RunFollower() {
   Backoff backoff;
   uint32_t spins = 0;
-  while (!stopping_ && role() == Role::kFollower) {
+  while (!env_->stopping && role() == Role::kFollower) {
     if (!Rejoin()) {
       sleep_ = kSleepMin;
       Sleep();
@@ -177,8 +179,8 @@ void ReplicaCore::RunFollower() {
     }
     if (PlaceIsGone()) StartOver().IgnoreError();
     if (StopIfPoisoned()) return;
-    if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
-    if (options_.wait == Wait::kSpin) {
+    if (env_->lease_held || reader_.at_segment_end()) TryTakeOver();
+    if (env_->options.wait == Wait::kSpin) {
       // Pause shortly, so that the primary keeps the cache line that it writes to. A longer pause
       // would be lag.
       for (int i = 0; i < kSpinPauses; ++i) SpinPause();
@@ -193,78 +195,69 @@ void ReplicaCore::RunFollower() {
 }
 
 void ReplicaCore::Sleep() {
-  const uint32_t ticket = wake_.Prepare();
-  if (Follow() || stopping_ || (lease_held_ && failover_.next_try_ns == 0)) return;
-  const bool watched = !reader_.at_segment_end() && !lease_held_;
+  const uint32_t ticket = env_->wake.Prepare();
+  if (Follow() || env_->stopping || (env_->lease_held && failover_.next_try_ns == 0)) return;
+  const bool watched = !reader_.at_segment_end() && !env_->lease_held;
   sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
   // A takeover is due then.
-  if (lease_held_) {
-    sleep_ = absl::Nanoseconds(std::max<int64_t>(failover_.next_try_ns - options_.clock->MonotonicNanos(), 0));
+  if (env_->lease_held) {
+    sleep_ = absl::Nanoseconds(std::max<int64_t>(failover_.next_try_ns - env_->MonotonicNanos(), 0));
   }
-  wake_.Wait(ticket, sleep_);
+  env_->wake.Wait(ticket, sleep_);
 }
 
 void ReplicaCore::Beat() {
   // Take the lock that every command takes: if it is never free, and no command is done, there is
   // no progress.
   absl::MutexLock lock(&mutex_);
-  BeatNow();
-  beat_waits_ = false;
-}
-
-void ReplicaCore::BeatNow() {
-  const int64_t now = options_.clock->MonotonicNanos();
-  if (!lease_ || now - beat_ns_ < absl::ToInt64Nanoseconds(kTickEvery / 2)) return;
-  beat_ns_ = now;
-  lease_->Beat(now);
+  standing_.reign.Beat(env_->MonotonicNanos());
+  env_->beat_waits = false;
 }
 
 void ReplicaCore::LookForJournal() {
-  const int64_t now = options_.clock->MonotonicNanos();
+  const int64_t now = env_->MonotonicNanos();
   if (now < journal_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
   journal_looked_ns_ = now;
   StopIfGone();
 }
 
 bool ReplicaCore::StopIfGone() {
-  const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
+  const absl::StatusOr<bool> named = env_->epochs.IsNamed(env_->fs());
   if (!named.ok() || *named) return false;  // a failed look proves nothing
   absl::MutexLock lock(&mutex_);
-  Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+  standing_.Stop(
+      absl::AbortedError(absl::StrCat(env_->options.directory, ": the journal was moved, replaced or deleted")));
   return true;
 }
 
 void ReplicaCore::StopIfMoved() {
-  const int64_t now = options_.clock->MonotonicNanos();
+  const int64_t now = env_->MonotonicNanos();
   if (now < named_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
   named_looked_ns_ = now;
-  const absl::StatusOr<bool> epochs_named = epochs_.IsNamed(*options_.file_system);
-  const absl::StatusOr<bool> lease_named = lease_->IsNamed(*options_.file_system);
-  if (const absl::StatusOr<bool> named = writer_->IsNamed(); named.ok() && !*named) {
-    Stop(absl::AbortedError(
-        absl::StrCat(layout_.segment(writer_->segment()), ": the segment was moved, replaced or deleted")));
+  const absl::StatusOr<bool> epochs_named = env_->epochs.IsNamed(env_->fs());
+  const absl::StatusOr<bool> lease_named = standing_.reign.LeaseIsNamed(env_->fs());
+  if (const absl::StatusOr<bool> named = standing_.reign.writer().IsNamed(); named.ok() && !*named) {
+    standing_.Stop(absl::AbortedError(absl::StrCat(env_->layout.segment(standing_.reign.writer().segment()),
+                                                   ": the segment was moved, replaced or deleted")));
     return;
   }
   // A failed look proves nothing.
   if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
   if (*epochs_named) {
     // The lock of a file that nobody else can find keeps nobody away.
-    LogError(absl::AbortedError(absl::StrCat(layout_.lease(), ": was replaced or deleted")), "no longer primary");
-    LeaveLease();
-    EndReign();
+    env_->LogError(absl::AbortedError(absl::StrCat(env_->layout.lease(), ": was replaced or deleted")),
+                   "no longer primary");
+    standing_.LeaveLease();
+    standing_.EndReign();
   } else {
-    Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+    standing_.Stop(
+        absl::AbortedError(absl::StrCat(env_->options.directory, ": the journal was moved, replaced or deleted")));
   }
 }
 
-void ReplicaCore::SayOfClocks(const ClockNote& note) {
-  Log(options_.logger, note.is_warning() ? LogSeverity::kWarning : LogSeverity::kInfo,
-      absl::StrCat(options_.directory, ": ", note.ToString()));
-}
-
 void ReplicaCore::LookAtClocks() {
-  journal_clock_.Look();
-  mark_.SetJournalLine(journal_clock_.Line(), boot_clock_);
+  standing_.clock.Look();
+  env_->mark.SetJournalLine(standing_.clock.Line(), env_->boot_clock);
 }
 
 void ReplicaCore::Tick() {
@@ -272,30 +265,30 @@ void ReplicaCore::Tick() {
   ClosedSegment closed;
   {
     absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return;
+    if (standing_.board.role() != Role::kPrimary) return;
     StopIfMoved();
-    if (role_ != Role::kPrimary) return;
+    if (standing_.board.role() != Role::kPrimary) return;
     LookAtClocks();
-    commit = commit_;
-    closed = std::exchange(closed_, {});
+    commit = standing_.reign.commit();
+    closed = standing_.reign.TakeClosed();
   }
   if (closed.number != 0) {
     // Leave as it is what fails now, or can't be done on this file system.
-    GiveBackSpace(*options_.file_system, layout_, closed.number, closed.position).IgnoreError();
+    GiveBackSpace(env_->fs(), env_->layout, closed.number, closed.position).IgnoreError();
   }
   const bool enough = space_.enough();
-  space_.Look(*options_.file_system, options_.directory, options_.clock->MonotonicNanos()).IgnoreError();
+  space_.Look(env_->fs(), env_->options.directory, env_->MonotonicNanos()).IgnoreError();
   if (enough != space_.enough()) {
-    Log(options_.logger, LogSeverity::kWarning,
-        enough ? space_.Refusal(options_.directory).message()
-               : absl::string_view(absl::StrCat(options_.directory, ": there is room on the disk again")));
+    Log(env_->options.logger, LogSeverity::kWarning,
+        enough ? space_.Refusal(env_->options.directory).message()
+               : absl::string_view(absl::StrCat(env_->options.directory, ": there is room on the disk again")));
   }
   // Nobody may wait for what is due, and it shall not gather. A sync that fails stops this replica.
   commit->SyncDue().IgnoreError();
 }
 
 absl::Status ReplicaCore::Poll() {
-  if (options_.threads) return absl::FailedPreconditionError("Poll() is for a replica without threads of its own");
+  if (env_->options.threads) return absl::FailedPreconditionError("Poll() is for a replica without threads of its own");
   {
     absl::MutexLock drive(&drive_mutex_);
     if (role() == Role::kFollower && Rejoin()) {

@@ -56,14 +56,14 @@ absl::Status NoSource(const absl::Status& status, const SnapshotStore::Found& fo
 }  // namespace
 
 absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
-  if (hooks_.save == nullptr) {
+  if (env_->hooks.save == nullptr) {
     return absl::FailedPreconditionError("there can be no snapshot of this state: see state_archive.h");
   }
   KB_ASSIGN_OR_RETURN(const ChainLink last, BeginSaving());
-  const int64_t begin = options_.clock->MonotonicNanos();
+  const int64_t begin = env_->MonotonicNanos();
   const absl::Status written = WriteSnapshot(last);
   EndSaving();  // if it did not get that far
-  const int64_t now = options_.clock->MonotonicNanos();
+  const int64_t now = env_->MonotonicNanos();
   {
     absl::MutexLock lock(&mutex_);
     taking_ = false;
@@ -74,80 +74,82 @@ absl::StatusOr<Position> ReplicaCore::TakeSnapshot() {
     ReportRole();  // a sync that failed has stopped this replica
     return written;
   }
-  Log(options_.logger, LogSeverity::kInfo,
-      absl::StrCat(options_.directory, ": took a snapshot behind ", last.position.ToString(), " in ",
-                   DurationText(absl::Nanoseconds(now - begin))));
+  env_->Say(LogSeverity::kInfo, absl::StrCat("took a snapshot behind ", last.position.ToString(), " in ",
+                                             DurationText(absl::Nanoseconds(now - begin))));
   CutJournal(last.position.seq);
   return last.position;
 }
 
 absl::StatusOr<ChainLink> ReplicaCore::BeginSaving() {
   absl::MutexLock lock(&mutex_);
-  if (role_ == Role::kStopped) return status_;
-  if (taking_) return absl::UnavailableError(absl::StrCat(options_.directory, ": a snapshot is being taken"));
-  if (role_ == Role::kPrimary && !options_.snapshots.on_primary) {
+  if (standing_.board.role() == Role::kStopped) return standing_.board.status();
+  if (taking_) return absl::UnavailableError(absl::StrCat(env_->options.directory, ": a snapshot is being taken"));
+  if (standing_.board.role() == Role::kPrimary && !env_->options.snapshots.on_primary) {
     return absl::FailedPreconditionError(absl::StrCat(
-        options_.directory, ": a snapshot would stop the primary; let a follower take it, or set on_primary"));
+        env_->options.directory, ": a snapshot would stop the primary; let a follower take it, or set on_primary"));
   }
-  if (role_ == Role::kFollower && (lease_ || rejoins_ || starting_over_)) {
+  if (standing_.board.role() == Role::kFollower &&
+      (standing_.reign.has_lease() || standing_.rejoins || standing_.saving.starting_over)) {
     return absl::UnavailableError(
-        absl::StrCat(options_.directory, ": no snapshot while the role or the state changes"));
+        absl::StrCat(env_->options.directory, ": no snapshot while the role or the state changes"));
   }
-  taking_ = saving_ = true;
-  snapshot_seq_ = LastApplied().position.seq;
-  snapshot_bytes_ = JournalBytes();
-  return LastApplied();
+  taking_ = standing_.saving.held = true;
+  standing_.snapshot_seq = standing_.LastApplied().position.seq;
+  snapshot_bytes_ = standing_.JournalBytes();
+  return standing_.LastApplied();
 }
 
 void ReplicaCore::EndSaving() {
   {
     absl::MutexLock lock(&mutex_);
-    saving_ = false;
-    saver_ = nullptr;
+    standing_.saving.held = false;
+    standing_.saving.writer = nullptr;
   }
-  wake_.Notify();
+  env_->wake.Notify();
 }
 
 void ReplicaCore::AwaitSaved() {
-  const auto may_change = [this]()
-                              ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return !saving_ || role_ != Role::kPrimary; };
+  const auto may_change = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !standing_.saving.held || standing_.board.role() != Role::kPrimary;
+  };
   mutex_.Await(absl::Condition(&may_change));
 }
 
 absl::Status ReplicaCore::WriteSnapshot(const ChainLink& last) {
-  FileSystem& fs = *options_.file_system;
+  FileSystem& fs = env_->fs();
   const SnapshotHeader header = {
       .last = last,
-      .type = hooks_.snapshot_type,
-      .compression = options_.snapshots.compressed ? SnapshotCompression::kZstd : SnapshotCompression::kNone};
+      .type = env_->hooks.snapshot_type,
+      .compression = env_->options.snapshots.compressed ? SnapshotCompression::kZstd : SnapshotCompression::kNone};
   SnapshotWriterOptions options;
-  options.free_bytes_min = options_.free_bytes_min.value_or(0);
-  options.own_threads = options_.threads;
-  if (options_.snapshots.on_progress) {
-    options.progress = [this](const SnapshotProgress& progress) { options_.snapshots.on_progress(progress.raw_bytes); };
+  options.free_bytes_min = env_->options.free_bytes_min.value_or(0);
+  options.own_threads = env_->options.threads;
+  if (env_->options.snapshots.on_progress) {
+    options.progress = [this](const SnapshotProgress& progress) {
+      env_->options.snapshots.on_progress(progress.raw_bytes);
+    };
   }
-  const int64_t begin = options_.clock->MonotonicNanos();
+  const int64_t begin = env_->MonotonicNanos();
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<SnapshotWriter> writer,
-                      SnapshotWriter::Begin(fs, layout_.snapshots(), header, std::move(options)));
+                      SnapshotWriter::Begin(fs, env_->layout.snapshots(), header, std::move(options)));
   {
     absl::MutexLock lock(&mutex_);
-    saver_ = writer.get();
-    if (lease_ && role_ == Role::kFollower) writer->Cancel();  // it came between
+    standing_.saving.writer = writer.get();
+    if (standing_.reign.has_lease() && standing_.board.role() == Role::kFollower) writer->Cancel();  // it came between
   }
-  const absl::Status saved = hooks_.save(*writer);
+  const absl::Status saved = env_->hooks.save(*writer);
   EndSaving();
   KB_RETURN_IF_ERROR(saved);
   if (Planted(PlantedBug::kSnapshotNotVerified)) {
     const Seq seq = last.position.seq;
-    ApplyRetention(fs, layout_, {.older_snapshot = seq, .synced = seq}).IgnoreError();
+    ApplyRetention(fs, env_->layout, {.older_snapshot = seq, .synced = seq}).IgnoreError();
   }
   KB_RETURN_IF_ERROR(writer->Complete());
   // A snapshot is never ahead of what the disk has of the journal.
   if (!Planted(PlantedBug::kSnapshotAheadOfSync)) KB_RETURN_IF_ERROR(SyncThrough(last.position.seq));
   KB_RETURN_IF_ERROR(writer->Publish());
-  stats_->AddSnapshot({.position = last.position,
-                       .bytes = writer->progress().file_bytes,
-                       .took_ns = options_.clock->MonotonicNanos() - begin});
+  env_->stats->AddSnapshot(
+      {.position = last.position, .bytes = writer->progress().file_bytes, .took_ns = env_->MonotonicNanos() - begin});
   return absl::OkStatus();
 }
 
@@ -155,19 +157,19 @@ absl::Status ReplicaCore::SyncThrough(Seq seq) {
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
-    if (role_ == Role::kPrimary) commit = commit_;
+    if (standing_.board.role() == Role::kPrimary) commit = standing_.reign.commit();
   }
   if (commit != nullptr) return commit->WaitFor(seq, absl::InfiniteFuture());
-  if (mark_.synced() >= seq || Planted(PlantedBug::kFollowerSyncsNothing)) return absl::OkStatus();
+  if (env_->mark.synced() >= seq || Planted(PlantedBug::kFollowerSyncsNothing)) return absl::OkStatus();
   // By a follower: the same segments, by mappings of its own. The mark is the primary's to move, but for bad news.
-  FileSystem& fs = *options_.file_system;
-  KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs, layout_, mark_.synced()));
-  return SegmentSync(fs, layout_, mark_).Sync(absl::MakeSpan(segments), SegmentSync::kWhole);
+  FileSystem& fs = env_->fs();
+  KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs, env_->layout, env_->mark.synced()));
+  return SegmentSync(fs, env_->layout, env_->mark).Sync(absl::MakeSpan(segments), SegmentSync::kWhole);
 }
 
 uint64_t ReplicaCore::RetainBytesMax() {
-  if (options_.retain_bytes_max) return *options_.retain_bytes_max;
-  const absl::StatusOr<uint64_t> total = options_.file_system->TotalBytes(options_.directory);
+  if (env_->options.retain_bytes_max) return *env_->options.retain_bytes_max;
+  const absl::StatusOr<uint64_t> total = env_->options.file_system->TotalBytes(env_->options.directory);
   return total.ok() ? *total / kDiskShare : 0;
 }
 
@@ -181,61 +183,60 @@ void ReplicaCore::SayOfHolds(const std::vector<ReaderHold>& holds) {
       continue;
     }
     told[hold.name] = hold.bytes;
-    Log(options_.logger, LogSeverity::kWarning,
-        absl::StrCat(options_.directory, ": the reader ", hold.name, hold.owned ? "" : ", which nobody has,", " holds ",
-                     hold.bytes, " bytes of the journal",
-                     hold.since_ns == 0
-                         ? ""
-                         : absl::StrCat(", from ",
-                                        absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixNanos(hold.since_ns),
-                                                         absl::UTCTimeZone()),
-                                        " on"),
-                     "; if it does not come back, `kekbit cursors ", options_.directory, " --remove ", hold.name,
-                     "` lets them go"));
+    env_->Say(LogSeverity::kWarning,
+              absl::StrCat("the reader ", hold.name, hold.owned ? "" : ", which nobody has,", " holds ", hold.bytes,
+                           " bytes of the journal",
+                           hold.since_ns == 0
+                               ? ""
+                               : absl::StrCat(", from ",
+                                              absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", absl::FromUnixNanos(hold.since_ns),
+                                                               absl::UTCTimeZone()),
+                                              " on"),
+                           "; if it does not come back, `kekbit cursors ", env_->options.directory, " --remove ",
+                           hold.name, "` lets them go"));
   }
   holds_told_ = std::move(told);
 }
 
 void ReplicaCore::CutJournal(Seq synced) {
-  SnapshotStore store(*options_.file_system, layout_.snapshots());
+  SnapshotStore store(env_->fs(), env_->layout.snapshots());
   const absl::StatusOr<SnapshotStore::Retained> retained = store.Retain();
   absl::Status status = retained.status();
   if (status.ok()) {
-    for (const absl::Status& damaged : retained->damaged) LogError(damaged, "a snapshot is damaged");
+    for (const absl::Status& damaged : retained->damaged) env_->LogError(damaged, "a snapshot is damaged");
     const Seq older = Planted(PlantedBug::kTrimmedByNewest) ? synced : retained->journal_may_go_up_to();
     const absl::StatusOr<RetentionReport> report = ApplyRetention(
-        *options_.file_system, layout_,
-        {.older_snapshot = older, .synced = std::max(synced, mark_.synced()), .cap_bytes = RetainBytesMax()});
+        env_->fs(), env_->layout,
+        {.older_snapshot = older, .synced = std::max(synced, env_->mark.synced()), .cap_bytes = RetainBytesMax()});
     status = report.status();
     if (status.ok() && report->segments_cut != 0) {
-      Log(options_.logger, LogSeverity::kInfo,
-          absl::StrCat(options_.directory, ": cut ", report->segments_cut, " segment(s), the journal begins with seq ",
-                       report->first_kept));
+      env_->Say(LogSeverity::kInfo, absl::StrCat("cut ", report->segments_cut,
+                                                 " segment(s), the journal begins with seq ", report->first_kept));
     }
     if (status.ok()) {
       for (const std::string& name : report->lost) {
-        Log(options_.logger, LogSeverity::kWarning,
-            absl::StrCat(options_.directory, ": the reader ", name, " was too far behind, and lost its place"));
+        env_->Say(LogSeverity::kWarning, absl::StrCat("the reader ", name, " was too far behind, and lost its place"));
       }
       SayOfHolds(report->holds);
     }
   }
   // Some of it may be done; the rest is the next snapshot's.
-  if (!status.ok()) LogError(status, "the journal could not be cut");
+  if (!status.ok()) env_->LogError(status, "the journal could not be cut");
 }
 
 bool ReplicaCore::SnapshotIsDue() {
-  const SnapshotPolicy policy = {
-      .frames = options_.snapshots.frames, .bytes = options_.snapshots.bytes, .time = options_.snapshots.time};
+  const SnapshotPolicy policy = {.frames = env_->options.snapshots.frames,
+                                 .bytes = env_->options.snapshots.bytes,
+                                 .time = env_->options.snapshots.time};
   absl::MutexLock lock(&mutex_);
-  if (role_ == Role::kStopped || lease_ != std::nullopt) {
-    if (role_ != Role::kPrimary || !options_.snapshots.on_primary) return false;
+  if (standing_.board.role() == Role::kStopped || standing_.reign.has_lease()) {
+    if (standing_.board.role() != Role::kPrimary || !env_->options.snapshots.on_primary) return false;
   }
-  const int64_t now = options_.clock->MonotonicNanos();
-  const Seq last = LastApplied().position.seq;
-  const uint64_t bytes = JournalBytes();
+  const int64_t now = env_->MonotonicNanos();
+  const Seq last = standing_.LastApplied().position.seq;
+  const uint64_t bytes = standing_.JournalBytes();
   SinceSnapshot since;
-  since.frames = last - std::min(snapshot_seq_, last);
+  since.frames = last - std::min(standing_.snapshot_seq, last);
   since.bytes = bytes - std::min(snapshot_bytes_, bytes);
   since.time = absl::Nanoseconds(now - snapshot_ns_);
   since.running = taking_;
@@ -248,13 +249,13 @@ void ReplicaCore::TakeDueSnapshot() {
   if (!SnapshotIsDue()) return;
   const absl::Status status = TakeSnapshot().status();
   if (status.ok() || absl::IsCancelled(status) || absl::IsUnavailable(status)) return;
-  LogError(status, "a snapshot failed, it will be tried again");
+  env_->LogError(status, "a snapshot failed, it will be tried again");
 }
 
 void ReplicaCore::RunSnapshots() {
-  while (!stopping_ && role() != Role::kStopped) {
+  while (!env_->stopping && role() != Role::kStopped) {
     TakeDueSnapshot();
-    events_.snapshots.Wait(kLookEvery);
+    env_->snapshot_event.Wait(kLookEvery);
   }
 }
 
@@ -293,9 +294,9 @@ absl::StatusOr<ReplicaCore::Source> ReplicaCore::OpenSource(FileSystem& fs, cons
 
 absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, JournalReader reader) {
   for (const absl::Status& skipped : found.passed_over) {
-    LogError(skipped, "a snapshot is passed over");
+    env_->LogError(skipped, "a snapshot is passed over");
     absl::MutexLock lock(&mutex_);
-    recovery_.skipped.push_back(std::string(skipped.message()));
+    standing_.recovery.skipped.push_back(std::string(skipped.message()));
   }
   const auto read_on = [&]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) {
     reader_ = std::move(reader);
@@ -307,60 +308,60 @@ absl::StatusOr<bool> ReplicaCore::LoadSnapshot(SnapshotStore::Found found, Journ
   }
   const ChainLink last = found.snapshot->header().last;
   absl::MutexLock lock(&mutex_);
-  if (last.position.seq <= applied_.seq && applied_.seq != 0) return false;
+  if (last.position.seq <= standing_.applied.seq && standing_.applied.seq != 0) return false;
   // With the lock held until the state is whole again, or this replica ends: nobody sees it half loaded.
-  absl::Status loaded = hooks_.load(*found.snapshot);
+  absl::Status loaded = env_->hooks.load(*found.snapshot);
   for (int tries = 1; !loaded.ok() && tries < kTriesToLoad; ++tries) {
-    LogError(loaded, "a snapshot could not be loaded, it is tried again");
-    KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(*options_.file_system, found.snapshot->path()));
-    loaded = hooks_.load(*found.snapshot);
+    env_->LogError(loaded, "a snapshot could not be loaded, it is tried again");
+    KB_ASSIGN_OR_RETURN(found.snapshot, SnapshotReader::Open(env_->fs(), found.snapshot->path()));
+    loaded = env_->hooks.load(*found.snapshot);
   }
   KB_RETURN_IF_ERROR(loaded);
   read_on();
-  applied_ = last.position;
-  followed_ = last;
-  journal_clock_.Follow(last.time_ns, /*live=*/false);
-  stats_->SetApplied(last.position, last.time_ns);
-  snapshot_seq_ = last.position.seq;
-  recovery_.snapshot = found.snapshot->path();
-  recovery_.snapshot_seq = last.position.seq;
+  standing_.applied = last.position;
+  standing_.followed = last;
+  standing_.clock.Follow(last.time_ns, /*live=*/false);
+  env_->stats->SetApplied(last.position, last.time_ns);
+  standing_.snapshot_seq = last.position.seq;
+  standing_.recovery.snapshot = found.snapshot->path();
+  standing_.recovery.snapshot_seq = last.position.seq;
   return true;
 }
 
 absl::Status ReplicaCore::StartOver() {
-  const absl::Status gone = WithRepairHint(*options_.file_system, layout_, reader_.status());
+  const absl::Status gone = WithRepairHint(env_->fs(), env_->layout, reader_.status());
   {
     absl::MutexLock lock(&mutex_);
-    if (saver_ != nullptr) saver_->Cancel();
-    if (saving_) return absl::UnavailableError("the state is being saved");  // whoever does reads it without a lock
-    starting_over_ = true;
+    standing_.saving.Cancel();
+    if (standing_.saving.held)
+      return absl::UnavailableError("the state is being saved");  // whoever does reads it without a lock
+    standing_.saving.starting_over = true;
   }
   absl::StatusOr<bool> loaded = false;
-  if (hooks_.load != nullptr) {
-    absl::StatusOr<Source> source = FindSource(*options_.file_system, layout_, content_, hooks_);
+  if (env_->hooks.load != nullptr) {
+    absl::StatusOr<Source> source = FindSource(env_->fs(), env_->layout, env_->content, env_->hooks);
     // A device that did not give some bytes once may give them when it is asked again.
     for (int tries = 1; absl::IsDataLoss(source.status()) && tries < kTriesToLoad; ++tries) {
-      LogError(source.status(), "can't start over from a snapshot, it is tried again");
-      source = FindSource(*options_.file_system, layout_, content_, hooks_);
+      env_->LogError(source.status(), "can't start over from a snapshot, it is tried again");
+      source = FindSource(env_->fs(), env_->layout, env_->content, env_->hooks);
     }
     if (IsTransient(source.status())) {
       // The state is as it was.
       absl::MutexLock lock(&mutex_);
-      starting_over_ = false;
-      Note(source.status(), "can't start over from a snapshot, it is tried again");
+      standing_.saving.starting_over = false;
+      standing_.board.Note(source.status(), "can't start over from a snapshot, it is tried again");
       return source.status();
     }
     loaded = source.ok() ? LoadSnapshot(std::move(source->found), std::move(source->reader)) : source.status();
   }
   absl::MutexLock lock(&mutex_);
-  starting_over_ = false;
+  standing_.saving.starting_over = false;
   if (!loaded.ok()) {
-    Stop(loaded.status());
+    standing_.Stop(loaded.status());
   } else if (!*loaded) {
-    Stop(gone);
+    standing_.Stop(gone);
   } else {
-    Log(options_.logger, LogSeverity::kWarning,
-        absl::StrCat(options_.directory, ": too far behind, started over from a snapshot: ", gone.message()));
+    env_->Say(LogSeverity::kWarning, absl::StrCat("too far behind, started over from a snapshot: ", gone.message()));
   }
   return loaded.status();
 }

@@ -37,45 +37,45 @@ bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
 }
 
 void ReplicaCore::LookForObstacle() {
-  const absl::Status found = obstacle_.Look(*options_.file_system, layout_.lease(), options_.clock->MonotonicNanos());
+  const absl::Status found = obstacle_.Look(env_->fs(), env_->layout.lease(), env_->MonotonicNanos());
   absl::MutexLock lock(&mutex_);
-  if (role_ != Role::kFollower || lease_) return;
-  status_ = unkillable_;
-  if (!found.ok()) Note(found, "can't take the lease, it is tried again");
+  if (standing_.board.role() != Role::kFollower || standing_.reign.has_lease()) return;
+  standing_.board.SetStatus(unkillable_);
+  if (!found.ok()) standing_.board.Note(found, "can't take the lease, it is tried again");
 }
 
 ReplicaCore::Asked ReplicaCore::AskForLease(const std::optional<ProcessId>& dead) {
   absl::MutexLock lock(&mutex_);
-  if (lease_) return Asked::kTaken;
+  if (standing_.reign.has_lease()) return Asked::kTaken;
   // A stopped replica must leave the lease to those that can go on.
-  if (role_ != Role::kFollower) return Asked::kFailed;
-  const int64_t now = options_.clock->MonotonicNanos();
-  if (LeavesLease(claim_, epochs_.current(), now)) return Asked::kFailed;
-  absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
-                                                    : Lease::TryAcquire(*options_.file_system, layout_.lease());
+  if (standing_.board.role() != Role::kFollower) return Asked::kFailed;
+  const int64_t now = env_->MonotonicNanos();
+  if (LeavesLease(standing_.claim, env_->epochs.current(), now)) return Asked::kFailed;
+  absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(env_->fs(), env_->layout.lease(), *dead)
+                                                    : Lease::TryAcquire(env_->fs(), env_->layout.lease());
   if (!lease.ok()) {
     // Unavailable: somebody else was at it.
-    if (!absl::IsUnavailable(lease.status())) Note(lease.status(), "can't ask for the lease, it is tried again");
+    if (!absl::IsUnavailable(lease.status()))
+      standing_.board.Note(lease.status(), "can't ask for the lease, it is tried again");
     return Asked::kFailed;
   }
   if (!*lease) return Asked::kHeld;
-  status_ = absl::OkStatus();
-  lease_ = std::move(*lease);
-  claim_.succeeded = lease_->succeeded().value_or(0);
-  lease_->Beat(now);
-  claim_.waited = claim_.holder_gone_ns == 0
-                      ? absl::ZeroDuration()
-                      : absl::Nanoseconds(options_.clock->MonotonicNanos() - claim_.holder_gone_ns);
-  claim_.holder_gone_ns = 0;
-  lease_held_ = true;
-  events_.lease_watch.Signal();  // to say so, if it was not that thread
+  standing_.board.SetStatus(absl::OkStatus());
+  standing_.claim.succeeded = (*lease)->succeeded().value_or(0);
+  standing_.reign.TakeLease(**std::move(lease), now);
+  standing_.claim.waited = standing_.claim.holder_gone_ns == 0
+                               ? absl::ZeroDuration()
+                               : absl::Nanoseconds(env_->MonotonicNanos() - standing_.claim.holder_gone_ns);
+  standing_.claim.holder_gone_ns = 0;
+  env_->lease_held = true;
+  env_->lease_event.Signal();  // to say so, if it was not that thread
   return Asked::kTaken;
 }
 
 void ReplicaCore::TryTakeOver() {
-  if (!options_.may_lead || role() != Role::kFollower) return;
-  const int64_t now = options_.clock->MonotonicNanos();
-  const FailoverStep next = NextStep(failover_, lease_held_, now);
+  if (!env_->options.may_lead || role() != Role::kFollower) return;
+  const int64_t now = env_->MonotonicNanos();
+  const FailoverStep next = NextStep(failover_, env_->lease_held, now);
   if (next == FailoverStep::kWait) return;
   if (next == FailoverStep::kAskForLease) {
     if (!AcquireLease()) return;
@@ -87,37 +87,39 @@ void ReplicaCore::TryTakeOver() {
   {
     // Whoever saves the state looks for this, and ends within moments.
     absl::MutexLock lock(&mutex_);
-    if (saver_ != nullptr) saver_->Cancel();
-    if (saving_) return;
+    standing_.saving.Cancel();
+    if (standing_.saving.held) return;
   }
   if (const absl::Status status = BecomePrimary(); !status.ok()) TakeoverFailed(status, now);
 }
 
 void ReplicaCore::TakeoverFailed(const absl::Status& status, int64_t begun_ns) {
   absl::MutexLock lock(&mutex_);
-  const TakeoverFailure failure = {.why = status, .is_transient = IsTransient(status), .newest = epochs_.current()};
+  const TakeoverFailure failure = {
+      .why = status, .is_transient = IsTransient(status), .newest = env_->epochs.current()};
   switch (AfterFailure(failover_, failure, begun_ns)) {
     case FailoverStep::kGiveUpLease:
-      Note(absl::UnavailableError(status.message()), "another replica has taken over meanwhile, this one follows");
-      lease_.reset();
-      lease_held_ = false;
+      standing_.board.Note(absl::UnavailableError(status.message()),
+                           "another replica has taken over meanwhile, this one follows");
+      standing_.reign.DropLease();
+      env_->lease_held = false;
       break;
     case FailoverStep::kTryAgain:
-      Note(status, "can't become primary, it is tried again");
+      standing_.board.Note(status, "can't become primary, it is tried again");
       break;
     default:
-      if (role_ != Role::kStopped) Stop(status);
+      if (standing_.board.role() != Role::kStopped) standing_.Stop(status);
   }
 }
 
 absl::Status ReplicaCore::BecomePrimary() {
-  Lap lap(*options_.clock);
+  Lap lap(*env_->options.clock);
   TakeoverReport report;
   // Before Recover(), which says that the mark is of this start of the machine.
-  const std::optional<int64_t> line = mark_.journal_line(boot_clock_);
-  if (NeedsEpoch(failover_, epochs_.current())) {
-    failover_.reign_before = epochs_.current();
-    KB_ASSIGN_OR_RETURN(failover_.granted, epochs_.Grant(reader_.last().position.epoch));
+  const std::optional<int64_t> line = env_->mark.journal_line(env_->boot_clock);
+  if (NeedsEpoch(failover_, env_->epochs.current())) {
+    failover_.reign_before = env_->epochs.current();
+    KB_ASSIGN_OR_RETURN(failover_.granted, env_->epochs.Grant(reader_.last().position.epoch));
   }
   while (Follow()) {
   }
@@ -128,53 +130,54 @@ absl::Status ReplicaCore::BecomePrimary() {
   report.follows = reader_.last().position.seq;
   report.recovered = lap();
   KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit(outcome.synced));
-  if (options_.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
+  if (env_->options.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
   report.synced = lap();
   int64_t begin_ns = 0;
+  SegmentPreparer* preparer = nullptr;
   {
     absl::MutexLock lock(&mutex_);
-    begin_ns = journal_clock_.Begin(reader_.last().time_ns, line);
+    begin_ns = standing_.clock.Begin(reader_.last().time_ns, line);
+    preparer = standing_.preparer.get();
   }
-  JournalWriterOptions options = {.file_system = options_.file_system,
-                                  .layout = layout_,
-                                  .data_format = content_.data_format.value(),
-                                  .state_name = content_.state,
-                                  .segment_bytes = options_.segment_bytes,
-                                  .synced = options_.ack == Ack::kSynced,
-                                  .preparer = preparer_.get(),
+  JournalWriterOptions options = {.file_system = env_->options.file_system,
+                                  .layout = env_->layout,
+                                  .data_format = env_->content.data_format.value(),
+                                  .state_name = env_->content.state,
+                                  .segment_bytes = env_->options.segment_bytes,
+                                  .synced = env_->options.ack == Ack::kSynced,
+                                  .preparer = preparer,
                                   .commit = commit.get()};
   ChainLink tail = reader_.last();
   if (Planted(PlantedBug::kTimeGoesBack)) tail.time_ns = 0;
-  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, failover_.granted, tail,
-                                                                 outcome.next_segment, begin_ns));
+  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), env_->epochs, failover_.granted,
+                                                                 tail, outcome.next_segment, begin_ns));
   report.first_append = lap();
   absl::MutexLock lock(&mutex_);
-  report.lease = claim_.waited;
-  applied_ = writer.last().position;
-  stats_->SetPublished(applied_, writer.last().time_ns);
+  report.lease = standing_.claim.waited;
+  standing_.applied = writer.last().position;
+  env_->stats->SetPublished(standing_.applied, writer.last().time_ns);
+  ClosedSegment closed;
   if (reader_.segment() + 1 == outcome.next_segment) {
-    closed_ = {.number = reader_.segment(), .position = reader_.offset()};
+    closed = {.number = reader_.segment(), .position = reader_.offset()};
   }
-  commit_ = std::move(commit);
-  writer_.emplace(std::move(writer));
-  status_ = absl::OkStatus();
-  mark_.SetJournalLine(journal_clock_.Line(), boot_clock_);
-  if (lease_) lease_->SetReign(failover_.granted);
-  SetRole(Role::kPrimary, failover_.granted, report);
+  standing_.board.SetStatus(absl::OkStatus());
+  env_->mark.SetJournalLine(standing_.clock.Line(), env_->boot_clock);
+  standing_.reign.Begin(std::move(writer), std::move(commit), closed);
+  standing_.board.SetRole(Role::kPrimary, standing_.applied, report);
   NoteReign(failover_);
   return absl::OkStatus();
 }
 
 absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
   RecoveryOptions options;
-  options.sync = options_.ack == Ack::kSynced;
-  options.clock = options_.clock;
+  options.sync = env_->options.ack == Ack::kSynced;
+  options.clock = env_->options.clock;
   {
     absl::MutexLock lock(&mutex_);
-    if (HolderWasWriter(claim_, failover_)) options.writer = WriterIs::kDead;
-    if (!recovery_.snapshot.empty()) {
+    if (HolderWasWriter(standing_.claim, failover_)) options.writer = WriterIs::kDead;
+    if (!standing_.recovery.snapshot.empty()) {
       options.known.push_back(
-          {.seq = recovery_.snapshot_seq, .what = absl::StrCat("the snapshot ", recovery_.snapshot)});
+          {.seq = standing_.recovery.snapshot_seq, .what = absl::StrCat("the snapshot ", standing_.recovery.snapshot)});
     }
   }
   for (;;) {
@@ -183,66 +186,68 @@ absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
     if (role() == Role::kStopped) return status();
     if (IsTransient(reader_.status())) return reader_.status();
     KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome,
-                        RecoverTail(*options_.file_system, layout_, reader_, mark_, options));
+                        RecoverTail(env_->fs(), env_->layout, reader_, env_->mark, options));
     if (outcome.torn) {
-      Log(options_.logger, LogSeverity::kWarning, absl::StrCat(options_.directory, ": ", outcome.why));
+      env_->Say(LogSeverity::kWarning, outcome.why);
     }
     absl::MutexLock lock(&mutex_);
-    recovery_.Add(outcome);
+    standing_.recovery.Add(outcome);
     if (!outcome.read_on) return outcome;
   }
 }
 
 absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(bool all_synced) {
-  FileSystem& fs = *options_.file_system;
+  FileSystem& fs = env_->fs();
   GroupCommit::Options options;
   options.file_system = &fs;
-  options.clock = options_.clock;
-  options.layout = layout_;
-  options.mark = &mark_;
+  options.clock = env_->options.clock;
+  options.layout = env_->layout;
+  options.mark = &env_->mark;
   options.epoch = failover_.granted;
-  options.synced = std::min(mark_.synced(), reader_.last().position.seq);
+  options.synced = std::min(env_->mark.synced(), reader_.last().position.seq);
   options.on_error = [this, epoch = failover_.granted](const absl::Status& error) { OnSyncError(epoch, error); };
-  options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
+  options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { env_->stats->AddSync(synced, frames, nanos); };
   if (Planted(PlantedBug::kInheritedCountsAsSynced)) options.synced = reader_.last().position.seq;
   options.on_put_off = [this](const absl::Status& why) { OnSyncPutOff(why); };
   options.published = reader_.last().position.seq;
   if (!all_synced) {
-    KB_ASSIGN_OR_RETURN(options.unsynced, FindUnsynced(fs, layout_, options.synced));
+    KB_ASSIGN_OR_RETURN(options.unsynced, FindUnsynced(fs, env_->layout, options.synced));
   }
   return std::make_shared<GroupCommit>(std::move(options));
 }
 
 void ReplicaCore::OnSyncPutOff(const absl::Status& why) {
   absl::MutexLock lock(&mutex_);
-  LogNowAndThen(why, "a sync could not be made, it is tried again");
+  standing_.board.LogNowAndThen(why, "a sync could not be made, it is tried again");
 }
 
 void ReplicaCore::OnSyncError(Epoch epoch, const absl::Status& error) {
   absl::MutexLock lock(&mutex_);
-  if (commit_ == nullptr || commit_->epoch() != epoch || role_ == Role::kStopped) return;
-  Stop(error);
+  if (standing_.reign.commit() == nullptr || standing_.reign.commit()->epoch() != epoch ||
+      standing_.board.role() == Role::kStopped)
+    return;
+  standing_.Stop(error);
 }
 
 absl::Status ReplicaCore::FindStandby() const {
-  for (const ReplicaFacts& other : ReadLivingReplicas(*options_.file_system, layout_)) {
+  for (const ReplicaFacts& other : ReadLivingReplicas(env_->fs(), env_->layout)) {
     if (other.stands_by()) return absl::OkStatus();
   }
-  return absl::FailedPreconditionError(
-      absl::StrCat(options_.directory, ": there is no standby, so nobody would lead: no other living replica that may ",
-                   "lead is seen in ", layout_.replicas()));
+  return absl::FailedPreconditionError(absl::StrCat(
+      env_->options.directory, ": there is no standby, so nobody would lead: no other living replica that may ",
+      "lead is seen in ", env_->layout.replicas()));
 }
 
 absl::Status ReplicaCore::StepDown(Successor successor) {
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return NotPrimary();
-    commit = commit_;
+    if (standing_.board.role() != Role::kPrimary) return standing_.board.NotPrimary();
+    commit = standing_.reign.commit();
   }
   if (successor == Successor::kStandby) KB_RETURN_IF_ERROR(FindStandby());
   // Most of what the successor would have to sync, while commands are still taken.
-  if (options_.ack == Ack::kSynced) {
+  if (env_->options.ack == Ack::kSynced) {
     if (absl::Status synced = commit->Sync(); !synced.ok()) {
       ReportRole();
       return synced;
@@ -250,24 +255,24 @@ absl::Status ReplicaCore::StepDown(Successor successor) {
   }
   {
     absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return NotPrimary();
-    LeaveLease();
-    EndReign();
+    if (standing_.board.role() != Role::kPrimary) return standing_.board.NotPrimary();
+    standing_.LeaveLease();
+    standing_.EndReign();
   }
-  wake_.Notify();
+  env_->wake.Notify();
   ReportRole();
   return absl::OkStatus();
 }
 
 bool ReplicaCore::StopIfPoisoned() {
-  const SegmentNumber poisoned = mark_.poisoned();
+  const SegmentNumber poisoned = env_->mark.poisoned();
   if (ABSL_PREDICT_TRUE(poisoned == poisoned_)) return false;
   poisoned_ = poisoned;
   if (poisoned == 0) return false;
   absl::MutexLock lock(&mutex_);
-  Stop(
-      absl::DataLossError(absl::StrCat(layout_.segment(poisoned), ": a sync of this segment failed; what memory shows ",
-                                       "of it may not be on the disk: open the journal anew")));
+  standing_.Stop(absl::DataLossError(absl::StrCat(env_->layout.segment(poisoned),
+                                                  ": a sync of this segment failed; what memory shows ",
+                                                  "of it may not be on the disk: open the journal anew")));
   return true;
 }
 

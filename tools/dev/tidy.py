@@ -111,7 +111,14 @@ ROWS = {
     ],
     "replication/apply": ["command_check"],
     "replication/stats": ["replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
-    "replication/core": ["failover state_hooks", "replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
+    "replication/core": [
+        "failover reign state_hooks",
+        "environment",
+        "role_board",
+        "standing",
+        "replica_core",
+        "replica_lease_watch replica_loop replica_snapshot replica_takeover",
+    ],
 }
 
 # What files of one row may include of each other all the same: (includer, included), without suffix; * is any.
