@@ -116,7 +116,8 @@ ReplicaCore::ReplicaCore(std::unique_ptr<Environment> env, Source source)
       found_(std::move(source.found)),
       poisoned_(env_->mark.poisoned()),
       standing_(*env_),
-      snapshot_ns_(env_->MonotonicNanos()) {}
+      snapshot_ns_(env_->MonotonicNanos()),
+      lease_watch_(*env_, mutex_, standing_) {}
 
 ReplicaCore::~ReplicaCore() {
   {
@@ -129,7 +130,7 @@ ReplicaCore::~ReplicaCore() {
   env_->snapshot_event.Signal();
   env_->wake.Notify();
   if (snapshots_.joinable()) snapshots_.join();
-  if (lease_watch_.joinable()) lease_watch_.join();
+  lease_watch_.Join();
   if (loop_.joinable()) loop_.join();
   absl::MutexLock lock(&mutex_);
   standing_.reign.End();
@@ -180,7 +181,7 @@ absl::Status ReplicaCore::MendAtStart() {
   // A frame that does not fit is torn, or damage. The holder of the lease tells, or may be about
   // to: then there is more to read.
   for (int looks = 1; absl::IsDataLoss(reader_.status()) && env_->options.may_lead; ++looks) {
-    if (AcquireLease()) return Recover().status();
+    if (lease_watch_.AcquireLease()) return Recover().status();
     // A replica without threads waits for nobody.
     if (!env_->options.threads || looks == kLooksAtRecovery) {
       return absl::UnavailableError(absl::StrCat("another process holds the lease and has not recovered the journal's ",
@@ -208,7 +209,7 @@ absl::Status ReplicaCore::StartThreads() {
       absl::MutexLock lock(&mutex_);
       standing_.preparer = std::move(preparer);
     }
-    KB_ASSIGN_OR_RETURN(lease_watch_, StartThread([this] { RunLeaseWatch(); }));
+    KB_RETURN_IF_ERROR(lease_watch_.Start());
   }
   if (env_->options.snapshots.has_reason()) {
     KB_ASSIGN_OR_RETURN(snapshots_, StartThread([this] { RunSnapshots(); }));

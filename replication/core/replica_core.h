@@ -29,17 +29,16 @@
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
-#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "kekbit/base/free_space.h"
-#include "kekbit/base/robust_word.h"
 #include "kekbit/replication/apply_context.h"
 #include "kekbit/replication/core/environment.h"
 #include "kekbit/replication/core/failover.h"
+#include "kekbit/replication/core/lease_watch.h"
 #include "kekbit/replication/core/standing.h"
 #include "kekbit/replication/core/state_hooks.h"
 #include "kekbit/replication/journal/group_commit.h"
@@ -47,9 +46,6 @@
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
 #include "kekbit/replication/journal/sync_mark.h"
-#include "kekbit/replication/lease/holder_silence.h"
-#include "kekbit/replication/lease/lease_obstacle.h"
-#include "kekbit/replication/lease/process_watch.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/replica_options.h"
 #include "kekbit/replication/retention/apply_retention.h"
@@ -216,17 +212,8 @@ class ReplicaCore final {
   void SayOfHolds(const std::vector<ReaderHold>& holds);
   void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Takes the lease if free, or that of `dead`; false: not held, and looks for the obstacle.
-  bool AcquireLease(const std::optional<ProcessId>& dead = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  enum class Asked { kTaken, kHeld, kFailed };
-  Asked AskForLease(const std::optional<ProcessId>& dead) ABSL_LOCKS_EXCLUDED(mutex_);
-  void LookForObstacle() ABSL_LOCKS_EXCLUDED(mutex_);
-
   void RunLoop();
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Shows watchers that this replica is alive.
-  void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
   // Stops a follower if its journal is gone: a check now and then.
   void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -237,29 +224,6 @@ class ReplicaCore final {
   void LookAtClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes a primary whose lease file was replaced follow, and stops one whose journal is gone.
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void RunLeaseWatch();
-  // Watches the holder of the lease until it is dead, and then takes the lease, or until there is
-  // something else to do. `told`, if not null, knows when the holder begins to exit.
-  void WatchHolder(RobustWordWatch* told);
-  // Watches the process that is just taking the lease.
-  void WatchTaker();
-  // Takes a look at the holder of the lease, or of its turn, that can't be watched. If it has shown
-  // no sign of life for as long as this replica waits before it kills: says so.
-  void LookAtUnseen(const ProcessId& process, std::optional<uint64_t> beat, HolderSilence& silence)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  // Says once that this process hangs, and can't be killed; forgets it once it does no more.
-  void SayUnkillable(const ProcessId& process, std::optional<uint64_t> beat, const absl::Status& why)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  void ForgetUnkillable(bool still_hangs) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool StillHangs() const;
-  // Watches a process that may hang, for `patience`; looks for signs of life after each `step`.
-  enum class Life { kDead, kNoSign, kOther };  // kOther: alive, or there is something else to do
-  Life WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
-                    absl::FunctionRef<bool()> no_sign);
-  // Returns true if the process is dead. Kills it, if the options say so and it hangs.
-  bool AwaitDeath(const ProcessWatch& watch, const ProcessId& holder);
-  // Returns true if the holder, which began to exit, will never run again: once that is known.
-  bool AwaitExit(const ProcessWatch& watch);
   // Sleeps until there may be something to do.
   void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
 
@@ -291,16 +255,8 @@ class ReplicaCore final {
   int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when it was seen last that the journal is in its place
   int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
   int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);  // what was said of a process that can't be killed
-
-  LeaseObstacle obstacle_;
-  // The lease watch's: of a holder and a taker out of sight; what unkillable_ was said of.
-  HolderSilence holder_silence_;
-  HolderSilence taker_silence_;
-  std::optional<std::pair<ProcessId, std::optional<uint64_t>>> told_of_;
-
+  LeaseWatch lease_watch_;
   std::thread loop_;
-  std::thread lease_watch_;
   std::thread snapshots_;
 };
 

@@ -206,14 +206,6 @@ void ReplicaCore::Sleep() {
   env_->wake.Wait(ticket, sleep_);
 }
 
-void ReplicaCore::Beat() {
-  // Take the lock that every command takes: if it is never free, and no command is done, there is
-  // no progress.
-  absl::MutexLock lock(&mutex_);
-  standing_.reign.Beat(env_->MonotonicNanos());
-  env_->beat_waits = false;
-}
-
 void ReplicaCore::LookForJournal() {
   const int64_t now = env_->MonotonicNanos();
   if (now < journal_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
@@ -299,7 +291,7 @@ absl::Status ReplicaCore::Poll() {
       if (!StopIfPoisoned()) TryTakeOver();
     }
   }
-  Beat();
+  lease_watch_.Beat();
   Tick();
   TakeDueSnapshot();
   ReportRole();

@@ -30,55 +30,13 @@ class Lap final {
 
 }  // namespace
 
-bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
-  const Asked asked = AskForLease(dead);
-  if (asked == Asked::kHeld) LookForObstacle();
-  return asked == Asked::kTaken;
-}
-
-void ReplicaCore::LookForObstacle() {
-  const absl::Status found = obstacle_.Look(env_->fs(), env_->layout.lease(), env_->MonotonicNanos());
-  absl::MutexLock lock(&mutex_);
-  if (standing_.board.role() != Role::kFollower || standing_.reign.has_lease()) return;
-  standing_.board.SetStatus(unkillable_);
-  if (!found.ok()) standing_.board.Note(found, "can't take the lease, it is tried again");
-}
-
-ReplicaCore::Asked ReplicaCore::AskForLease(const std::optional<ProcessId>& dead) {
-  absl::MutexLock lock(&mutex_);
-  if (standing_.reign.has_lease()) return Asked::kTaken;
-  // A stopped replica must leave the lease to those that can go on.
-  if (standing_.board.role() != Role::kFollower) return Asked::kFailed;
-  const int64_t now = env_->MonotonicNanos();
-  if (LeavesLease(standing_.claim, env_->epochs.current(), now)) return Asked::kFailed;
-  absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(env_->fs(), env_->layout.lease(), *dead)
-                                                    : Lease::TryAcquire(env_->fs(), env_->layout.lease());
-  if (!lease.ok()) {
-    // Unavailable: somebody else was at it.
-    if (!absl::IsUnavailable(lease.status()))
-      standing_.board.Note(lease.status(), "can't ask for the lease, it is tried again");
-    return Asked::kFailed;
-  }
-  if (!*lease) return Asked::kHeld;
-  standing_.board.SetStatus(absl::OkStatus());
-  standing_.claim.succeeded = (*lease)->succeeded().value_or(0);
-  standing_.reign.TakeLease(**std::move(lease), now);
-  standing_.claim.waited = standing_.claim.holder_gone_ns == 0
-                               ? absl::ZeroDuration()
-                               : absl::Nanoseconds(env_->MonotonicNanos() - standing_.claim.holder_gone_ns);
-  standing_.claim.holder_gone_ns = 0;
-  env_->lease_held = true;
-  env_->lease_event.Signal();  // to say so, if it was not that thread
-  return Asked::kTaken;
-}
-
 void ReplicaCore::TryTakeOver() {
   if (!env_->options.may_lead || role() != Role::kFollower) return;
   const int64_t now = env_->MonotonicNanos();
   const FailoverStep next = NextStep(failover_, env_->lease_held, now);
   if (next == FailoverStep::kWait) return;
   if (next == FailoverStep::kAskForLease) {
-    if (!AcquireLease()) return;
+    if (!lease_watch_.AcquireLease()) return;
     NoteLease(failover_);
   }
   if (StopIfPoisoned()) return;

@@ -116,8 +116,9 @@ ROWS = {
         "environment",
         "role_board",
         "standing",
+        "lease_watch",
         "replica_core",
-        "replica_lease_watch replica_loop replica_snapshot replica_takeover",
+        "replica_loop replica_snapshot replica_takeover",
     ],
 }
 
