@@ -116,8 +116,8 @@ ReplicaCore::ReplicaCore(std::unique_ptr<Environment> env, Source source)
       found_(std::move(source.found)),
       poisoned_(env_->mark.poisoned()),
       standing_(*env_),
-      snapshot_ns_(env_->MonotonicNanos()),
-      lease_watch_(*env_, mutex_, standing_) {}
+      lease_watch_(*env_, mutex_, standing_),
+      snapshots_(*env_, mutex_, standing_) {}
 
 ReplicaCore::~ReplicaCore() {
   {
@@ -129,7 +129,7 @@ ReplicaCore::~ReplicaCore() {
   env_->lease_event.Signal();
   env_->snapshot_event.Signal();
   env_->wake.Notify();
-  if (snapshots_.joinable()) snapshots_.join();
+  snapshots_.Join();
   lease_watch_.Join();
   if (loop_.joinable()) loop_.join();
   absl::MutexLock lock(&mutex_);
@@ -212,10 +212,17 @@ absl::Status ReplicaCore::StartThreads() {
     KB_RETURN_IF_ERROR(lease_watch_.Start());
   }
   if (env_->options.snapshots.has_reason()) {
-    KB_ASSIGN_OR_RETURN(snapshots_, StartThread([this] { RunSnapshots(); }));
+    KB_RETURN_IF_ERROR(snapshots_.Start());
   }
   KB_ASSIGN_OR_RETURN(loop_, StartThread([this] { RunLoop(); }));
   return absl::OkStatus();
+}
+
+void ReplicaCore::AwaitSaved() {
+  const auto may_change = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !standing_.saving.held || standing_.board.role() != Role::kPrimary;
+  };
+  mutex_.Await(absl::Condition(&may_change));
 }
 
 absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {

@@ -18,7 +18,6 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -39,6 +38,7 @@
 #include "kekbit/replication/core/environment.h"
 #include "kekbit/replication/core/failover.h"
 #include "kekbit/replication/core/lease_watch.h"
+#include "kekbit/replication/core/snapshot_taker.h"
 #include "kekbit/replication/core/standing.h"
 #include "kekbit/replication/core/state_hooks.h"
 #include "kekbit/replication/journal/group_commit.h"
@@ -48,7 +48,6 @@
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/replica_options.h"
-#include "kekbit/replication/retention/apply_retention.h"
 #include "kekbit/replication/snapshot/snapshot_store.h"
 #include "kekbit/replication/stats/replica_stats.h"
 
@@ -112,7 +111,7 @@ class ReplicaCore final {
 
   absl::Status Poll() ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes a snapshot of the state as it is now, and trims the journal. Returns its position.
-  absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_) { return snapshots_.Take(); }
   absl::Status StepDown(Successor successor) ABSL_LOCKS_EXCLUDED(mutex_);
   bool WaitForRole(Role role, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits until the frame at `position` is applied. Unavailable if that took too long.
@@ -192,25 +191,8 @@ class ReplicaCore final {
   // Stops if the pages that this replica has read may not be what the disk has.
   bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  // Snapshots (replica_snapshot.cc).
-  void RunSnapshots();
-  bool SnapshotIsDue() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Takes a snapshot, if due; notes and logs the outcome.
-  void TakeDueSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Holds the state as of the returned frame: no change from OK until EndSaving().
-  absl::StatusOr<ChainLink> BeginSaving() ABSL_LOCKS_EXCLUDED(mutex_);
-  void EndSaving() ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns once this replica is no primary whose state is being saved.
   void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Does everything of TakeSnapshot() but the turn-taking. Calls EndSaving() as soon as possible.
-  absl::Status WriteSnapshot(const ChainLink& last) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Returns once the journal is synced up to that frame, which this replica has applied.
-  absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The cap of ReplicaOptions::retain_bytes_max; 0: none.
-  uint64_t RetainBytesMax();
-  // Logs who holds the journal, but not each time that it is the same. By whoever takes a snapshot.
-  void SayOfHolds(const std::vector<ReaderHold>& holds);
-  void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
 
   void RunLoop();
   void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -248,16 +230,11 @@ class ReplicaCore final {
 
   mutable absl::Mutex mutex_;
   Standing standing_ ABSL_GUARDED_BY(mutex_);
-  std::map<std::string, uint64_t> holds_told_;           // bytes by reader, as logged; by whoever has made taking_ true
-  bool taking_ ABSL_GUARDED_BY(mutex_) = false;          // a snapshot is being taken
-  uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // as followed_bytes_ was then
-  int64_t snapshot_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when, on the monotonic clock
   int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when it was seen last that the journal is in its place
-  int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
+
   LeaseWatch lease_watch_;
+  SnapshotTaker snapshots_;
   std::thread loop_;
-  std::thread snapshots_;
 };
 
 }  // namespace kekbit

@@ -293,7 +293,7 @@ absl::Status ReplicaCore::Poll() {
   }
   lease_watch_.Beat();
   Tick();
-  TakeDueSnapshot();
+  snapshots_.TakeDue();
   ReportRole();
   return status();
 }

@@ -116,7 +116,7 @@ ROWS = {
         "environment",
         "role_board",
         "standing",
-        "lease_watch",
+        "lease_watch snapshot_taker",
         "replica_core",
         "replica_loop replica_snapshot replica_takeover",
     ],
