@@ -1,7 +1,6 @@
 #include "kekbit/replication/core/replica_core.h"
 
 #include <utility>
-#include <vector>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
@@ -13,7 +12,6 @@
 #include "kekbit/header.h"
 #include "kekbit/replication/journal/segment_size.h"
 #include "kekbit/replication/recovery/journal_files.h"
-#include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
@@ -88,7 +86,7 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
   KB_ASSIGN_OR_RETURN(StopEvent snapshot_event, StopEvent::Create());
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   std::unique_ptr<ReplicaStats> stats = ReplicaStats::Create(fs, layout, options.may_lead, *options.clock);
-  absl::StatusOr<Source> source = OpenSource(fs, layout, mark, content, hooks);
+  absl::StatusOr<StateSource> source = OpenSource(fs, layout, mark, content, hooks);
   if (!source.ok()) {
     stats->SetError(source.status());
     return source.status();
@@ -109,13 +107,11 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
   return absl::WrapUnique(new ReplicaCore(std::move(env), *std::move(source)));
 }
 
-ReplicaCore::ReplicaCore(std::unique_ptr<Environment> env, Source source)
+ReplicaCore::ReplicaCore(std::unique_ptr<Environment> env, StateSource source)
     : env_(std::move(env)),
       space_(SpaceLimits(env_->options)),
-      reader_(std::move(source.reader)),
-      found_(std::move(source.found)),
-      poisoned_(env_->mark.poisoned()),
       standing_(*env_),
+      follower_(*env_, mutex_, standing_, std::move(source)),
       lease_watch_(*env_, mutex_, standing_),
       snapshots_(*env_, mutex_, standing_) {}
 
@@ -147,16 +143,9 @@ absl::Status ReplicaCore::CatchUpAndStart() {
   const int64_t begin = env_->MonotonicNanos();
   {
     absl::MutexLock drive(&drive_mutex_);
-    KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_), std::move(reader_)).status());
-    starting_ = true;
-    KB_RETURN_IF_ERROR(CatchUp());
-    // The place was trimmed meanwhile, up to a newer snapshot.
-    while (PlaceIsGone() && role() == Role::kFollower) {
-      KB_RETURN_IF_ERROR(StartOver());
-      KB_RETURN_IF_ERROR(CatchUp());
-    }
+    KB_RETURN_IF_ERROR(follower_.Start());
     KB_RETURN_IF_ERROR(MendAtStart());
-    starting_ = false;
+    follower_.EndStart();
   }
   KB_RETURN_IF_ERROR(status());
   {
@@ -169,34 +158,26 @@ absl::Status ReplicaCore::CatchUpAndStart() {
   return env_->options.threads ? StartThreads() : absl::OkStatus();
 }
 
-absl::Status ReplicaCore::CatchUp() {
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, env_->layout.ListSegments(env_->fs()));
-  const SegmentNumber last = segments.empty() ? 0 : segments.back();
-  while (Follow() && reader_.segment() <= last) {
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ReplicaCore::MendAtStart() {
   // A frame that does not fit is torn, or damage. The holder of the lease tells, or may be about
   // to: then there is more to read.
-  for (int looks = 1; absl::IsDataLoss(reader_.status()) && env_->options.may_lead; ++looks) {
+  for (int looks = 1; absl::IsDataLoss(follower_.reader().status()) && env_->options.may_lead; ++looks) {
     if (lease_watch_.AcquireLease()) return Recover().status();
     // A replica without threads waits for nobody.
     if (!env_->options.threads || looks == kLooksAtRecovery) {
       return absl::UnavailableError(absl::StrCat("another process holds the lease and has not recovered the journal's ",
-                                                 "end yet: try again; ", reader_.status().message()));
+                                                 "end yet: try again; ", follower_.reader().status().message()));
     }
     absl::SleepFor(absl::Milliseconds(1));
-    KB_RETURN_IF_ERROR(reader_.LookAgain());
-    while (Follow()) {
+    KB_RETURN_IF_ERROR(follower_.reader().LookAgain());
+    while (follower_.Follow()) {
     }
   }
-  if (IsTransient(reader_.status())) return absl::OkStatus();
+  if (IsTransient(follower_.reader().status())) return absl::OkStatus();
   // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is
   // wrong.
-  if (absl::IsDataLoss(reader_.status())) KB_RETURN_IF_ERROR(status());
-  return reader_.status();
+  if (absl::IsDataLoss(follower_.reader().status())) KB_RETURN_IF_ERROR(status());
+  return follower_.reader().status();
 }
 
 absl::Status ReplicaCore::StartThreads() {

@@ -1,54 +1,48 @@
-// ReplicaCore is the part of a Replica that knows no types: roles, lease, takeover, following.
+// ReplicaCore is the part of a Replica that knows no types: it joins the units of this room to roles,
+// following and takeover.
 //
 // Replica<State> gives the core a function that applies a frame, and appends through the core. All
-// that both share, the state included, is guarded by mutex(). The loop runs in a thread of its own
-// or inside Poll(); a second thread waits for the death of the primary.
+// that both share, the state included, is guarded by mutex(), and so is Standing. The loop runs in a
+// thread of its own or inside Poll(), and owns the Follower. LeaseWatch and SnapshotTaker have a
+// thread each.
 //
 // Takeover (replica_takeover.cc) takes these steps: the lease; the next epoch, which fences holders
 // of older ones; the rest of the frames; CLOSE at the end of each segment that was left open; a new
 // segment, whose first frame names what it follows; primary. A primary that steps down, or was
 // fenced, closes its segment and follows again after its last frame: its state is that of the
 // journal up to there.
-//
-// A third thread takes snapshots (replica_snapshot.cc). A follower applies nothing while its state
-// is saved; a takeover ends that at once.
 
 #ifndef KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 #define KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 
 #include <cstdint>
-#include <functional>
 #include <memory>
-#include <optional>
-#include <string>
 #include <thread>
 #include <typeinfo>
 #include <utility>
-#include <vector>
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
 #include "kekbit/base/free_space.h"
 #include "kekbit/replication/apply_context.h"
 #include "kekbit/replication/core/environment.h"
 #include "kekbit/replication/core/failover.h"
+#include "kekbit/replication/core/follower.h"
 #include "kekbit/replication/core/lease_watch.h"
+#include "kekbit/replication/core/replica_snapshot.h"
 #include "kekbit/replication/core/snapshot_taker.h"
 #include "kekbit/replication/core/standing.h"
 #include "kekbit/replication/core/state_hooks.h"
 #include "kekbit/replication/journal/group_commit.h"
 #include "kekbit/replication/journal/journal_layout.h"
-#include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
-#include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/replica_options.h"
-#include "kekbit/replication/snapshot/snapshot_store.h"
 #include "kekbit/replication/stats/replica_stats.h"
 
 namespace kekbit {
@@ -130,23 +124,12 @@ class ReplicaCore final {
   RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
 
  private:
-  // Source is where a state comes from: the newest good snapshot, if any, and the later journal.
-  struct Source {
-    SnapshotStore::Found found;
-    JournalReader reader;
-  };
-  ReplicaCore(std::unique_ptr<Environment> env, Source source);
+  ReplicaCore(std::unique_ptr<Environment> env, StateSource source);
 
   // Open(), whose errors say nothing yet of what to do.
   static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, JournalContent content,
                                                                   StateHooks hooks);
-  // Returns the source of a journal that can be trusted, and is all there.
-  static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
-                                           const JournalContent& content, const StateHooks& hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Applies what is there, up to the end of the last segment of now: a busy primary may be as fast
-  // as this.
-  absl::Status CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Recovers the journal's end, if it does not fit, and there is no primary.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
@@ -161,12 +144,6 @@ class ReplicaCore final {
   }
   absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Applies what is published; returns whether there was anything.
-  bool Follow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Applies what JournalReader::NextBatch() returned.
-  absl::Status Apply(absl::Span<const Frame> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Reads on after this replica's last frame when a reign ends. False: has to wait, or failed.
-  bool Rejoin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes the lease, if it is free and wanted, and becomes primary.
   void TryTakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Tries again later, gives the lease up, or stops.
@@ -175,30 +152,13 @@ class ReplicaCore final {
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is left, and makes the journal's end fit for a new primary, torn or not.
   absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  static absl::StatusOr<Source> FindSource(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
-                                           const StateHooks& hooks);
-  // Makes that snapshot the state, and reads on by `reader`, which stands after it. False if there
-  // is none, or it is no newer than the state.
-  absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Returns true if the journal no longer holds what the reader wants next.
-  bool PlaceIsGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-  // The reader's place is gone: starts over from a snapshot, or stops. An error that IsTransient():
-  // not this time.
-  absl::Status StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns the new reign's GroupCommit, with all segments that hold unsynced frames, if any.
   absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit(bool all_synced) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-  // Stops if the pages that this replica has read may not be what the disk has.
-  bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Returns once this replica is no primary whose state is being saved.
   void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   void RunLoop();
-  void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Stops a follower if its journal is gone: a check now and then.
-  void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Does a primary's work of now and then: checks that its journal still exists, looks for room on
   // the disk, and has closed segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -206,9 +166,6 @@ class ReplicaCore final {
   void LookAtClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes a primary whose lease file was replaced follow, and stops one whose journal is gone.
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Sleeps until there may be something to do.
-  void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-
   // Returns FailedPrecondition if nobody is seen to stand by.
   absl::Status FindStandby() const;
   void OnSyncPutOff(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -217,20 +174,14 @@ class ReplicaCore final {
   const std::unique_ptr<Environment> env_;
   FreeSpace space_;
 
-  // Held by the thread that runs the loop; taken before mutex_.
-  absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
-  JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
-  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);       // to start with
-  absl::Span<const Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet; reader_'s last batch
-  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;            // what does not fit may yet be mended
-  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // as it was when the journal was opened
-  Failover failover_ ABSL_GUARDED_BY(drive_mutex_);
-  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;  // when a follower saw last that it is there
-  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);           // how long the loop slept last
-
   mutable absl::Mutex mutex_;
   Standing standing_ ABSL_GUARDED_BY(mutex_);
   int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when it was seen last that the journal is in its place
+
+  // Held by the thread that runs the loop; taken before mutex_.
+  absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
+  Follower follower_ ABSL_GUARDED_BY(drive_mutex_);
+  Failover failover_ ABSL_GUARDED_BY(drive_mutex_);
 
   LeaseWatch lease_watch_;
   SnapshotTaker snapshots_;

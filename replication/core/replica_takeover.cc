@@ -39,9 +39,9 @@ void ReplicaCore::TryTakeOver() {
     if (!lease_watch_.AcquireLease()) return;
     NoteLease(failover_);
   }
-  if (StopIfPoisoned()) return;
+  if (follower_.StopIfPoisoned()) return;
   // The lease may be that of another journal, which somebody put into the place of ours.
-  if (StopIfGone()) return;
+  if (follower_.StopIfGone()) return;
   {
     // Whoever saves the state looks for this, and ends within moments.
     absl::MutexLock lock(&mutex_);
@@ -77,15 +77,15 @@ absl::Status ReplicaCore::BecomePrimary() {
   const std::optional<int64_t> line = env_->mark.journal_line(env_->boot_clock);
   if (NeedsEpoch(failover_, env_->epochs.current())) {
     failover_.reign_before = env_->epochs.current();
-    KB_ASSIGN_OR_RETURN(failover_.granted, env_->epochs.Grant(reader_.last().position.epoch));
+    KB_ASSIGN_OR_RETURN(failover_.granted, env_->epochs.Grant(follower_.reader().last().position.epoch));
   }
-  while (Follow()) {
+  while (follower_.Follow()) {
   }
   if (role() == Role::kStopped) return status();
   report.drained = lap();
   KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome, Recover());
   report.epoch = failover_.granted;
-  report.follows = reader_.last().position.seq;
+  report.follows = follower_.reader().last().position.seq;
   report.recovered = lap();
   KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit(outcome.synced));
   if (env_->options.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
@@ -94,7 +94,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   SegmentPreparer* preparer = nullptr;
   {
     absl::MutexLock lock(&mutex_);
-    begin_ns = standing_.clock.Begin(reader_.last().time_ns, line);
+    begin_ns = standing_.clock.Begin(follower_.reader().last().time_ns, line);
     preparer = standing_.preparer.get();
   }
   JournalWriterOptions options = {.file_system = env_->options.file_system,
@@ -105,7 +105,7 @@ absl::Status ReplicaCore::BecomePrimary() {
                                   .synced = env_->options.ack == Ack::kSynced,
                                   .preparer = preparer,
                                   .commit = commit.get()};
-  ChainLink tail = reader_.last();
+  ChainLink tail = follower_.reader().last();
   if (Planted(PlantedBug::kTimeGoesBack)) tail.time_ns = 0;
   KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), env_->epochs, failover_.granted,
                                                                  tail, outcome.next_segment, begin_ns));
@@ -115,8 +115,8 @@ absl::Status ReplicaCore::BecomePrimary() {
   standing_.applied = writer.last().position;
   env_->stats->SetPublished(standing_.applied, writer.last().time_ns);
   ClosedSegment closed;
-  if (reader_.segment() + 1 == outcome.next_segment) {
-    closed = {.number = reader_.segment(), .position = reader_.offset()};
+  if (follower_.reader().segment() + 1 == outcome.next_segment) {
+    closed = {.number = follower_.reader().segment(), .position = follower_.reader().offset()};
   }
   standing_.board.SetStatus(absl::OkStatus());
   env_->mark.SetJournalLine(standing_.clock.Line(), env_->boot_clock);
@@ -139,12 +139,12 @@ absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
     }
   }
   for (;;) {
-    while (Follow()) {
+    while (follower_.Follow()) {
     }
     if (role() == Role::kStopped) return status();
-    if (IsTransient(reader_.status())) return reader_.status();
+    if (IsTransient(follower_.reader().status())) return follower_.reader().status();
     KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome,
-                        RecoverTail(env_->fs(), env_->layout, reader_, env_->mark, options));
+                        RecoverTail(env_->fs(), env_->layout, follower_.reader(), env_->mark, options));
     if (outcome.torn) {
       env_->Say(LogSeverity::kWarning, outcome.why);
     }
@@ -162,12 +162,12 @@ absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(bool all_sy
   options.layout = env_->layout;
   options.mark = &env_->mark;
   options.epoch = failover_.granted;
-  options.synced = std::min(env_->mark.synced(), reader_.last().position.seq);
+  options.synced = std::min(env_->mark.synced(), follower_.reader().last().position.seq);
   options.on_error = [this, epoch = failover_.granted](const absl::Status& error) { OnSyncError(epoch, error); };
   options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { env_->stats->AddSync(synced, frames, nanos); };
-  if (Planted(PlantedBug::kInheritedCountsAsSynced)) options.synced = reader_.last().position.seq;
+  if (Planted(PlantedBug::kInheritedCountsAsSynced)) options.synced = follower_.reader().last().position.seq;
   options.on_put_off = [this](const absl::Status& why) { OnSyncPutOff(why); };
-  options.published = reader_.last().position.seq;
+  options.published = follower_.reader().last().position.seq;
   if (!all_synced) {
     KB_ASSIGN_OR_RETURN(options.unsynced, FindUnsynced(fs, env_->layout, options.synced));
   }
@@ -220,18 +220,6 @@ absl::Status ReplicaCore::StepDown(Successor successor) {
   env_->wake.Notify();
   ReportRole();
   return absl::OkStatus();
-}
-
-bool ReplicaCore::StopIfPoisoned() {
-  const SegmentNumber poisoned = env_->mark.poisoned();
-  if (ABSL_PREDICT_TRUE(poisoned == poisoned_)) return false;
-  poisoned_ = poisoned;
-  if (poisoned == 0) return false;
-  absl::MutexLock lock(&mutex_);
-  standing_.Stop(absl::DataLossError(absl::StrCat(env_->layout.segment(poisoned),
-                                                  ": a sync of this segment failed; what memory shows ",
-                                                  "of it may not be on the disk: open the journal anew")));
-  return true;
 }
 
 }  // namespace kekbit

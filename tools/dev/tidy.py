@@ -113,12 +113,12 @@ ROWS = {
     "replication/stats": ["replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
     "replication/core": [
         "failover reign state_hooks",
-        "environment",
+        "environment replica_snapshot",
         "role_board",
         "standing",
-        "lease_watch snapshot_taker",
+        "follower lease_watch snapshot_taker",
         "replica_core",
-        "replica_loop replica_snapshot replica_takeover",
+        "replica_loop replica_takeover",
     ],
 }
 
