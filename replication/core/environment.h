@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/base/free_space.h"
 #include "kekbit/base/logger.h"
 #include "kekbit/base/stop_event.h"
 #include "kekbit/replication/core/state_hooks.h"
@@ -42,6 +43,7 @@ struct Environment {
   SyncMark mark;
   const uint64_t boot_clock;  // for SyncMark::journal_line()
   const std::unique_ptr<ReplicaStats> stats;
+  FreeSpace space;  // where the journal is
 
   WakeEvent wake;  // for sleeping: the loop's; for waking the loop: anybody's
   // Events end a thread's wait; on descriptors.

@@ -161,13 +161,13 @@ bool Follower::Rejoin() {
   return true;
 }
 
-void Follower::Run(const Failover& failover, absl::FunctionRef<void()> try_take_over) {
+void Follower::Run(absl::FunctionRef<void()> try_take_over) {
   Backoff backoff;
   uint32_t spins = 0;
   while (!env_.stopping && role() == Role::kFollower) {
     if (!Rejoin()) {
       sleep_ = kSleepMin;
-      Sleep(failover);
+      Sleep();
       continue;
     }
     if (Follow()) {
@@ -187,19 +187,19 @@ void Follower::Run(const Failover& failover, absl::FunctionRef<void()> try_take_
       backoff.Pause();
     } else {
       LookForJournal();
-      Sleep(failover);
+      Sleep();
     }
   }
 }
 
-void Follower::Sleep(const Failover& failover) {
+void Follower::Sleep() {
   const uint32_t ticket = env_.wake.Prepare();
-  if (Follow() || env_.stopping || (env_.lease_held && failover.next_try_ns == 0)) return;
+  if (Follow() || env_.stopping || (env_.lease_held && failover_.next_try_ns == 0)) return;
   const bool watched = !reader_.at_segment_end() && !env_.lease_held;
   sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
   // A takeover is due then.
   if (env_.lease_held) {
-    sleep_ = absl::Nanoseconds(std::max<int64_t>(failover.next_try_ns - env_.MonotonicNanos(), 0));
+    sleep_ = absl::Nanoseconds(std::max<int64_t>(failover_.next_try_ns - env_.MonotonicNanos(), 0));
   }
   env_.wake.Wait(ticket, sleep_);
 }

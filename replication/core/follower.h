@@ -43,13 +43,15 @@ class Follower final {
 
   // Follows until this replica is no follower any more, or env.stopping is true. Calls
   // `try_take_over` whenever a takeover may be due; sleeps until there may be something to do.
-  void Run(const Failover& failover, absl::FunctionRef<void()> try_take_over) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Run(absl::FunctionRef<void()> try_take_over) ABSL_LOCKS_EXCLUDED(mutex_);
   // Does once what there is to do, without waiting.
   void RunOnce(absl::FunctionRef<void()> try_take_over) ABSL_LOCKS_EXCLUDED(mutex_);
 
   // Applies what is published; returns whether there was anything.
   bool Follow() ABSL_LOCKS_EXCLUDED(mutex_);
   JournalReader& reader() { return reader_; }
+  // Returns what is known of this follower's tries to take over.
+  Failover& failover() { return failover_; }
   // Stops if the pages that this replica has read may not be what the disk has.
   bool StopIfPoisoned() ABSL_LOCKS_EXCLUDED(mutex_);
   // Stops if the journal is gone.
@@ -73,7 +75,7 @@ class Follower final {
   // is none, or it is no newer than the state.
   absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader) ABSL_LOCKS_EXCLUDED(mutex_);
   // Sleeps until there may be something to do.
-  void Sleep(const Failover& failover) ABSL_LOCKS_EXCLUDED(mutex_);
+  void Sleep() ABSL_LOCKS_EXCLUDED(mutex_);
   // Calls StopIfGone() now and then.
   void LookForJournal() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -81,6 +83,7 @@ class Follower final {
   absl::Mutex& mutex_;
   Standing& standing_ ABSL_GUARDED_BY(mutex_);
   JournalReader reader_;
+  Failover failover_;
   SnapshotStore::Found found_;       // to start with
   absl::Span<const Frame> pending_;  // read, not applied yet; reader_'s last batch
   bool starting_ = false;            // what does not fit may yet be mended

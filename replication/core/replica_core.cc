@@ -6,12 +6,25 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/base/duration_text.h"
+#include "kekbit/base/free_space.h"
 #include "kekbit/base/start_thread.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/header.h"
+#include "kekbit/replication/core/environment.h"
+#include "kekbit/replication/core/follower.h"
+#include "kekbit/replication/core/lease_watch.h"
+#include "kekbit/replication/core/replica_snapshot.h"
+#include "kekbit/replication/core/snapshot_taker.h"
+#include "kekbit/replication/core/standing.h"
+#include "kekbit/replication/journal/group_commit.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/segment_preparer.h"
 #include "kekbit/replication/journal/segment_size.h"
 #include "kekbit/replication/recovery/journal_files.h"
+#include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/stats/replica_stats.h"
 
 namespace kekbit {
 namespace {
@@ -37,18 +50,19 @@ uint64_t BootClockName(FileSystem& fs) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, JournalContent content,
-                                                               StateHooks hooks) {
+absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, uint64_t data_format,
+                                                               std::string state_name, StateHooks hooks) {
   FileSystem& fs = *options.file_system;
   const JournalLayout layout(options.directory);
   absl::StatusOr<std::unique_ptr<ReplicaCore>> core =
-      OpenJournal(std::move(options), std::move(content), std::move(hooks));
+      OpenJournal(std::move(options), data_format, std::move(state_name), std::move(hooks));
   if (!core.ok()) return WithRepairHint(fs, layout, core.status());
   return core;
 }
 
-absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, JournalContent content,
-                                                                      StateHooks hooks) {
+absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, uint64_t data_format,
+                                                                      std::string state_name, StateHooks hooks) {
+  const JournalContent content(data_format, std::move(state_name));
   if (options.directory.empty()) return absl::InvalidArgumentError("ReplicaOptions::directory is not set");
   const SnapshotOptions& snapshots = options.snapshots;
   if (hooks.save == nullptr && snapshots.is_set()) {
@@ -92,14 +106,16 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
     return source.status();
   }
   const uint64_t boot_clock = BootClockName(fs);
+  const FreeSpaceLimits space = SpaceLimits(options);
   std::unique_ptr<Environment> env(new Environment{.options = std::move(options),
-                                                   .content = std::move(content),
+                                                   .content = content,
                                                    .layout = layout,
                                                    .hooks = std::move(hooks),
                                                    .epochs = std::move(epochs),
                                                    .mark = std::move(mark),
                                                    .boot_clock = boot_clock,
                                                    .stats = std::move(stats),
+                                                   .space = FreeSpace(space),
                                                    .wake = std::move(wake),
                                                    .loop_event = std::move(loop_event),
                                                    .lease_event = std::move(lease_event),
@@ -109,27 +125,27 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
 
 ReplicaCore::ReplicaCore(std::unique_ptr<Environment> env, StateSource source)
     : env_(std::move(env)),
-      space_(SpaceLimits(env_->options)),
-      standing_(*env_),
-      follower_(*env_, mutex_, standing_, std::move(source)),
-      lease_watch_(*env_, mutex_, standing_),
-      snapshots_(*env_, mutex_, standing_) {}
+      options_(env_->options),
+      standing_(std::make_unique<Standing>(*env_)),
+      follower_(std::make_unique<Follower>(*env_, mutex_, *standing_, std::move(source))),
+      lease_watch_(std::make_unique<LeaseWatch>(*env_, mutex_, *standing_)),
+      snapshots_(std::make_unique<SnapshotTaker>(*env_, mutex_, *standing_)) {}
 
 ReplicaCore::~ReplicaCore() {
   {
     absl::MutexLock lock(&mutex_);  // whose conditions look at it
     env_->stopping = true;
-    standing_.saving.Cancel();
+    standing_->saving.Cancel();
   }
   env_->loop_event.Signal();
   env_->lease_event.Signal();
   env_->snapshot_event.Signal();
   env_->wake.Notify();
-  snapshots_.Join();
-  lease_watch_.Join();
+  snapshots_->Join();
+  lease_watch_->Join();
   if (loop_.joinable()) loop_.join();
   absl::MutexLock lock(&mutex_);
-  standing_.reign.End();
+  standing_->reign.End();
 }
 
 absl::Status ReplicaCore::Start() {
@@ -143,65 +159,94 @@ absl::Status ReplicaCore::CatchUpAndStart() {
   const int64_t begin = env_->MonotonicNanos();
   {
     absl::MutexLock drive(&drive_mutex_);
-    KB_RETURN_IF_ERROR(follower_.Start());
+    KB_RETURN_IF_ERROR(follower_->Start());
     KB_RETURN_IF_ERROR(MendAtStart());
-    follower_.EndStart();
+    follower_->EndStart();
   }
   KB_RETURN_IF_ERROR(status());
   {
     absl::MutexLock lock(&mutex_);
-    standing_.recovery.frames = standing_.applied.seq - standing_.recovery.snapshot_seq;
-    standing_.recovery.duration = absl::Nanoseconds(env_->MonotonicNanos() - begin);
-    env_->Say(standing_.recovery.bytes_cut == 0 ? LogSeverity::kInfo : LogSeverity::kWarning,
-              standing_.recovery.ToString());
+    standing_->recovery.frames = standing_->applied.seq - standing_->recovery.snapshot_seq;
+    standing_->recovery.duration = absl::Nanoseconds(env_->MonotonicNanos() - begin);
+    env_->Say(standing_->recovery.bytes_cut == 0 ? LogSeverity::kInfo : LogSeverity::kWarning,
+              standing_->recovery.ToString());
   }
-  return env_->options.threads ? StartThreads() : absl::OkStatus();
+  return options_.threads ? StartThreads() : absl::OkStatus();
 }
 
 absl::Status ReplicaCore::MendAtStart() {
   // A frame that does not fit is torn, or damage. The holder of the lease tells, or may be about
   // to: then there is more to read.
-  for (int looks = 1; absl::IsDataLoss(follower_.reader().status()) && env_->options.may_lead; ++looks) {
-    if (lease_watch_.AcquireLease()) return Recover().status();
+  for (int looks = 1; absl::IsDataLoss(follower_->reader().status()) && options_.may_lead; ++looks) {
+    if (lease_watch_->AcquireLease()) return Recover().status();
     // A replica without threads waits for nobody.
-    if (!env_->options.threads || looks == kLooksAtRecovery) {
+    if (!options_.threads || looks == kLooksAtRecovery) {
       return absl::UnavailableError(absl::StrCat("another process holds the lease and has not recovered the journal's ",
-                                                 "end yet: try again; ", follower_.reader().status().message()));
+                                                 "end yet: try again; ", follower_->reader().status().message()));
     }
     absl::SleepFor(absl::Milliseconds(1));
-    KB_RETURN_IF_ERROR(follower_.reader().LookAgain());
-    while (follower_.Follow()) {
+    KB_RETURN_IF_ERROR(follower_->reader().LookAgain());
+    while (follower_->Follow()) {
     }
   }
-  if (IsTransient(follower_.reader().status())) return absl::OkStatus();
+  if (IsTransient(follower_->reader().status())) return absl::OkStatus();
   // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is
   // wrong.
-  if (absl::IsDataLoss(follower_.reader().status())) KB_RETURN_IF_ERROR(status());
-  return follower_.reader().status();
+  if (absl::IsDataLoss(follower_->reader().status())) KB_RETURN_IF_ERROR(status());
+  return follower_->reader().status();
 }
 
 absl::Status ReplicaCore::StartThreads() {
-  if (env_->options.may_lead) {
+  if (options_.may_lead) {
     // Be ready for a takeover from the beginning on.
-    auto preparer = std::make_unique<SegmentPreparer>(env_->fs(), env_->options.directory, kSegmentTouchBytes,
-                                                      env_->options.ack == Ack::kSynced);
-    preparer->Prepare(FirstSegmentBytes(env_->options.segment_bytes));
+    auto preparer = std::make_unique<SegmentPreparer>(env_->fs(), options_.directory, kSegmentTouchBytes,
+                                                      options_.ack == Ack::kSynced);
+    preparer->Prepare(FirstSegmentBytes(options_.segment_bytes));
     {
       absl::MutexLock lock(&mutex_);
-      standing_.preparer = std::move(preparer);
+      standing_->preparer = std::move(preparer);
     }
-    KB_RETURN_IF_ERROR(lease_watch_.Start());
+    KB_RETURN_IF_ERROR(lease_watch_->Start());
   }
-  if (env_->options.snapshots.has_reason()) {
-    KB_RETURN_IF_ERROR(snapshots_.Start());
+  if (options_.snapshots.has_reason()) {
+    KB_RETURN_IF_ERROR(snapshots_->Start());
   }
   KB_ASSIGN_OR_RETURN(loop_, StartThread([this] { RunLoop(); }));
   return absl::OkStatus();
 }
 
+absl::StatusOr<ApplyContext> ReplicaCore::Append(absl::FunctionRef<absl::StatusOr<size_t>(MutableBytes to)> encode) {
+  Standing& standing = *standing_;
+  if (ABSL_PREDICT_FALSE(standing.saving.held)) AwaitSaved();
+  if (ABSL_PREDICT_FALSE(standing.board.role() != Role::kPrimary)) return standing.board.NotPrimary();
+  if (ABSL_PREDICT_FALSE(!env_->space.enough())) return env_->space.Refusal(options_.directory);
+  absl::StatusOr<Position> position = standing.reign.writer().Append(encode, standing.clock.Stamp());
+  if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
+  return Appended();
+}
+
+absl::StatusOr<ApplyContext> ReplicaCore::AppendBatch(
+    size_t count, absl::FunctionRef<absl::StatusOr<size_t>(size_t i, MutableBytes to)> encode) {
+  Standing& standing = *standing_;
+  if (ABSL_PREDICT_FALSE(standing.saving.held)) AwaitSaved();
+  if (ABSL_PREDICT_FALSE(standing.board.role() != Role::kPrimary)) return standing.board.NotPrimary();
+  if (ABSL_PREDICT_FALSE(!env_->space.enough())) return env_->space.Refusal(options_.directory);
+  absl::StatusOr<Position> first = standing.reign.writer().AppendBatch(count, encode, standing.clock.Stamp());
+  if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
+  return ApplyContext(*first, Appended().time_ns());
+}
+
+ApplyContext ReplicaCore::Appended() {
+  const ChainLink& last = standing_->reign.writer().last();
+  standing_->applied = last.position;
+  if (ABSL_PREDICT_FALSE(env_->beat_waits)) standing_->reign.Beat(env_->MonotonicNanos());
+  env_->stats->SetPublished(last.position, last.time_ns);
+  return ApplyContext(last.position, last.time_ns);
+}
+
 void ReplicaCore::AwaitSaved() {
   const auto may_change = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return !standing_.saving.held || standing_.board.role() != Role::kPrimary;
+    return !standing_->saving.held || standing_->board.role() != Role::kPrimary;
   };
   mutex_.Await(absl::Condition(&may_change));
 }
@@ -212,9 +257,9 @@ absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {
   // not there any more. Who can't look does not know, and looks again as a follower.
   const absl::StatusOr<bool> named = env_->epochs.IsNamed(env_->fs());
   if (!named.ok() || *named) {
-    standing_.EndReign();
+    standing_->EndReign();
   } else {
-    standing_.Stop(status);
+    standing_->Stop(status);
   }
   return status;
 }
@@ -223,10 +268,10 @@ absl::Status ReplicaCore::WaitFor(Position position, Ack stage, absl::Time deadl
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
-    commit = standing_.reign.commit();
+    commit = standing_->reign.commit();
   }
   if (commit == nullptr || commit->epoch() != position.epoch) {
-    return absl::FailedPreconditionError(absl::StrCat(env_->options.directory, ": ", position.ToString(),
+    return absl::FailedPreconditionError(absl::StrCat(options_.directory, ": ", position.ToString(),
                                                       " is not of this replica's last reign, ",
                                                       commit == nullptr ? "which is still to come" : "epoch ",
                                                       commit == nullptr ? "" : absl::StrCat(commit->epoch())));
@@ -239,44 +284,54 @@ absl::Status ReplicaCore::WaitFor(Position position, Ack stage, absl::Time deadl
 
 void ReplicaCore::ReportRole() {
   absl::MutexLock lock(&mutex_);
-  standing_.board.TellUser(mutex_);
+  standing_->board.TellUser(mutex_);
 }
 
 bool ReplicaCore::WaitForRole(Role role, absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
-  return standing_.board.WaitForRole(role, timeout, mutex_);
+  return standing_->board.WaitForRole(role, timeout, mutex_);
 }
 
 absl::Status ReplicaCore::WaitForApplied(Position position, absl::Duration timeout) {
   const auto reached = [this, position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return (standing_.applied.seq >= position.seq && standing_.applied.epoch >= position.epoch) ||
-           standing_.board.role() == Role::kStopped;
+    return (standing_->applied.seq >= position.seq && standing_->applied.epoch >= position.epoch) ||
+           standing_->board.role() == Role::kStopped;
   };
   mutex_.AwaitWithTimeout(absl::Condition(&reached), timeout);
-  if (standing_.applied.seq >= position.seq && standing_.applied.epoch >= position.epoch) return absl::OkStatus();
-  if (standing_.board.role() == Role::kStopped) return standing_.board.status();
-  return absl::UnavailableError(absl::StrCat(env_->options.directory, ": ", position.ToString(),
-                                             " is not applied in time, ", standing_.applied.ToString(), " is"));
+  if (standing_->applied.seq >= position.seq && standing_->applied.epoch >= position.epoch) return absl::OkStatus();
+  if (standing_->board.role() == Role::kStopped) return standing_->board.status();
+  return absl::UnavailableError(absl::StrCat(options_.directory, ": ", position.ToString(), " is not applied in time, ",
+                                             standing_->applied.ToString(), " is"));
 }
 
 Role ReplicaCore::role() const {
   absl::MutexLock lock(&mutex_);
-  return standing_.board.role();
+  return standing_->board.role();
 }
 
 Position ReplicaCore::applied() const {
   absl::MutexLock lock(&mutex_);
-  return standing_.applied;
+  return standing_->applied;
 }
 
 RecoveryReport ReplicaCore::recovery() const {
   absl::MutexLock lock(&mutex_);
-  return standing_.recovery;
+  return standing_->recovery;
 }
 
 absl::Status ReplicaCore::status() const {
   absl::MutexLock lock(&mutex_);
-  return standing_.board.status();
+  return standing_->board.status();
 }
+
+Position ReplicaCore::state_position() const { return standing_->applied; }
+
+int64_t ReplicaCore::JournalNow() const { return standing_->clock.Now(env_->mark.journal_line(env_->boot_clock)); }
+
+absl::StatusOr<Position> ReplicaCore::TakeSnapshot() { return snapshots_->Take(); }
+
+int64_t ReplicaCore::StartSample() { return env_->stats->StartSample(); }
+
+void ReplicaCore::AddExecuteSince(int64_t start_ns) { env_->stats->AddExecute(start_ns); }
 
 }  // namespace kekbit

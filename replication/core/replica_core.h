@@ -15,43 +15,45 @@
 #ifndef KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 #define KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <thread>
 #include <typeinfo>
-#include <utility>
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "kekbit/base/free_space.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/replication/apply_context.h"
-#include "kekbit/replication/core/environment.h"
-#include "kekbit/replication/core/failover.h"
-#include "kekbit/replication/core/follower.h"
-#include "kekbit/replication/core/lease_watch.h"
-#include "kekbit/replication/core/replica_snapshot.h"
-#include "kekbit/replication/core/snapshot_taker.h"
-#include "kekbit/replication/core/standing.h"
 #include "kekbit/replication/core/state_hooks.h"
-#include "kekbit/replication/journal/group_commit.h"
-#include "kekbit/replication/journal/journal_layout.h"
-#include "kekbit/replication/journal/journal_writer.h"
-#include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/recovery_report.h"
 #include "kekbit/replication/replica_options.h"
-#include "kekbit/replication/stats/replica_stats.h"
+#include "kekbit/replication/role.h"
 
 namespace kekbit {
 
+class Follower;
+class GroupCommit;
+class LeaseWatch;
+class SnapshotTaker;
+struct Environment;
+struct RecoveryOutcome;
+struct Standing;
+struct StateSource;
+
 class ReplicaCore final {
  public:
-  // `content`: what the journal's commands are and shall be; all of it is said.
-  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, JournalContent content,
-                                                           StateHooks hooks);
+  // `data_format` and `state_name`: what the journal's commands are and shall be; see JournalContent.
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, uint64_t data_format,
+                                                           std::string state_name, StateHooks hooks);
 
   ReplicaCore(const ReplicaCore&) = delete;
   ReplicaCore& operator=(const ReplicaCore&) = delete;
@@ -68,29 +70,14 @@ class ReplicaCore final {
   // Appends a command while this replica is primary; see JournalWriter::Append. FailedPrecondition
   // if it is not primary. Aborted if it has just found out that it no longer is: the outcome is
   // unknown. ResourceExhausted also while the disk is nearly full.
-  template <typename Encode>
-  absl::StatusOr<ApplyContext> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (ABSL_PREDICT_FALSE(standing_.saving.held)) AwaitSaved();
-    if (ABSL_PREDICT_FALSE(standing_.board.role() != Role::kPrimary)) return standing_.board.NotPrimary();
-    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options().directory);
-    absl::StatusOr<Position> position =
-        standing_.reign.writer().Append(std::forward<Encode>(encode), standing_.clock.Stamp());
-    if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
-    return Appended();
-  }
+  absl::StatusOr<ApplyContext> Append(absl::FunctionRef<absl::StatusOr<size_t>(MutableBytes to)> encode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Appends `count` commands as one publication; see JournalWriter::AppendBatch. The context is the
   // first command's; the others differ in seq alone.
-  template <typename Encode>
-  absl::StatusOr<ApplyContext> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (ABSL_PREDICT_FALSE(standing_.saving.held)) AwaitSaved();
-    if (ABSL_PREDICT_FALSE(standing_.board.role() != Role::kPrimary)) return standing_.board.NotPrimary();
-    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options().directory);
-    absl::StatusOr<Position> first =
-        standing_.reign.writer().AppendBatch(count, std::forward<Encode>(encode), standing_.clock.Stamp());
-    if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
-    return ApplyContext(*first, Appended().time_ns());
-  }
+  absl::StatusOr<ApplyContext> AppendBatch(size_t count,
+                                           absl::FunctionRef<absl::StatusOr<size_t>(size_t i, MutableBytes to)> encode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Waits until the command at `position`, which this replica appended, has reached the stage.
   absl::Status WaitFor(Position position, Ack stage, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -105,7 +92,7 @@ class ReplicaCore final {
 
   absl::Status Poll() ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes a snapshot of the state as it is now, and trims the journal. Returns its position.
-  absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_) { return snapshots_.Take(); }
+  absl::StatusOr<Position> TakeSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StepDown(Successor successor) ABSL_LOCKS_EXCLUDED(mutex_);
   bool WaitForRole(Role role, absl::Duration timeout) ABSL_LOCKS_EXCLUDED(mutex_);
   // Waits until the frame at `position` is applied. Unavailable if that took too long.
@@ -113,35 +100,32 @@ class ReplicaCore final {
 
   Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
   Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
-  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return standing_.applied; }
+  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // The journal's time; see Replica::Now().
-  int64_t JournalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return standing_.clock.Now(env_->mark.journal_line(env_->boot_clock));
-  }
+  int64_t JournalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
-  const ReplicaOptions& options() const { return env_->options; }
-  ReplicaStats& stats() { return *env_->stats; }
+  const ReplicaOptions& options() const { return options_; }
   RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
+
+  // Measure how long some of the calls of Execute() take; see ReplicaStats::StartSample().
+  int64_t StartSample();
+  void AddExecute(int64_t start_ns) {
+    if (ABSL_PREDICT_FALSE(start_ns != 0)) AddExecuteSince(start_ns);
+  }
 
  private:
   ReplicaCore(std::unique_ptr<Environment> env, StateSource source);
 
   // Open(), whose errors say nothing yet of what to do.
-  static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, JournalContent content,
-                                                                  StateHooks hooks);
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, uint64_t data_format,
+                                                                  std::string state_name, StateHooks hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
   // Recovers the journal's end, if it does not fit, and there is no primary.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
 
   // Returns the context of the last frame of the writer, which is published, and about to be applied.
-  ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const ChainLink& last = standing_.reign.writer().last();
-    standing_.applied = last.position;
-    if (ABSL_PREDICT_FALSE(env_->beat_waits)) standing_.reign.Beat(env_->MonotonicNanos());
-    env_->stats->SetPublished(last.position, last.time_ns);
-    return ApplyContext(last.position, last.time_ns);
-  }
+  ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Takes the lease, if it is free and wanted, and becomes primary.
@@ -168,23 +152,23 @@ class ReplicaCore final {
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns FailedPrecondition if nobody is seen to stand by.
   absl::Status FindStandby() const;
+  void AddExecuteSince(int64_t start_ns);
   void OnSyncPutOff(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
   const std::unique_ptr<Environment> env_;
-  FreeSpace space_;
+  const ReplicaOptions& options_;  // those of env_
 
   mutable absl::Mutex mutex_;
-  Standing standing_ ABSL_GUARDED_BY(mutex_);
+  const std::unique_ptr<Standing> standing_ ABSL_PT_GUARDED_BY(mutex_);
   int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when it was seen last that the journal is in its place
 
   // Held by the thread that runs the loop; taken before mutex_.
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
-  Follower follower_ ABSL_GUARDED_BY(drive_mutex_);
-  Failover failover_ ABSL_GUARDED_BY(drive_mutex_);
+  const std::unique_ptr<Follower> follower_ ABSL_PT_GUARDED_BY(drive_mutex_);
 
-  LeaseWatch lease_watch_;
-  SnapshotTaker snapshots_;
+  const std::unique_ptr<LeaseWatch> lease_watch_;
+  const std::unique_ptr<SnapshotTaker> snapshots_;
   std::thread loop_;
 };
 

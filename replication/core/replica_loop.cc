@@ -8,7 +8,13 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/current_exception.h"
 #include "kekbit/base/type_name.h"
+#include "kekbit/replication/core/environment.h"
+#include "kekbit/replication/core/follower.h"
+#include "kekbit/replication/core/lease_watch.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/core/snapshot_taker.h"
+#include "kekbit/replication/core/standing.h"
+#include "kekbit/replication/journal/group_commit.h"
 #include "kekbit/replication/recovery/give_back.h"
 
 namespace kekbit {
@@ -21,13 +27,13 @@ constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
 void ReplicaCore::EndForException(absl::string_view function, Position position, const std::type_info& command) {
   const std::string text = absl::StrCat(
-      env_->options.directory, ": ", function, "() of the command at ", position.ToString(), ", a ", TypeName(command),
+      options_.directory, ": ", function, "() of the command at ", position.ToString(), ", a ", TypeName(command),
       ", threw ", CurrentExceptionType(), ": ", CurrentExceptionWhat(),
       ". The process ends, and so does every replica that comes to this command. If no build can apply it, go on "
       "without it and all that follows: kekbit repair ",
-      env_->options.directory, " --lose-from ", position.seq, " --apply");
+      options_.directory, " --lose-from ", position.seq, " --apply");
   env_->stats->SetError(absl::InternalError(text));
-  LogLast(env_->options.logger, text);
+  LogLast(options_.logger, text);
   std::terminate();
 }
 
@@ -36,7 +42,7 @@ void ReplicaCore::RunLoop() {
     switch (role()) {
       case Role::kFollower: {
         absl::MutexLock drive(&drive_mutex_);
-        follower_.Run(failover_, [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) { TryTakeOver(); });
+        follower_->Run([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) { TryTakeOver(); });
         break;
       }
       case Role::kPrimary:
@@ -57,10 +63,10 @@ void ReplicaCore::StopIfMoved() {
   if (now < named_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
   named_looked_ns_ = now;
   const absl::StatusOr<bool> epochs_named = env_->epochs.IsNamed(env_->fs());
-  const absl::StatusOr<bool> lease_named = standing_.reign.LeaseIsNamed(env_->fs());
-  if (const absl::StatusOr<bool> named = standing_.reign.writer().IsNamed(); named.ok() && !*named) {
-    standing_.Stop(absl::AbortedError(absl::StrCat(env_->layout.segment(standing_.reign.writer().segment()),
-                                                   ": the segment was moved, replaced or deleted")));
+  const absl::StatusOr<bool> lease_named = standing_->reign.LeaseIsNamed(env_->fs());
+  if (const absl::StatusOr<bool> named = standing_->reign.writer().IsNamed(); named.ok() && !*named) {
+    standing_->Stop(absl::AbortedError(absl::StrCat(env_->layout.segment(standing_->reign.writer().segment()),
+                                                    ": the segment was moved, replaced or deleted")));
     return;
   }
   // A failed look proves nothing.
@@ -69,17 +75,17 @@ void ReplicaCore::StopIfMoved() {
     // The lock of a file that nobody else can find keeps nobody away.
     env_->LogError(absl::AbortedError(absl::StrCat(env_->layout.lease(), ": was replaced or deleted")),
                    "no longer primary");
-    standing_.LeaveLease();
-    standing_.EndReign();
+    standing_->LeaveLease();
+    standing_->EndReign();
   } else {
-    standing_.Stop(
-        absl::AbortedError(absl::StrCat(env_->options.directory, ": the journal was moved, replaced or deleted")));
+    standing_->Stop(
+        absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
   }
 }
 
 void ReplicaCore::LookAtClocks() {
-  standing_.clock.Look();
-  env_->mark.SetJournalLine(standing_.clock.Line(), env_->boot_clock);
+  standing_->clock.Look();
+  env_->mark.SetJournalLine(standing_->clock.Line(), env_->boot_clock);
 }
 
 void ReplicaCore::Tick() {
@@ -87,37 +93,37 @@ void ReplicaCore::Tick() {
   ClosedSegment closed;
   {
     absl::MutexLock lock(&mutex_);
-    if (standing_.board.role() != Role::kPrimary) return;
+    if (standing_->board.role() != Role::kPrimary) return;
     StopIfMoved();
-    if (standing_.board.role() != Role::kPrimary) return;
+    if (standing_->board.role() != Role::kPrimary) return;
     LookAtClocks();
-    commit = standing_.reign.commit();
-    closed = standing_.reign.TakeClosed();
+    commit = standing_->reign.commit();
+    closed = standing_->reign.TakeClosed();
   }
   if (closed.number != 0) {
     // Leave as it is what fails now, or can't be done on this file system.
     GiveBackSpace(env_->fs(), env_->layout, closed.number, closed.position).IgnoreError();
   }
-  const bool enough = space_.enough();
-  space_.Look(env_->fs(), env_->options.directory, env_->MonotonicNanos()).IgnoreError();
-  if (enough != space_.enough()) {
-    Log(env_->options.logger, LogSeverity::kWarning,
-        enough ? space_.Refusal(env_->options.directory).message()
-               : absl::string_view(absl::StrCat(env_->options.directory, ": there is room on the disk again")));
+  const bool enough = env_->space.enough();
+  env_->space.Look(env_->fs(), options_.directory, env_->MonotonicNanos()).IgnoreError();
+  if (enough != env_->space.enough()) {
+    Log(options_.logger, LogSeverity::kWarning,
+        enough ? env_->space.Refusal(options_.directory).message()
+               : absl::string_view(absl::StrCat(options_.directory, ": there is room on the disk again")));
   }
   // Nobody may wait for what is due, and it shall not gather. A sync that fails stops this replica.
   commit->SyncDue().IgnoreError();
 }
 
 absl::Status ReplicaCore::Poll() {
-  if (env_->options.threads) return absl::FailedPreconditionError("Poll() is for a replica without threads of its own");
+  if (options_.threads) return absl::FailedPreconditionError("Poll() is for a replica without threads of its own");
   {
     absl::MutexLock drive(&drive_mutex_);
-    follower_.RunOnce([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) { TryTakeOver(); });
+    follower_->RunOnce([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) { TryTakeOver(); });
   }
-  lease_watch_.Beat();
+  lease_watch_->Beat();
   Tick();
-  snapshots_.TakeDue();
+  snapshots_->TakeDue();
   ReportRole();
   return status();
 }

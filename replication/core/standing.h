@@ -18,7 +18,7 @@
 #include "kekbit/replication/journal/journal_clock.h"
 #include "kekbit/replication/journal/segment_preparer.h"
 #include "kekbit/replication/position.h"
-#include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/recovery_report.h"
 #include "kekbit/replication/snapshot/snapshot_writer.h"
 
 namespace kekbit {

@@ -49,7 +49,7 @@ MAY_INCLUDE = {
 }
 
 # Values of replication/ that every room may include, besides its own directory's table.
-VALUES = {"position", "role", "takeover_report"}
+VALUES = {"position", "recovery_report", "role", "takeover_report"}
 # What else a room may include of the front door: (pattern of the includer, names).
 DOOR_FOR = [
     (r"replication/(apply|core|stats)/.*", {"apply_context", "replica_options"}),
@@ -75,7 +75,7 @@ ROWS = {
     ],
     "replication": [
         "position role",
-        "takeover_report",
+        "recovery_report takeover_report",
         "replica_options",
         "apply_context",
         "state_archive",
