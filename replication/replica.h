@@ -52,12 +52,10 @@
 #include "kekbit/replication/apply/command_check.h"
 #include "kekbit/replication/apply_context.h"
 #include "kekbit/replication/core/replica_core.h"
-#include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/state_name.h"
 #include "kekbit/replication/position.h"
-#include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/recovery_report.h"
 #include "kekbit/replication/replica_options.h"
-#include "kekbit/replication/snapshot/snapshot_reader.h"
 #include "kekbit/replication/snapshot/snapshot_stream.h"
 #include "kekbit/replication/state_archive.h"
 #include "kekbit/replication/state_machine.h"
@@ -92,10 +90,8 @@ class Replica final {
   // NOLINTNEXTLINE(performance-unnecessary-value-param): moved from, behind a macro
   static absl::StatusOr<std::unique_ptr<Replica>> Open(ReplicaOptions options, State initial = State()) {
     auto replica = absl::WrapUnique(new Replica(std::move(initial)));
-    KB_ASSIGN_OR_RETURN(
-        replica->core_,
-        ReplicaCore::Open(std::move(options), JournalContent(uint64_t{Codec::kDataFormat}, StateName<State>()),
-                          replica->MakeHooks()));
+    KB_ASSIGN_OR_RETURN(replica->core_, ReplicaCore::Open(std::move(options), uint64_t{Codec::kDataFormat},
+                                                          StateName<State>(), replica->MakeHooks()));
     KB_RETURN_IF_ERROR(replica->core_->Start());
     return replica;
   }
@@ -123,11 +119,11 @@ class Replica final {
   //   other codes         from the codec, or ReplicaOptions::checks: nothing was done.
   absl::StatusOr<Executed> Execute(const Command& command) { return Execute(command, core_->options().ack); }
   absl::StatusOr<Executed> Execute(const Command& command, Ack ack) {
-    const int64_t start = core_->stats().StartSample();
+    const int64_t start = core_->StartSample();
     absl::StatusOr<Executed> executed = Submit(command);
     if (!executed.ok()) return executed;
     if (ack != Ack::kPublished) KB_RETURN_IF_ERROR(WaitFor(executed->position, ack, absl::InfiniteDuration()));
-    core_->stats().AddExecute(start);
+    core_->AddExecute(start);
     return executed;
   }
 

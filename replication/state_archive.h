@@ -44,23 +44,29 @@
 #include <concepts>
 #include <cstdint>
 
+#include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
-#include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/codecs/cereal/cereal_stream_codec.h"
 #include "kekbit/codecs/codec_errors.h"
 #include "kekbit/codecs/data_format.h"
 #include "kekbit/replication/journal/state_name.h"
 #include "kekbit/replication/snapshot/snapshot_format.h"
-#include "kekbit/replication/snapshot/snapshot_reader.h"
 #include "kekbit/replication/snapshot/snapshot_stream.h"
 
 namespace kekbit {
+
+class SnapshotReader;
+
 namespace internal {
 
 // Why a state could not be loaded. What it does not take, of a snapshot that is whole, is no
 // damage, but of another version.
 absl::Status ExplainLoaded(const absl::Status& loaded, SnapshotReader& snapshot, const SnapshotType& known);
+
+// Loads a snapshot into a state of the type `known` by `load`; see LoadState().
+absl::Status LoadChecked(SnapshotReader& snapshot, const SnapshotType& known,
+                         absl::FunctionRef<absl::Status(SnapshotInput&)> load);
 
 }  // namespace internal
 
@@ -121,25 +127,17 @@ absl::Status SaveState(const State& state, SnapshotOutput& output) {
 // leaves some of it. Otherwise the error of the snapshot.
 template <SnapshotState State>
 absl::Status LoadState(SnapshotReader& snapshot, State* state) {
-  const auto in_snapshot = [&snapshot](const absl::Status& status) {
-    if (status.ok() || status.message().find(snapshot.path()) != absl::string_view::npos) return status;
-    return absl::Status(status.code(), absl::StrCat(snapshot.path(), ": ", status.message()));
-  };
-  KB_RETURN_IF_ERROR(in_snapshot(CheckSnapshotType(snapshot.header().type, StateType<State>())));
-  absl::Status loaded;
-  if constexpr (SavesItself<State>) {
-    try {
-      loaded = state->Load(snapshot);
-    } catch (...) {
-      loaded = internal::DecodingException();
+  return internal::LoadChecked(snapshot, StateType<State>(), [state](SnapshotInput& input) {
+    if constexpr (SavesItself<State>) {
+      try {
+        return state->Load(input);
+      } catch (...) {
+        return internal::DecodingException();
+      }
+    } else {
+      return CerealStreamCodec::Load(input, state, input.type_version() != 0);
     }
-  } else {
-    loaded = CerealStreamCodec::Load(snapshot, state, snapshot.header().type.type_version != 0);
-  }
-  // The snapshot's own error says more than what became of it.
-  if (absl::Status read = snapshot.Read(MutableBytes()); !read.ok()) loaded = read;
-  if (loaded.ok()) loaded = snapshot.Finish();
-  return in_snapshot(internal::ExplainLoaded(loaded, snapshot, StateType<State>()));
+  });
 }
 
 }  // namespace kekbit

@@ -1,5 +1,7 @@
 #include "kekbit/codecs/cereal/cereal_left_out.h"
 
+#include "kekbit/base/type_name.h"
+
 namespace kekbit::internal {
 
 std::string FirstLost(const std::vector<MemberGap>& passed, const std::vector<MemberGap>& decoded) {

@@ -25,7 +25,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "cereal/cereal.hpp"
-#include "kekbit/base/type_name.h"
 #include "kekbit/codecs/cereal/cereal_span_archive.h"
 
 namespace kekbit::internal {

@@ -1,5 +1,7 @@
 #include "kekbit/replication/apply/command_check.h"
 
+#include "kekbit/base/type_name.h"
+
 namespace kekbit::internal {
 
 absl::Status NotTheSame(const std::type_info& type, absl::string_view what) {

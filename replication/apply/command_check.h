@@ -31,7 +31,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "kekbit/base/bytes.h"
-#include "kekbit/base/type_name.h"
 #include "kekbit/replication/journal/frame.h"
 
 namespace kekbit {

@@ -1,19 +1,31 @@
 #include "kekbit/replication/core/replica_core.h"
 
 #include <utility>
-#include <vector>
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "kekbit/base/duration_text.h"
+#include "kekbit/base/free_space.h"
 #include "kekbit/base/start_thread.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/header.h"
+#include "kekbit/replication/core/environment.h"
+#include "kekbit/replication/core/follower.h"
+#include "kekbit/replication/core/lease_watch.h"
+#include "kekbit/replication/core/snapshot_taker.h"
+#include "kekbit/replication/core/standing.h"
+#include "kekbit/replication/journal/group_commit.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/journal_writer.h"
+#include "kekbit/replication/journal/segment_preparer.h"
 #include "kekbit/replication/journal/segment_size.h"
 #include "kekbit/replication/recovery/journal_files.h"
-#include "kekbit/replication/testing/planted_bugs.h"
+#include "kekbit/replication/recovery/missing_segments.h"
+#include "kekbit/replication/recovery/recovery.h"
+#include "kekbit/replication/recovery/start.h"
+#include "kekbit/replication/stats/replica_stats.h"
 
 namespace kekbit {
 namespace {
@@ -22,13 +34,13 @@ namespace {
 // journal's end.
 constexpr int kLooksAtRecovery = 2'000;
 
-// How long an error that lasts is left out before it is noted again.
-constexpr absl::Duration kNoteAgainAfter = absl::Minutes(1);
-
 // A primary shows a sign of life each 50 ms, if it gets a processor.
 constexpr absl::Duration kKillAfterMin = absl::Milliseconds(200);
 
-uint64_t ResumeBytes(uint64_t floor) { return floor + floor / 8; }
+FreeSpaceLimits SpaceLimits(const ReplicaOptions& options) {
+  const uint64_t floor = options.free_bytes_min.value_or(options.segment_bytes);
+  return {.floor_bytes = floor, .resume_bytes = floor + floor / 8};
+}
 
 // Names the boot clock of this process: of this start of the machine, and of this time namespace.
 // 0: not known.
@@ -39,18 +51,19 @@ uint64_t BootClockName(FileSystem& fs) {
 
 }  // namespace
 
-absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, JournalContent content,
-                                                               StateHooks hooks) {
+absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions options, uint64_t data_format,
+                                                               std::string state_name, StateHooks hooks) {
   FileSystem& fs = *options.file_system;
   const JournalLayout layout(options.directory);
   absl::StatusOr<std::unique_ptr<ReplicaCore>> core =
-      OpenJournal(std::move(options), std::move(content), std::move(hooks));
+      OpenJournal(std::move(options), data_format, std::move(state_name), std::move(hooks));
   if (!core.ok()) return WithRepairHint(fs, layout, core.status());
   return core;
 }
 
-absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, JournalContent content,
-                                                                      StateHooks hooks) {
+absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, uint64_t data_format,
+                                                                      std::string state_name, StateHooks hooks) {
+  const JournalContent content(data_format, std::move(state_name));
   if (options.directory.empty()) return absl::InvalidArgumentError("ReplicaOptions::directory is not set");
   const SnapshotOptions& snapshots = options.snapshots;
   if (hooks.save == nullptr && snapshots.is_set()) {
@@ -83,175 +96,189 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
   KB_RETURN_IF_ERROR(fs.CreateDirectories(options.directory));
   KB_ASSIGN_OR_RETURN(EpochStore epochs, EpochStore::Open(fs, layout.epoch()));
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
-  KB_ASSIGN_OR_RETURN(StopEvent loop, StopEvent::Create());
-  KB_ASSIGN_OR_RETURN(StopEvent lease_watch, StopEvent::Create());
-  KB_ASSIGN_OR_RETURN(StopEvent snapshots_event, StopEvent::Create());
-  Events events = {
-      .loop = std::move(loop), .lease_watch = std::move(lease_watch), .snapshots = std::move(snapshots_event)};
+  KB_ASSIGN_OR_RETURN(StopEvent loop_event, StopEvent::Create());
+  KB_ASSIGN_OR_RETURN(StopEvent lease_event, StopEvent::Create());
+  KB_ASSIGN_OR_RETURN(StopEvent snapshot_event, StopEvent::Create());
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   std::unique_ptr<ReplicaStats> stats = ReplicaStats::Create(fs, layout, options.may_lead, *options.clock);
-  absl::StatusOr<Source> source = OpenSource(fs, layout, mark, content, hooks);
-  if (!source.ok()) {
-    stats->SetError(source.status());
-    return source.status();
+  absl::StatusOr<ReplicaStart> start = FindStart(fs, layout, RulesFor(content, hooks));
+  absl::Status found = start.status();
+  if (found.ok()) found = CheckSegments(fs, layout, mark, start->snapshot_seq());
+  if (!found.ok()) {
+    stats->SetError(found);
+    return found;
   }
-  return absl::WrapUnique(new ReplicaCore(std::move(options), std::move(content), std::move(hooks), std::move(epochs),
-                                          std::move(mark), std::move(stats), std::move(wake), *std::move(source),
-                                          std::move(events)));
+  const uint64_t boot_clock = BootClockName(fs);
+  const FreeSpaceLimits space = SpaceLimits(options);
+  std::unique_ptr<Environment> env(new Environment{.options = std::move(options),
+                                                   .content = content,
+                                                   .layout = layout,
+                                                   .hooks = std::move(hooks),
+                                                   .epochs = std::move(epochs),
+                                                   .mark = std::move(mark),
+                                                   .boot_clock = boot_clock,
+                                                   .stats = std::move(stats),
+                                                   .space = FreeSpace(space),
+                                                   .wake = std::move(wake),
+                                                   .loop_event = std::move(loop_event),
+                                                   .lease_event = std::move(lease_event),
+                                                   .snapshot_event = std::move(snapshot_event)});
+  return absl::WrapUnique(new ReplicaCore(std::move(env), *std::move(start)));
 }
 
-ReplicaCore::ReplicaCore(ReplicaOptions options, JournalContent content, StateHooks hooks, EpochStore epochs,
-                         SyncMark mark, std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source,
-                         Events events)
-    : options_(std::move(options)),
-      content_(std::move(content)),
-      layout_(options_.directory),
-      hooks_(std::move(hooks)),
-      epochs_(std::move(epochs)),
-      mark_(std::move(mark)),
-      boot_clock_(BootClockName(*options_.file_system)),
-      space_({.floor_bytes = options_.free_bytes_min.value_or(options_.segment_bytes),
-              .resume_bytes = ResumeBytes(options_.free_bytes_min.value_or(options_.segment_bytes))}),
-      stats_(std::move(stats)),
-      wake_(std::move(wake)),
-      reader_(std::move(source.reader)),
-      found_(std::move(source.found)),
-      poisoned_(mark_.poisoned()),
-      journal_clock_({.clock = options_.clock,
-                      .set_ahead_max = options_.clock_set_ahead_max,
-                      .say = [this](const ClockNote& note) { SayOfClocks(note); }}),
-      events_(std::move(events)) {
-  snapshot_ns_ = options_.clock->MonotonicNanos();
-}
+ReplicaCore::ReplicaCore(std::unique_ptr<Environment> env, ReplicaStart start)
+    : env_(std::move(env)),
+      options_(env_->options),
+      standing_(std::make_unique<Standing>(*env_)),
+      follower_(std::make_unique<Follower>(*env_, mutex_, *standing_, std::move(start))),
+      lease_watch_(std::make_unique<LeaseWatch>(*env_, mutex_, *standing_)),
+      snapshots_(std::make_unique<SnapshotTaker>(*env_, mutex_, *standing_)) {}
 
 ReplicaCore::~ReplicaCore() {
   {
     absl::MutexLock lock(&mutex_);  // whose conditions look at it
-    stopping_ = true;
-    if (saver_ != nullptr) saver_->Cancel();
+    env_->stopping = true;
+    standing_->saving.Cancel();
   }
-  events_.loop.Signal();
-  events_.lease_watch.Signal();
-  events_.snapshots.Signal();
-  wake_.Notify();
-  if (snapshots_.joinable()) snapshots_.join();
-  if (lease_watch_.joinable()) lease_watch_.join();
+  env_->loop_event.Signal();
+  env_->lease_event.Signal();
+  env_->snapshot_event.Signal();
+  env_->wake.Notify();
+  snapshots_->Join();
+  lease_watch_->Join();
   if (loop_.joinable()) loop_.join();
   absl::MutexLock lock(&mutex_);
-  writer_.reset();
-  lease_.reset();
+  standing_->reign.End();
 }
 
 absl::Status ReplicaCore::Start() {
-  absl::Status started = WithRepairHint(*options_.file_system, layout_, CatchUpAndStart());
+  absl::Status started = WithRepairHint(env_->fs(), env_->layout, CatchUpAndStart());
   // For callers that ask why this replica ended.
-  if (!started.ok() && role() != Role::kStopped) stats_->SetError(started);
+  if (!started.ok() && role() != Role::kStopped) env_->stats->SetError(started);
   return started;
 }
 
 absl::Status ReplicaCore::CatchUpAndStart() {
-  const int64_t begin = options_.clock->MonotonicNanos();
+  const int64_t begin = env_->MonotonicNanos();
   {
     absl::MutexLock drive(&drive_mutex_);
-    KB_RETURN_IF_ERROR(LoadSnapshot(std::move(found_), std::move(reader_)).status());
-    starting_ = true;
+    KB_RETURN_IF_ERROR(follower_->Load());
     KB_RETURN_IF_ERROR(SettleAtStart());
-    KB_RETURN_IF_ERROR(CatchUp());
-    // The place was trimmed meanwhile, up to a newer snapshot.
-    while (PlaceIsGone() && role() == Role::kFollower) {
-      KB_RETURN_IF_ERROR(StartOver());
-      KB_RETURN_IF_ERROR(CatchUp());
-    }
+    KB_RETURN_IF_ERROR(follower_->CatchUpAtStart());
     KB_RETURN_IF_ERROR(MendAtStart());
-    starting_ = false;
+    follower_->EndStart();
     KB_RETURN_IF_ERROR(status());
-    if (poisoned_ != 0) SayUnsettled();
+    if (!follower_->settled()) follower_->SayUnsettled();
   }
   {
     absl::MutexLock lock(&mutex_);
-    recovery_.frames = applied_.seq - recovery_.snapshot_seq;
-    recovery_.duration = absl::Nanoseconds(options_.clock->MonotonicNanos() - begin);
-    Log(options_.logger, recovery_.bytes_cut == 0 ? LogSeverity::kInfo : LogSeverity::kWarning,
-        absl::StrCat(options_.directory, ": ", recovery_.ToString()));
+    standing_->recovery.frames = standing_->applied.seq - standing_->recovery.snapshot_seq;
+    standing_->recovery.duration = absl::Nanoseconds(env_->MonotonicNanos() - begin);
+    env_->Say(standing_->recovery.bytes_cut == 0 ? LogSeverity::kInfo : LogSeverity::kWarning,
+              standing_->recovery.ToString());
   }
   return options_.threads ? StartThreads() : absl::OkStatus();
 }
 
-absl::Status ReplicaCore::CatchUp() {
-  KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(*options_.file_system));
-  const SegmentNumber last = segments.empty() ? 0 : segments.back();
-  while (Follow() && reader_.segment() <= last) {
-  }
-  return absl::OkStatus();
-}
-
 absl::Status ReplicaCore::SettleAtStart() {
-  for (int looks = 1; poisoned_ != 0; ++looks) {
-    if (options_.may_lead && AcquireLease()) {
-      absl::Status settled = Settle();
+  for (int looks = 1; !follower_->LookIfSettled(); ++looks) {
+    if (options_.may_lead && lease_watch_->AcquireLease()) {
+      absl::Status settled = follower_->Settle(LastWriterIsDead() ? WriterIs::kDead : WriterIs::kAsLocked);
       if (!IsTransient(settled)) return settled;
       break;  // the takeover tries it again
     }
     if (!options_.threads || looks == kLooksAtRecovery) break;
     absl::SleepFor(absl::Milliseconds(1));
-    poisoned_ = mark_.poisoned();
   }
   return absl::OkStatus();
-}
-
-void ReplicaCore::SayUnsettled() {
-  absl::MutexLock lock(&mutex_);
-  Note(absl::UnavailableError(absl::StrCat(layout_.segment(poisoned_), ": a sync of this segment failed; what is ",
-                                           "there is read once a primary has written it again")),
-       "the journal is not followed yet");
 }
 
 absl::Status ReplicaCore::MendAtStart() {
   // A frame that does not fit is torn, or damage. The holder of the lease tells, or may be about
   // to: then there is more to read.
-  for (int looks = 1; absl::IsDataLoss(reader_.status()) && options_.may_lead; ++looks) {
-    if (AcquireLease()) return Recover().status();
+  for (int looks = 1; absl::IsDataLoss(follower_->reader().status()) && options_.may_lead; ++looks) {
+    if (lease_watch_->AcquireLease()) return Recover().status();
     // A replica without threads waits for nobody.
     if (!options_.threads || looks == kLooksAtRecovery) {
       return absl::UnavailableError(absl::StrCat("another process holds the lease and has not recovered the journal's ",
-                                                 "end yet: try again; ", reader_.status().message()));
+                                                 "end yet: try again; ", follower_->reader().status().message()));
     }
     absl::SleepFor(absl::Milliseconds(1));
-    KB_RETURN_IF_ERROR(reader_.LookAgain());
-    while (Follow()) {
+    KB_RETURN_IF_ERROR(follower_->reader().LookAgain());
+    while (follower_->Follow()) {
     }
   }
-  if (IsTransient(reader_.status())) return absl::OkStatus();
+  if (IsTransient(follower_->reader().status())) return absl::OkStatus();
   // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is
   // wrong.
-  if (absl::IsDataLoss(reader_.status())) KB_RETURN_IF_ERROR(status());
-  return reader_.status();
+  if (absl::IsDataLoss(follower_->reader().status())) KB_RETURN_IF_ERROR(status());
+  return follower_->reader().status();
 }
 
 absl::Status ReplicaCore::StartThreads() {
   if (options_.may_lead) {
     // Be ready for a takeover from the beginning on.
-    preparer_ = std::make_unique<SegmentPreparer>(*options_.file_system, options_.directory, kSegmentTouchBytes,
-                                                  options_.ack == Ack::kSynced);
-    preparer_->Prepare(FirstSegmentBytes(options_.segment_bytes));
-    KB_ASSIGN_OR_RETURN(lease_watch_, StartThread([this] { RunLeaseWatch(); }));
+    auto preparer = std::make_unique<SegmentPreparer>(env_->fs(), options_.directory, kSegmentTouchBytes,
+                                                      options_.ack == Ack::kSynced);
+    preparer->Prepare(FirstSegmentBytes(options_.segment_bytes));
+    {
+      absl::MutexLock lock(&mutex_);
+      standing_->preparer = std::move(preparer);
+    }
+    KB_RETURN_IF_ERROR(lease_watch_->Start());
   }
   if (options_.snapshots.has_reason()) {
-    KB_ASSIGN_OR_RETURN(snapshots_, StartThread([this] { RunSnapshots(); }));
+    KB_RETURN_IF_ERROR(snapshots_->Start());
   }
   KB_ASSIGN_OR_RETURN(loop_, StartThread([this] { RunLoop(); }));
   return absl::OkStatus();
+}
+
+absl::StatusOr<ApplyContext> ReplicaCore::Append(absl::FunctionRef<absl::StatusOr<size_t>(MutableBytes to)> encode) {
+  Standing& standing = *standing_;
+  if (ABSL_PREDICT_FALSE(standing.saving.held)) AwaitSaved();
+  if (ABSL_PREDICT_FALSE(standing.board.role() != Role::kPrimary)) return standing.board.NotPrimary();
+  if (ABSL_PREDICT_FALSE(!env_->space.enough())) return env_->space.Refusal(options_.directory);
+  absl::StatusOr<Position> position = standing.reign.writer().Append(encode, standing.clock.Stamp());
+  if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
+  return Appended();
+}
+
+absl::StatusOr<ApplyContext> ReplicaCore::AppendBatch(
+    size_t count, absl::FunctionRef<absl::StatusOr<size_t>(size_t i, MutableBytes to)> encode) {
+  Standing& standing = *standing_;
+  if (ABSL_PREDICT_FALSE(standing.saving.held)) AwaitSaved();
+  if (ABSL_PREDICT_FALSE(standing.board.role() != Role::kPrimary)) return standing.board.NotPrimary();
+  if (ABSL_PREDICT_FALSE(!env_->space.enough())) return env_->space.Refusal(options_.directory);
+  absl::StatusOr<Position> first = standing.reign.writer().AppendBatch(count, encode, standing.clock.Stamp());
+  if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
+  return ApplyContext(*first, Appended().time_ns());
+}
+
+ApplyContext ReplicaCore::Appended() {
+  const ChainLink& last = standing_->reign.writer().last();
+  standing_->applied = last.position;
+  if (ABSL_PREDICT_FALSE(env_->beat_waits)) standing_->reign.Beat(env_->MonotonicNanos());
+  env_->stats->SetPublished(last.position, last.time_ns);
+  return ApplyContext(last.position, last.time_ns);
+}
+
+void ReplicaCore::AwaitSaved() {
+  const auto may_change = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+    return !standing_->saving.held || standing_->board.role() != Role::kPrimary;
+  };
+  mutex_.Await(absl::Condition(&may_change));
 }
 
 absl::Status ReplicaCore::AppendFailed(const absl::Status& status) {
   if (!absl::IsAborted(status)) return status;
   // Fenced by a newer epoch of this journal: there is a primary to follow. Otherwise the journal is
   // not there any more. Who can't look does not know, and looks again as a follower.
-  const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
+  const absl::StatusOr<bool> named = env_->epochs.IsNamed(env_->fs());
   if (!named.ok() || *named) {
-    EndReign();
+    standing_->EndReign();
   } else {
-    Stop(status);
+    standing_->Stop(status);
   }
   return status;
 }
@@ -260,7 +287,7 @@ absl::Status ReplicaCore::WaitFor(Position position, Ack stage, absl::Time deadl
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
-    commit = commit_;
+    commit = standing_->reign.commit();
   }
   if (commit == nullptr || commit->epoch() != position.epoch) {
     return absl::FailedPreconditionError(absl::StrCat(options_.directory, ": ", position.ToString(),
@@ -276,131 +303,54 @@ absl::Status ReplicaCore::WaitFor(Position position, Ack stage, absl::Time deadl
 
 void ReplicaCore::ReportRole() {
   absl::MutexLock lock(&mutex_);
-  if (reporter_ != std::thread::id()) return;  // whoever reports goes on, in order
-  reporter_ = std::this_thread::get_id();
-  while (!changes_.empty()) {
-    const Change change = changes_.front();
-    changes_.pop_front();
-    mutex_.Unlock();
-    if (change.takeover && options_.on_takeover) options_.on_takeover(*change.takeover);
-    if (options_.on_role_change) options_.on_role_change(change.role, change.epoch);
-    mutex_.Lock();
-  }
-  reporter_ = std::thread::id();
+  standing_->board.TellUser(mutex_);
 }
 
 bool ReplicaCore::WaitForRole(Role role, absl::Duration timeout) {
   absl::MutexLock lock(&mutex_);
-  // A callback can't wait for itself.
-  const bool in_callback = reporter_ == std::this_thread::get_id();
-  const auto told = [this, in_callback]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return in_callback || (changes_.empty() && reporter_ == std::thread::id());
-  };
-  const auto reached = [this, role, &told]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return (role_ == role || role_ == Role::kStopped) && told();
-  };
-  mutex_.AwaitWithTimeout(absl::Condition(&reached), timeout);
-  return role_ == role && told();
+  return standing_->board.WaitForRole(role, timeout, mutex_);
 }
 
 absl::Status ReplicaCore::WaitForApplied(Position position, absl::Duration timeout) {
   const auto reached = [this, position]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return (applied_.seq >= position.seq && applied_.epoch >= position.epoch) || role_ == Role::kStopped;
+    return (standing_->applied.seq >= position.seq && standing_->applied.epoch >= position.epoch) ||
+           standing_->board.role() == Role::kStopped;
   };
   mutex_.AwaitWithTimeout(absl::Condition(&reached), timeout);
-  if (applied_.seq >= position.seq && applied_.epoch >= position.epoch) return absl::OkStatus();
-  if (role_ == Role::kStopped) return status_;
+  if (standing_->applied.seq >= position.seq && standing_->applied.epoch >= position.epoch) return absl::OkStatus();
+  if (standing_->board.role() == Role::kStopped) return standing_->board.status();
   return absl::UnavailableError(absl::StrCat(options_.directory, ": ", position.ToString(), " is not applied in time, ",
-                                             applied_.ToString(), " is"));
+                                             standing_->applied.ToString(), " is"));
 }
 
 Role ReplicaCore::role() const {
   absl::MutexLock lock(&mutex_);
-  return role_;
+  return standing_->board.role();
 }
 
 Position ReplicaCore::applied() const {
   absl::MutexLock lock(&mutex_);
-  return applied_;
+  return standing_->applied;
 }
 
 RecoveryReport ReplicaCore::recovery() const {
   absl::MutexLock lock(&mutex_);
-  return recovery_;
+  return standing_->recovery;
 }
 
 absl::Status ReplicaCore::status() const {
   absl::MutexLock lock(&mutex_);
-  return status_;
+  return standing_->board.status();
 }
 
-void ReplicaCore::SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> takeover) {
-  stats_->SetRole(role, epoch);
-  if (takeover) {
-    stats_->AddTakeover(*takeover);
-    Log(options_.logger, LogSeverity::kInfo, absl::StrCat(options_.directory, ": primary, ", takeover->ToString()));
-  } else if (role == Role::kFollower) {
-    Log(options_.logger, LogSeverity::kInfo,
-        absl::StrCat(options_.directory, ": a follower again, behind ", applied_.ToString()));
-  }
-  role_ = role;
-  changes_.push_back({.role = role, .epoch = epoch, .takeover = takeover});
-}
+Position ReplicaCore::state_position() const { return standing_->applied; }
 
-void ReplicaCore::Stop(const absl::Status& why) {
-  if (role_ != Role::kStopped) SetRole(Role::kStopped, applied_.epoch);
-  status_ = why;
-  LogError(why, "the replica stops");
-  LetGo();
-}
+int64_t ReplicaCore::JournalNow() const { return standing_->clock.Now(env_->mark.journal_line(env_->boot_clock)); }
 
-void ReplicaCore::LetGo() {
-  if (writer_) {
-    followed_bytes_ += writer_->written_bytes();
-    // Not the long one that this reign would have gone on in.
-    if (preparer_ != nullptr) preparer_->Prepare(FirstSegmentBytes(options_.segment_bytes));
-  }
-  // Close the segment before the lease: the successor finds it closed.
-  writer_.reset();
-  if (!Planted(PlantedBug::kLeaseKept)) lease_.reset();
-  lease_held_ = false;
-  events_.loop.Signal();
-}
+absl::StatusOr<Position> ReplicaCore::TakeSnapshot() { return snapshots_->Take(); }
 
-void ReplicaCore::LeaveLease() {
-  left_epoch_ = writer_->epoch();
-  leave_until_ns_ = options_.clock->MonotonicNanos() + absl::ToInt64Nanoseconds(options_.step_down_for);
-}
+int64_t ReplicaCore::StartSample() { return env_->stats->StartSample(); }
 
-void ReplicaCore::EndReign() {
-  rejoins_ = true;
-  SetRole(Role::kFollower, applied_.epoch);
-  LetGo();
-  events_.lease_watch.Signal();
-}
-
-void ReplicaCore::LogError(const absl::Status& error, absl::string_view what) {
-  stats_->SetError(error);
-  Log(options_.logger, LogSeverity::kError, absl::StrCat(what, ": ", error.ToString()));
-}
-
-void ReplicaCore::Note(const absl::Status& error, absl::string_view what) {
-  status_ = error;
-  LogNowAndThen(error, what);
-}
-
-void ReplicaCore::LogNowAndThen(const absl::Status& error, absl::string_view what) {
-  const int64_t now = options_.clock->MonotonicNanos();
-  if (error == noted_ && now < noted_ns_ + absl::ToInt64Nanoseconds(kNoteAgainAfter)) return;
-  noted_ = error;
-  noted_ns_ = now;
-  LogError(error, what);
-}
-
-absl::Status ReplicaCore::NotPrimary() const {
-  if (role_ == Role::kStopped) return status_;
-  return absl::FailedPreconditionError(
-      absl::StrCat(options_.directory, ": this replica is a ", RoleName(role_), ", only the primary takes commands"));
-}
+void ReplicaCore::AddExecuteSince(int64_t start_ns) { env_->stats->AddExecute(start_ns); }
 
 }  // namespace kekbit

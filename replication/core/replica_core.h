@@ -1,78 +1,59 @@
-// ReplicaCore is the part of a Replica that knows no types: roles, lease, takeover, following.
+// ReplicaCore is the part of a Replica that knows no types: it joins the units of this room to roles,
+// following and takeover.
 //
 // Replica<State> gives the core a function that applies a frame, and appends through the core. All
-// that both share, the state included, is guarded by mutex(). The loop runs in a thread of its own
-// or inside Poll(); a second thread waits for the death of the primary.
+// that both share, the state included, is guarded by mutex(), and so is Standing. The loop runs in a
+// thread of its own or inside Poll(), and owns the Follower. LeaseWatch and SnapshotTaker have a
+// thread each.
 //
 // Takeover (replica_takeover.cc) takes these steps: the lease; the next epoch, which fences holders
 // of older ones; the rest of the frames; CLOSE at the end of each segment that was left open; a new
 // segment, whose first frame names what it follows; primary. A primary that steps down, or was
 // fenced, closes its segment and follows again after its last frame: its state is that of the
 // journal up to there.
-//
-// A third thread takes snapshots (replica_snapshot.cc). A follower applies nothing while its state
-// is saved; a takeover ends that at once.
 
 #ifndef KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 #define KEKBIT_REPLICATION_CORE_REPLICA_CORE_H_
 
-#include <atomic>
+#include <cstddef>
 #include <cstdint>
-#include <deque>
-#include <functional>
-#include <map>
 #include <memory>
-#include <optional>
 #include <string>
 #include <thread>
 #include <typeinfo>
-#include <utility>
-#include <vector>
 
 #include "absl/base/optimization.h"
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
-#include "absl/types/span.h"
-#include "kekbit/base/free_space.h"
-#include "kekbit/base/stop_event.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/replication/apply_context.h"
 #include "kekbit/replication/core/state_hooks.h"
-#include "kekbit/replication/journal/epoch_store.h"
-#include "kekbit/replication/journal/group_commit.h"
-#include "kekbit/replication/journal/journal_clock.h"
-#include "kekbit/replication/journal/journal_layout.h"
-#include "kekbit/replication/journal/journal_reader.h"
-#include "kekbit/replication/journal/journal_writer.h"
-#include "kekbit/replication/journal/robust_word.h"
-#include "kekbit/replication/journal/segment_preparer.h"
-#include "kekbit/replication/journal/sync_mark.h"
-#include "kekbit/replication/lease/holder_silence.h"
-#include "kekbit/replication/lease/lease.h"
-#include "kekbit/replication/lease/lease_obstacle.h"
-#include "kekbit/replication/lease/process_watch.h"
-#include "kekbit/replication/recovery/recovery.h"
-#include "kekbit/replication/recovery/start.h"
+#include "kekbit/replication/position.h"
+#include "kekbit/replication/recovery_report.h"
 #include "kekbit/replication/replica_options.h"
-#include "kekbit/replication/retention/apply_retention.h"
-#include "kekbit/replication/snapshot/snapshot_format.h"
-#include "kekbit/replication/snapshot/snapshot_reader.h"
-#include "kekbit/replication/snapshot/snapshot_store.h"
-#include "kekbit/replication/snapshot/snapshot_stream.h"
-#include "kekbit/replication/snapshot/snapshot_writer.h"
-#include "kekbit/replication/stats/replica_stats.h"
-#include "kekbit/wake_event.h"
+#include "kekbit/replication/role.h"
 
 namespace kekbit {
 
+class Follower;
+class GroupCommit;
+class LeaseWatch;
+class SnapshotTaker;
+struct Environment;
+struct RecoveryOutcome;
+struct ReplicaStart;
+struct Standing;
+
 class ReplicaCore final {
  public:
-  // `content`: what the journal's commands are and shall be; all of it is said.
-  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, JournalContent content,
-                                                           StateHooks hooks);
+  // `data_format` and `state_name`: what the journal's commands are and shall be; see JournalContent.
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> Open(ReplicaOptions options, uint64_t data_format,
+                                                           std::string state_name, StateHooks hooks);
 
   ReplicaCore(const ReplicaCore&) = delete;
   ReplicaCore& operator=(const ReplicaCore&) = delete;
@@ -89,27 +70,14 @@ class ReplicaCore final {
   // Appends a command while this replica is primary; see JournalWriter::Append. FailedPrecondition
   // if it is not primary. Aborted if it has just found out that it no longer is: the outcome is
   // unknown. ResourceExhausted also while the disk is nearly full.
-  template <typename Encode>
-  absl::StatusOr<ApplyContext> Append(Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
-    if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
-    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
-    absl::StatusOr<Position> position = writer_->Append(std::forward<Encode>(encode), journal_clock_.Stamp());
-    if (ABSL_PREDICT_FALSE(!position.ok())) return AppendFailed(position.status());
-    return Appended();
-  }
+  absl::StatusOr<ApplyContext> Append(absl::FunctionRef<absl::StatusOr<size_t>(MutableBytes to)> encode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Appends `count` commands as one publication; see JournalWriter::AppendBatch. The context is the
   // first command's; the others differ in seq alone.
-  template <typename Encode>
-  absl::StatusOr<ApplyContext> AppendBatch(size_t count, Encode&& encode) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    if (ABSL_PREDICT_FALSE(saving_)) AwaitSaved();
-    if (ABSL_PREDICT_FALSE(role_ != Role::kPrimary)) return NotPrimary();
-    if (ABSL_PREDICT_FALSE(!space_.enough())) return space_.Refusal(options_.directory);
-    absl::StatusOr<Position> first = writer_->AppendBatch(count, std::forward<Encode>(encode), journal_clock_.Stamp());
-    if (ABSL_PREDICT_FALSE(!first.ok())) return AppendFailed(first.status());
-    return ApplyContext(*first, Appended().time_ns());
-  }
+  absl::StatusOr<ApplyContext> AppendBatch(size_t count,
+                                           absl::FunctionRef<absl::StatusOr<size_t>(size_t i, MutableBytes to)> encode)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   // Waits until the command at `position`, which this replica appended, has reached the stage.
   absl::Status WaitFor(Position position, Ack stage, absl::Time deadline) ABSL_LOCKS_EXCLUDED(mutex_);
@@ -132,136 +100,53 @@ class ReplicaCore final {
 
   Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
   Position applied() const ABSL_LOCKS_EXCLUDED(mutex_);
-  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) { return applied_; }
+  Position state_position() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   // The journal's time; see Replica::Now().
-  int64_t JournalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-    return journal_clock_.Now(mark_.journal_line(boot_clock_));
-  }
+  int64_t JournalNow() const ABSL_SHARED_LOCKS_REQUIRED(mutex_);
   absl::Status status() const ABSL_LOCKS_EXCLUDED(mutex_);
   const ReplicaOptions& options() const { return options_; }
-  ReplicaStats& stats() { return *stats_; }
   RecoveryReport recovery() const ABSL_LOCKS_EXCLUDED(mutex_);
 
+  // Measure how long some of the calls of Execute() take; see ReplicaStats::StartSample().
+  int64_t StartSample();
+  void AddExecute(int64_t start_ns) {
+    if (ABSL_PREDICT_FALSE(start_ns != 0)) AddExecuteSince(start_ns);
+  }
+
  private:
-  // Period at which a primary shows that it is alive, and does what else it does now and then.
-  static constexpr absl::Duration kTickEvery = absl::Milliseconds(50);
-
-  // Events end a thread's wait; on descriptors.
-  struct Events {
-    StopEvent loop;
-    StopEvent lease_watch;
-    StopEvent snapshots;
-  };
-  using Source = ReplicaStart;
-  struct Change {
-    Role role;
-    Epoch epoch;
-    std::optional<TakeoverReport> takeover;
-  };
-
-  ReplicaCore(ReplicaOptions options, JournalContent content, StateHooks hooks, EpochStore epochs, SyncMark mark,
-              std::unique_ptr<ReplicaStats> stats, WakeEvent wake, Source source, Events events);
+  ReplicaCore(std::unique_ptr<Environment> env, ReplicaStart start);
 
   // Open(), whose errors say nothing yet of what to do.
-  static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, JournalContent content,
-                                                                  StateHooks hooks);
-  // Returns the source of a journal that can be trusted, and is all there.
-  static absl::StatusOr<Source> OpenSource(FileSystem& fs, const JournalLayout& layout, const SyncMark& mark,
-                                           const JournalContent& content, const StateHooks& hooks);
+  static absl::StatusOr<std::unique_ptr<ReplicaCore>> OpenJournal(ReplicaOptions options, uint64_t data_format,
+                                                                  std::string state_name, StateHooks hooks);
   absl::Status CatchUpAndStart() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Applies what is there, up to the end of the last segment of now: a busy primary may be as fast
-  // as this.
-  absl::Status CatchUp() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Settles a poisoned journal, if nobody else does. Without the lease: waits for its holder.
   absl::Status SettleAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  void SayUnsettled() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // By the holder of the lease: see SettlePoison().
-  absl::Status Settle() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Returns what the lease says of the journal's last writer.
-  WriterIs LastWriter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_, mutex_);
+  // Returns what the lease says of the journal's last writer. REQUIRES: the lease is held.
+  bool LastWriterIsDead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Recovers the journal's end, if it does not fit, and there is no primary.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();
 
-  // Returns the context of the last frame of writer_, which is published, and about to be applied.
-  ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    const ChainLink& last = writer_->last();
-    applied_ = last.position;
-    if (ABSL_PREDICT_FALSE(beat_waits_)) BeatNow();
-    stats_->SetPublished(last.position, last.time_ns);
-    return ApplyContext(last.position, last.time_ns);
-  }
+  // Returns the context of the last frame of the writer, which is published, and about to be applied.
+  ApplyContext Appended() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   absl::Status AppendFailed(const absl::Status& status) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
-  // Applies what is published; returns whether there was anything.
-  bool Follow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Applies what JournalReader::NextBatch() returned.
-  absl::Status Apply(absl::Span<const Frame> frames) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Reads on after this replica's last frame when a reign ends. False: has to wait, or failed.
-  bool Rejoin() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Takes the lease, if it is free and wanted, and becomes primary.
   void TryTakeOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  // Tries again later, gives the lease up, or stops.
+  void TakeoverFailed(const absl::Status& status, int64_t begun_ns) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_)
+      ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status BecomePrimary() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Applies what is left, and makes the journal's end fit for a new primary, torn or not.
   absl::StatusOr<RecoveryOutcome> Recover() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  static absl::StatusOr<Source> FindSource(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
-                                           const StateHooks& hooks);
-  // Makes that snapshot the state, and reads on by `reader`, which stands after it. False if there
-  // is none, or it is no newer than the state.
-  absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Returns true if the journal no longer holds what the reader wants next.
-  bool PlaceIsGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-  // The reader's place is gone: starts over from a snapshot, or stops. An error that IsTransient():
-  // not this time.
-  absl::Status StartOver() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns the new reign's GroupCommit, with all segments that hold unsynced frames, if any.
   absl::StatusOr<std::shared_ptr<GroupCommit>> MakeCommit(bool all_synced) ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-  // Stops if the pages that this replica has read may not be what the disk has. A replica that has
-  // read none since the journal was poisoned waits until that is settled.
-  bool StopIfPoisoned() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  absl::Status PoisonedError(SegmentNumber poisoned) const;
 
-  // Snapshots (replica_snapshot.cc).
-  void RunSnapshots();
-  bool SnapshotIsDue() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Takes a snapshot, if due; notes and logs the outcome.
-  void TakeDueSnapshot() ABSL_LOCKS_EXCLUDED(mutex_);
-  // Holds the state as of the returned frame: no change from OK until EndSaving().
-  absl::StatusOr<ChainLink> BeginSaving() ABSL_LOCKS_EXCLUDED(mutex_);
-  void EndSaving() ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns once this replica is no primary whose state is being saved.
   void AwaitSaved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Does everything of TakeSnapshot() but the turn-taking. Calls EndSaving() as soon as possible.
-  absl::Status WriteSnapshot(const ChainLink& last) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Returns the last frame that the state holds.
-  ChainLink LastApplied() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) { return writer_ ? writer_->last() : followed_; }
-  uint64_t JournalBytes() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-    return followed_bytes_ + (writer_ ? writer_->written_bytes() : 0);
-  }
-  // Returns once the journal is synced up to that frame, which this replica has applied.
-  absl::Status SyncThrough(Seq seq) ABSL_LOCKS_EXCLUDED(mutex_);
-  // The cap of ReplicaOptions::retain_bytes_max; 0: none.
-  uint64_t RetainBytesMax();
-  // Logs who holds the journal, but not each time that it is the same. By whoever takes a snapshot.
-  void SayOfHolds(const std::vector<ReaderHold>& holds);
-  void CutJournal(Seq synced) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  // Takes the lease if free, or that of `dead`; false: not held, and looks for the obstacle.
-  bool AcquireLease(const std::optional<ProcessId>& dead = std::nullopt) ABSL_LOCKS_EXCLUDED(mutex_);
-
-  enum class Asked { kTaken, kHeld, kFailed };
-  Asked AskForLease(const std::optional<ProcessId>& dead) ABSL_LOCKS_EXCLUDED(mutex_);
-  void LookForObstacle() ABSL_LOCKS_EXCLUDED(mutex_);
 
   void RunLoop();
-  void RunFollower() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  // Shows watchers that this replica is alive.
-  void Beat() ABSL_LOCKS_EXCLUDED(mutex_);
-  void BeatNow() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Checks, now and then, that a follower's journal is there, and has what the follower applied.
-  void LookForJournal() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool StopIfGone() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Does a primary's work of now and then: checks that its journal still exists, looks for room on
   // the disk, and has closed segments synced.
   void Tick() ABSL_LOCKS_EXCLUDED(mutex_);
@@ -269,134 +154,26 @@ class ReplicaCore final {
   void LookAtClocks() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Makes a primary whose lease file was replaced follow, and stops one whose journal is gone.
   void StopIfMoved() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void RunLeaseWatch();
-  // Watches the holder of the lease until it is dead, and then takes the lease, or until there is
-  // something else to do. `told`, if not null, knows when the holder begins to exit.
-  void WatchHolder(RobustWordWatch* told);
-  // Watches the process that is just taking the lease.
-  void WatchTaker();
-  // Takes a look at the holder of the lease, or of its turn, that can't be watched. If it has shown
-  // no sign of life for as long as this replica waits before it kills: says so.
-  void LookAtUnseen(const ProcessId& process, std::optional<uint64_t> beat, HolderSilence& silence)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  // Says once that this process hangs, and can't be killed; forgets it once it does no more.
-  void SayUnkillable(const ProcessId& process, std::optional<uint64_t> beat, const absl::Status& why)
-      ABSL_LOCKS_EXCLUDED(mutex_);
-  void ForgetUnkillable(bool still_hangs) ABSL_LOCKS_EXCLUDED(mutex_);
-  bool StillHangs() const;
-  // Watches a process that may hang, for `patience`; looks for signs of life after each `step`.
-  enum class Life { kDead, kNoSign, kOther };  // kOther: alive, or there is something else to do
-  Life WatchForLife(const ProcessWatch& watch, absl::Duration patience, absl::Duration step,
-                    absl::FunctionRef<bool()> no_sign);
-  // Returns true if the process is dead. Kills it, if the options say so and it hangs.
-  bool AwaitDeath(const ProcessWatch& watch, const ProcessId& holder);
-  // Returns true if the holder, which began to exit, will never run again: once that is known.
-  bool AwaitExit(const ProcessWatch& watch);
-  // Sleeps until there may be something to do.
-  void Sleep() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_);
-
-  void SetRole(Role role, Epoch epoch, std::optional<TakeoverReport> takeover = std::nullopt)
-      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Ends this replica: it takes no commands and applies none.
-  void Stop(const absl::Status& why) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // Returns FailedPrecondition if nobody is seen to stand by.
   absl::Status FindStandby() const;
-  // Leaves the lease to others for some time, or until one of them has had it.
-  void LeaveLease() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Closes the segment and releases the lease, as far as there are any.
-  void LetGo() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
-  void EndReign() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  // Makes a passing error the status; notes and logs the error, but not each time it comes again.
-  void Note(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  void LogError(const absl::Status& error, absl::string_view what);
-  void SayOfClocks(const ClockNote& note);
-  // The second half of Note(): for what does not keep the replica from its role.
-  void LogNowAndThen(const absl::Status& error, absl::string_view what) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
-  absl::Status NotPrimary() const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void AddExecuteSince(int64_t start_ns);
   void OnSyncPutOff(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   void OnSyncError(Epoch epoch, const absl::Status& error) ABSL_LOCKS_EXCLUDED(mutex_);
 
-  const ReplicaOptions options_;
-  const JournalContent content_;
-  const JournalLayout layout_;
-  const StateHooks hooks_;
-  EpochStore epochs_;
-  SyncMark mark_;
-  const uint64_t boot_clock_;  // for SyncMark::journal_line()
-  FreeSpace space_;
-  const std::unique_ptr<ReplicaStats> stats_;
+  const std::unique_ptr<Environment> env_;
+  const ReplicaOptions& options_;  // those of env_
+
+  mutable absl::Mutex mutex_;
+  const std::unique_ptr<Standing> standing_ ABSL_PT_GUARDED_BY(mutex_);
+  int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when it was seen last that the journal is in its place
 
   // Held by the thread that runs the loop; taken before mutex_.
   absl::Mutex drive_mutex_ ABSL_ACQUIRED_BEFORE(mutex_);
-  WakeEvent wake_;  // for sleeping: the loop's; for waking the loop: anybody's
-  JournalReader reader_ ABSL_GUARDED_BY(drive_mutex_);
-  SnapshotStore::Found found_ ABSL_GUARDED_BY(drive_mutex_);       // to start with
-  absl::Span<const Frame> pending_ ABSL_GUARDED_BY(drive_mutex_);  // read, not applied yet; reader_'s last batch
-  bool starting_ ABSL_GUARDED_BY(drive_mutex_) = false;            // what does not fit may yet be mended
-  SegmentNumber poisoned_ ABSL_GUARDED_BY(drive_mutex_) = 0;       // not 0: nothing is read until that is settled
-  Epoch granted_ ABSL_GUARDED_BY(drive_mutex_) = 0;                // for the takeover under way; 0: none
-  Epoch reign_before_ ABSL_GUARDED_BY(drive_mutex_) = 0;           // the newest epoch before that
-  int64_t next_try_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;          // of a takeover; on the monotonic clock
-  int64_t retry_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;             // how long after the last one that failed
-  int64_t journal_looked_ns_ ABSL_GUARDED_BY(drive_mutex_) = 0;    // when a follower saw last that it is there
-  absl::Duration sleep_ ABSL_GUARDED_BY(drive_mutex_);             // how long the loop slept last
+  const std::unique_ptr<Follower> follower_ ABSL_PT_GUARDED_BY(drive_mutex_);
 
-  mutable absl::Mutex mutex_;
-  Role role_ ABSL_GUARDED_BY(mutex_) = Role::kFollower;
-  std::deque<Change> changes_ ABSL_GUARDED_BY(mutex_);  // that the user was not told of yet
-  std::thread::id reporter_ ABSL_GUARDED_BY(mutex_);    // who tells just now; none: nobody does
-  absl::Status status_ ABSL_GUARDED_BY(mutex_);
-  absl::Status noted_ ABSL_GUARDED_BY(mutex_);    // the last error that may pass
-  int64_t noted_ns_ ABSL_GUARDED_BY(mutex_) = 0;  // when
-  Position applied_ ABSL_GUARDED_BY(mutex_);
-  JournalClock journal_clock_ ABSL_GUARDED_BY(mutex_);
-  ChainLink followed_ ABSL_GUARDED_BY(mutex_);           // the last frame applied by following
-  uint64_t followed_bytes_ ABSL_GUARDED_BY(mutex_) = 0;  // of the records up to there, since this replica began
-  RecoveryReport recovery_ ABSL_GUARDED_BY(mutex_);
-  bool saving_ ABSL_GUARDED_BY(mutex_) = false;         // the state is being saved: it must not change
-  bool starting_over_ ABSL_GUARDED_BY(mutex_) = false;  // the state is being replaced: it must not be saved
-  std::map<std::string, uint64_t> holds_told_;          // bytes by reader, as logged; by whoever has made taking_ true
-  bool taking_ ABSL_GUARDED_BY(mutex_) = false;         // a snapshot is being taken
-  SnapshotWriter* saver_ ABSL_GUARDED_BY(mutex_) = nullptr;  // to cancel it
-  Seq snapshot_seq_ ABSL_GUARDED_BY(mutex_) = 0;             // of the last one
-  uint64_t snapshot_bytes_ ABSL_GUARDED_BY(mutex_) = 0;      // as followed_bytes_ was then
-  int64_t snapshot_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when, on the monotonic clock
-  int64_t named_looked_ns_ ABSL_GUARDED_BY(mutex_) = 0;      // when it was seen last that the journal is in its place
-  int snapshot_failures_ ABSL_GUARDED_BY(mutex_) = 0;
-  int64_t snapshot_failed_ns_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool rejoins_ ABSL_GUARDED_BY(mutex_) = false;         // reader_ stands where a reign began
-  Epoch left_epoch_ ABSL_GUARDED_BY(mutex_) = 0;         // the reign that this replica ended itself
-  int64_t leave_until_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // until then the lease is for others
-  int64_t holder_gone_ns_ ABSL_GUARDED_BY(mutex_) = 0;   // when the lease was seen to come free
-  absl::Duration lease_waited_ ABSL_GUARDED_BY(mutex_);  // from then to having it
-  std::optional<Lease> lease_ ABSL_GUARDED_BY(mutex_);   // released last
-  absl::Status unkillable_ ABSL_GUARDED_BY(mutex_);      // what was said of a process that can't be killed
-  int64_t beat_ns_ ABSL_GUARDED_BY(mutex_) = 0;          // when that was shown last to be alive
-  Epoch succeeded_ ABSL_GUARDED_BY(mutex_) = 0;          // the reign of the dead one whose lease this was
-  // Closed, of the reign before: what it does not need is given back. Number 0: that is done.
-  struct ClosedSegment {
-    SegmentNumber number = 0;
-    uint64_t position = 0;  // of its CLOSE
-  };
-  ClosedSegment closed_ ABSL_GUARDED_BY(mutex_);
-  std::unique_ptr<SegmentPreparer> preparer_;                    // with threads, for a replica that may lead
-  std::shared_ptr<GroupCommit> commit_ ABSL_GUARDED_BY(mutex_);  // of the last reign
-  std::optional<JournalWriter> writer_ ABSL_GUARDED_BY(mutex_);
-
-  LeaseObstacle obstacle_;
-  // The lease watch's: of a holder and a taker out of sight; what unkillable_ was said of.
-  HolderSilence holder_silence_;
-  HolderSilence taker_silence_;
-  std::optional<std::pair<ProcessId, std::optional<uint64_t>>> told_of_;
-
-  std::atomic<bool> stopping_ = false;
-  std::atomic<bool> beat_waits_ = false;  // somebody who would Beat() waits for mutex_
-  std::atomic<bool> lease_held_ = false;  // the loop's sign that lease_ is there
-  Events events_;
+  const std::unique_ptr<LeaseWatch> lease_watch_;
+  const std::unique_ptr<SnapshotTaker> snapshots_;
   std::thread loop_;
-  std::thread lease_watch_;
-  std::thread snapshots_;
 };
 
 }  // namespace kekbit

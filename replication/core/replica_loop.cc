@@ -1,97 +1,28 @@
 // The threads of a replica, or what does their work in Poll(): ReplicaCore's loops.
 
-#include <algorithm>
 #include <exception>
 #include <memory>
-#include <optional>
 #include <string>
 #include <typeinfo>
-#include <utility>
 
-#include "absl/base/optimization.h"
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
-#include "absl/types/span.h"
-#include "kekbit/base/backoff.h"
-#include "kekbit/base/status_macros.h"
 #include "kekbit/base/type_name.h"
-#include "kekbit/channel_format.h"
+#include "kekbit/replication/core/environment.h"
+#include "kekbit/replication/core/follower.h"
+#include "kekbit/replication/core/lease_watch.h"
 #include "kekbit/replication/core/replica_core.h"
-#include "kekbit/replication/journal/seek.h"
+#include "kekbit/replication/core/snapshot_taker.h"
+#include "kekbit/replication/core/standing.h"
+#include "kekbit/replication/journal/group_commit.h"
 #include "kekbit/replication/recovery/give_back.h"
-#include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
-
-// Pauses between two looks of a spinning follower: some 100 ns.
-constexpr int kSpinPauses = 4;
-// Number of these looks after which a follower also looks at the clock.
-constexpr uint32_t kSpinsPerTick = 1024;
-
-// Limits of a sleep of the loop, which is woken for frames and by the lease's watch. Neither may
-// come where there is no open segment: the primary may have gone without dying. Then the loop looks
-// by itself, less and less often.
-constexpr absl::Duration kSleepMin = absl::Milliseconds(1);
-constexpr absl::Duration kSleepMax = absl::Milliseconds(100);
-constexpr absl::Duration kSleepWatched = absl::Seconds(1);
 
 // Period at which a replica checks that its journal is still in its place.
 constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
 }  // namespace
-
-bool ReplicaCore::Follow() {
-  if (ABSL_PREDICT_FALSE(poisoned_ != 0)) return false;
-  if (pending_.empty()) pending_ = reader_.NextBatch();
-  if (pending_.empty() && reader_.status().ok()) return false;
-  absl::MutexLock lock(&mutex_);
-  // This replica applies its own appends itself: it may have become primary, or ceased to be, just
-  // now.
-  if (role_ != Role::kFollower || rejoins_ || saving_) return false;
-  const absl::Span<const Frame> frames = std::exchange(pending_, {});
-  if (!frames.empty()) {
-    const Epoch epoch_before = applied_.epoch;
-    if (absl::Status status = Apply(frames); ABSL_PREDICT_FALSE(!status.ok())) {
-      Stop(status);
-      return false;
-    }
-    // Another replica leads: the watched one may have stepped down, and live on.
-    if (applied_.epoch != epoch_before) events_.lease_watch.Signal();
-    followed_ = reader_.last();
-    journal_clock_.Follow(followed_.time_ns, !starting_);
-    for (const Frame& frame : frames) followed_bytes_ += RecordBytes(kFrameHeaderBytes + frame.payload.size());
-    stats_->SetApplied(applied_, followed_.time_ns, reader_.segment(), reader_.offset());
-  }
-  const absl::Status& status = reader_.status();
-  if (status.ok() && IsTransient(status_)) status_ = absl::OkStatus();  // it has passed
-  if (status.ok()) return true;
-  if (IsTransient(status)) {
-    Note(status, "the journal can't be read, it is tried again");
-  } else if (!starting_ && !lease_held_ && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
-    // The holder of the lease may yet mend it.
-    Stop(status);
-  }
-  return false;
-}
-
-absl::Status ReplicaCore::Apply(absl::Span<const Frame> frames) {
-  if (frames.front().kind() != FrameKind::kCommand) {
-    applied_ = frames.front().position();
-    return absl::OkStatus();
-  }
-  for (;;) {
-    // Frames whose time is not taken go together.
-    const size_t together = stats_->PassUnsampled(frames.size());
-    if (together > 0) KB_RETURN_IF_ERROR(hooks_.apply(frames.first(together), applied_));
-    frames.remove_prefix(together);
-    if (frames.empty()) return absl::OkStatus();
-    const int64_t start = stats_->StartSample();
-    KB_RETURN_IF_ERROR(hooks_.apply(frames.first(1), applied_));
-    stats_->AddApply(start);
-    frames.remove_prefix(1);
-  }
-}
 
 void ReplicaCore::EndForException(absl::string_view function, Position position, const std::type_info& command) {
   const std::string text = absl::StrCat(
@@ -100,59 +31,23 @@ void ReplicaCore::EndForException(absl::string_view function, Position position,
       ". The process ends, and so does every replica that comes to this command. If no build can apply it, go on "
       "without it and all that follows: kekbit repair ",
       options_.directory, " --lose-from ", position.seq, " --apply");
-  stats_->SetError(absl::InternalError(text));
+  env_->stats->SetError(absl::InternalError(text));
   LogLast(options_.logger, text);
   std::terminate();
 }
 
-bool ReplicaCore::PlaceIsGone() {
-  const absl::Status& status = reader_.status();
-  if (absl::IsOutOfRange(status)) return true;
-  if (!absl::IsNotFound(status)) return false;
-  // A segment was trimmed between two looks: the next looks tell.
-  const absl::Status again = reader_.LookAgain();
-  return !again.ok() && !IsTransient(again);
-}
-
-bool ReplicaCore::Rejoin() {
-  Position applied;
-  {
-    absl::MutexLock lock(&mutex_);
-    if (!rejoins_ || role_ != Role::kFollower) return role_ == Role::kFollower;
-    applied = applied_;
-  }
-  if (Planted(PlantedBug::kAppliedTwice) && applied.seq > 1) --applied.seq;
-  // The state holds exactly the frames up to there: this replica never applied what it appended
-  // after them.
-  absl::StatusOr<JournalReader> reader = ReadJournal(*options_.file_system, layout_, content_, applied.seq + 1);
-  absl::MutexLock lock(&mutex_);
-  if (!reader.ok()) {
-    if (IsTransient(reader.status()) || absl::IsNotFound(reader.status())) {
-      Note(reader.status(), "the journal can't be read, it is tried again");
-    } else {
-      Stop(reader.status());
-    }
-    return false;
-  }
-  reader_ = *std::move(reader);
-  pending_ = {};
-  followed_ = reader_.last();
-  rejoins_ = false;
-  return true;
-}
-
 void ReplicaCore::RunLoop() {
-  while (!stopping_) {
+  while (!env_->stopping) {
     switch (role()) {
       case Role::kFollower: {
         absl::MutexLock drive(&drive_mutex_);
-        RunFollower();
+        follower_->Run([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) { TryTakeOver(); });
         break;
       }
       case Role::kPrimary:
         Tick();
         // This is not a condition of mutex_: each command would have to look at that.
-        events_.loop.Wait(kTickEvery);
+        env_->loop_event.Wait(kTickEvery);
         break;
       case Role::kStopped:
         ReportRole();
@@ -162,110 +57,34 @@ void ReplicaCore::RunLoop() {
   }
 }
 
-void ReplicaCore::RunFollower() {
-  Backoff backoff;
-  uint32_t spins = 0;
-  while (!stopping_ && role() == Role::kFollower) {
-    if (!Rejoin()) {
-      sleep_ = kSleepMin;
-      Sleep();
-      continue;
-    }
-    if (Follow()) {
-      backoff.Reset();
-      sleep_ = kSleepMin;
-      continue;
-    }
-    if (PlaceIsGone()) StartOver().IgnoreError();
-    if (StopIfPoisoned()) return;
-    if (lease_held_ || reader_.at_segment_end()) TryTakeOver();
-    if (options_.wait == Wait::kSpin) {
-      // Pause shortly, so that the primary keeps the cache line that it writes to. A longer pause
-      // would be lag.
-      for (int i = 0; i < kSpinPauses; ++i) SpinPause();
-      if (++spins % kSpinsPerTick == 0) LookForJournal();
-    } else if (!backoff.completed()) {
-      backoff.Pause();
-    } else {
-      LookForJournal();
-      Sleep();
-    }
-  }
-}
-
-void ReplicaCore::Sleep() {
-  const uint32_t ticket = wake_.Prepare();
-  if (Follow() || stopping_ || (lease_held_ && next_try_ns_ == 0)) return;
-  const bool watched = !reader_.at_segment_end() && !lease_held_;
-  sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
-  // A takeover is due then.
-  if (lease_held_) sleep_ = absl::Nanoseconds(std::max<int64_t>(next_try_ns_ - options_.clock->MonotonicNanos(), 0));
-  wake_.Wait(ticket, sleep_);
-}
-
-void ReplicaCore::Beat() {
-  // Take the lock that every command takes: if it is never free, and no command is done, there is
-  // no progress.
-  absl::MutexLock lock(&mutex_);
-  BeatNow();
-  beat_waits_ = false;
-}
-
-void ReplicaCore::BeatNow() {
-  const int64_t now = options_.clock->MonotonicNanos();
-  if (!lease_ || now - beat_ns_ < absl::ToInt64Nanoseconds(kTickEvery / 2)) return;
-  beat_ns_ = now;
-  lease_->Beat(now);
-}
-
-void ReplicaCore::LookForJournal() {
-  const int64_t now = options_.clock->MonotonicNanos();
-  if (now < journal_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
-  journal_looked_ns_ = now;
-  if (StopIfGone()) return;
-  // After a failed sync, what was published may have been truncated. Follow() finds the error.
-  reader_.CheckWaiting().IgnoreError();
-}
-
-bool ReplicaCore::StopIfGone() {
-  const absl::StatusOr<bool> named = epochs_.IsNamed(*options_.file_system);
-  if (!named.ok() || *named) return false;  // a failed look proves nothing
-  absl::MutexLock lock(&mutex_);
-  Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
-  return true;
-}
-
 void ReplicaCore::StopIfMoved() {
-  const int64_t now = options_.clock->MonotonicNanos();
+  const int64_t now = env_->MonotonicNanos();
   if (now < named_looked_ns_ + absl::ToInt64Nanoseconds(kLookForNames)) return;
   named_looked_ns_ = now;
-  const absl::StatusOr<bool> epochs_named = epochs_.IsNamed(*options_.file_system);
-  const absl::StatusOr<bool> lease_named = lease_->IsNamed(*options_.file_system);
-  if (const absl::StatusOr<bool> named = writer_->IsNamed(); named.ok() && !*named) {
-    Stop(absl::AbortedError(
-        absl::StrCat(layout_.segment(writer_->segment()), ": the segment was moved, replaced or deleted")));
+  const absl::StatusOr<bool> epochs_named = env_->epochs.IsNamed(env_->fs());
+  const absl::StatusOr<bool> lease_named = standing_->reign.LeaseIsNamed(env_->fs());
+  if (const absl::StatusOr<bool> named = standing_->reign.writer().IsNamed(); named.ok() && !*named) {
+    standing_->Stop(absl::AbortedError(absl::StrCat(env_->layout.segment(standing_->reign.writer().segment()),
+                                                    ": the segment was moved, replaced or deleted")));
     return;
   }
   // A failed look proves nothing.
   if (!epochs_named.ok() || !lease_named.ok() || (*epochs_named && *lease_named)) return;
   if (*epochs_named) {
     // The lock of a file that nobody else can find keeps nobody away.
-    LogError(absl::AbortedError(absl::StrCat(layout_.lease(), ": was replaced or deleted")), "no longer primary");
-    LeaveLease();
-    EndReign();
+    env_->LogError(absl::AbortedError(absl::StrCat(env_->layout.lease(), ": was replaced or deleted")),
+                   "no longer primary");
+    standing_->LeaveLease();
+    standing_->EndReign();
   } else {
-    Stop(absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
+    standing_->Stop(
+        absl::AbortedError(absl::StrCat(options_.directory, ": the journal was moved, replaced or deleted")));
   }
 }
 
-void ReplicaCore::SayOfClocks(const ClockNote& note) {
-  Log(options_.logger, note.is_warning() ? LogSeverity::kWarning : LogSeverity::kInfo,
-      absl::StrCat(options_.directory, ": ", note.ToString()));
-}
-
 void ReplicaCore::LookAtClocks() {
-  journal_clock_.Look();
-  mark_.SetJournalLine(journal_clock_.Line(), boot_clock_);
+  standing_->clock.Look();
+  env_->mark.SetJournalLine(standing_->clock.Line(), env_->boot_clock);
 }
 
 void ReplicaCore::Tick() {
@@ -273,24 +92,24 @@ void ReplicaCore::Tick() {
   ClosedSegment closed;
   {
     absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return;
+    if (standing_->board.role() != Role::kPrimary) return;
     StopIfMoved();
-    if (role_ != Role::kPrimary) return;
+    if (standing_->board.role() != Role::kPrimary) return;
     // By a standby, whose sync failed.
-    if (const SegmentNumber poisoned = mark_.poisoned(); poisoned != 0) return Stop(PoisonedError(poisoned));
+    if (const SegmentNumber poisoned = env_->mark.poisoned(); poisoned != 0) return standing_->StopPoisoned(poisoned);
     LookAtClocks();
-    commit = commit_;
-    closed = std::exchange(closed_, {});
+    commit = standing_->reign.commit();
+    closed = standing_->reign.TakeClosed();
   }
   if (closed.number != 0) {
     // Leave as it is what fails now, or can't be done on this file system.
-    GiveBackSpace(*options_.file_system, layout_, closed.number, closed.position).IgnoreError();
+    GiveBackSpace(env_->fs(), env_->layout, closed.number, closed.position).IgnoreError();
   }
-  const bool enough = space_.enough();
-  space_.Look(*options_.file_system, options_.directory, options_.clock->MonotonicNanos()).IgnoreError();
-  if (enough != space_.enough()) {
+  const bool enough = env_->space.enough();
+  env_->space.Look(env_->fs(), options_.directory, env_->MonotonicNanos()).IgnoreError();
+  if (enough != env_->space.enough()) {
     Log(options_.logger, LogSeverity::kWarning,
-        enough ? space_.Refusal(options_.directory).message()
+        enough ? env_->space.Refusal(options_.directory).message()
                : absl::string_view(absl::StrCat(options_.directory, ": there is room on the disk again")));
   }
   // Nobody may wait for what is due, and it shall not gather. A sync that fails stops this replica.
@@ -301,17 +120,11 @@ absl::Status ReplicaCore::Poll() {
   if (options_.threads) return absl::FailedPreconditionError("Poll() is for a replica without threads of its own");
   {
     absl::MutexLock drive(&drive_mutex_);
-    if (role() == Role::kFollower && Rejoin()) {
-      while (Follow()) {
-      }
-      if (PlaceIsGone()) StartOver().IgnoreError();
-      LookForJournal();
-      if (!StopIfPoisoned()) TryTakeOver();
-    }
+    follower_->RunOnce([this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) { TryTakeOver(); });
   }
-  Beat();
+  lease_watch_->Beat();
   Tick();
-  TakeDueSnapshot();
+  snapshots_->TakeDue();
   ReportRole();
   return status();
 }

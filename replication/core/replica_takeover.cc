@@ -6,19 +6,21 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/core/environment.h"
+#include "kekbit/replication/core/failover.h"
+#include "kekbit/replication/core/follower.h"
+#include "kekbit/replication/core/lease_watch.h"
 #include "kekbit/replication/core/replica_core.h"
+#include "kekbit/replication/core/standing.h"
+#include "kekbit/replication/journal/group_commit.h"
+#include "kekbit/replication/journal/journal_writer.h"
 #include "kekbit/replication/journal/segment_sync.h"
+#include "kekbit/replication/recovery/recovery.h"
 #include "kekbit/replication/stats/replica_facts.h"
 #include "kekbit/replication/testing/planted_bugs.h"
 
 namespace kekbit {
 namespace {
-
-// How often a follower asks for the lease without being told, and looks whether a writer that keeps a takeover waiting
-// is gone: it may have been killed in a takeover of its own, and its memory is being freed.
-constexpr int64_t kLookEveryNs = 1'000'000;
-// After a takeover failed for another reason it tries again less and less often, down to this.
-constexpr int64_t kRetryEveryNs = 100'000'000;
 
 // The time since the last call, or since it was made.
 class Lap final {
@@ -36,87 +38,43 @@ class Lap final {
 
 }  // namespace
 
-bool ReplicaCore::AcquireLease(const std::optional<ProcessId>& dead) {
-  const Asked asked = AskForLease(dead);
-  if (asked == Asked::kHeld) LookForObstacle();
-  return asked == Asked::kTaken;
-}
-
-void ReplicaCore::LookForObstacle() {
-  const absl::Status found = obstacle_.Look(*options_.file_system, layout_.lease(), options_.clock->MonotonicNanos());
-  absl::MutexLock lock(&mutex_);
-  if (role_ != Role::kFollower || lease_) return;
-  status_ = unkillable_;
-  if (!found.ok()) Note(found, "can't take the lease, it is tried again");
-}
-
-ReplicaCore::Asked ReplicaCore::AskForLease(const std::optional<ProcessId>& dead) {
-  absl::MutexLock lock(&mutex_);
-  if (lease_) return Asked::kTaken;
-  // A stopped replica must leave the lease to those that can go on.
-  if (role_ != Role::kFollower) return Asked::kFailed;
-  const int64_t now = options_.clock->MonotonicNanos();
-  if (left_epoch_ != 0 && epochs_.current() == left_epoch_ && now < leave_until_ns_) return Asked::kFailed;
-  absl::StatusOr<std::optional<Lease>> lease = dead ? Lease::Succeed(*options_.file_system, layout_.lease(), *dead)
-                                                    : Lease::TryAcquire(*options_.file_system, layout_.lease());
-  if (!lease.ok()) {
-    // Unavailable: somebody else was at it.
-    if (!absl::IsUnavailable(lease.status())) Note(lease.status(), "can't ask for the lease, it is tried again");
-    return Asked::kFailed;
-  }
-  if (!*lease) return Asked::kHeld;
-  status_ = absl::OkStatus();
-  lease_ = std::move(*lease);
-  succeeded_ = lease_->succeeded().value_or(0);
-  lease_->Beat(now);
-  lease_waited_ = holder_gone_ns_ == 0 ? absl::ZeroDuration()
-                                       : absl::Nanoseconds(options_.clock->MonotonicNanos() - holder_gone_ns_);
-  holder_gone_ns_ = 0;
-  lease_held_ = true;
-  events_.lease_watch.Signal();  // to say so, if it was not that thread
-  return Asked::kTaken;
-}
-
 void ReplicaCore::TryTakeOver() {
   if (!options_.may_lead || role() != Role::kFollower) return;
-  const int64_t now = options_.clock->MonotonicNanos();
-  if (!lease_held_) {
-    if (now < next_try_ns_) return;
-    next_try_ns_ = now + kLookEveryNs;
-    if (!AcquireLease()) return;
-    next_try_ns_ = 0;
+  const int64_t now = env_->MonotonicNanos();
+  const FailoverStep next = NextStep(follower_->failover(), env_->lease_held, now);
+  if (next == FailoverStep::kWait) return;
+  if (next == FailoverStep::kAskForLease) {
+    if (!lease_watch_->AcquireLease()) return;
+    NoteLease(follower_->failover());
   }
-  if (now < next_try_ns_ || StopIfPoisoned()) return;
+  if (follower_->StopIfPoisoned()) return;
   // The lease may be that of another journal, which somebody put into the place of ours.
-  if (StopIfGone()) return;
+  if (follower_->StopIfGone()) return;
   {
     // Whoever saves the state looks for this, and ends within moments.
     absl::MutexLock lock(&mutex_);
-    if (saver_ != nullptr) saver_->Cancel();
-    if (saving_) return;
+    standing_->saving.Cancel();
+    if (standing_->saving.held) return;
   }
-  const absl::Status status = BecomePrimary();
-  if (!status.ok()) {
-    if (absl::IsUnavailable(status)) retry_ns_ = 0;
-    retry_ns_ = std::clamp(2 * retry_ns_, kLookEveryNs, kRetryEveryNs);
-    next_try_ns_ = now + retry_ns_;
-    absl::MutexLock lock(&mutex_);
-    if (granted_ != 0 && epochs_.current() != granted_ && (absl::IsAlreadyExists(status) || absl::IsAborted(status))) {
-      // Somebody else was granted an epoch after this replica: the lease's file must have been replaced. This takeover
-      // is over, and what stands in its way is that one's reign.
-      Note(absl::UnavailableError(status.message()), "another replica has taken over meanwhile, this one follows");
-      lease_.reset();
-      lease_held_ = false;
-      granted_ = 0;
-      return;
-    }
-    // NotFound: somebody trimmed the journal's beginning meanwhile. AlreadyExists: a taker whose epoch was over made
-    // the segment first.
-    if (IsTransient(status) || absl::IsNotFound(status) || absl::IsAlreadyExists(status)) {
-      Note(status, "can't become primary, it is tried again");
-    } else if (role_ != Role::kStopped) {
-      Stop(status);
-    }
+  if (const absl::Status status = BecomePrimary(); !status.ok()) TakeoverFailed(status, now);
+}
+
+void ReplicaCore::TakeoverFailed(const absl::Status& status, int64_t begun_ns) {
+  absl::MutexLock lock(&mutex_);
+  const TakeoverFailure failure = {
+      .why = status, .is_transient = IsTransient(status), .newest = env_->epochs.current()};
+  switch (AfterFailure(follower_->failover(), failure, begun_ns)) {
+    case FailoverStep::kGiveUpLease:
+      standing_->board.Note(absl::UnavailableError(status.message()),
+                            "another replica has taken over meanwhile, this one follows");
+      standing_->reign.DropLease();
+      env_->lease_held = false;
+      break;
+    case FailoverStep::kTryAgain:
+      standing_->board.Note(status, "can't become primary, it is tried again");
+      break;
+    default:
+      if (standing_->board.role() != Role::kStopped) standing_->Stop(status);
   }
 }
 
@@ -124,157 +82,148 @@ absl::Status ReplicaCore::BecomePrimary() {
   Lap lap(*options_.clock);
   TakeoverReport report;
   // Before Recover(), which says that the mark is of this start of the machine.
-  const std::optional<int64_t> line = mark_.journal_line(boot_clock_);
-  if (poisoned_ != 0) {
-    KB_RETURN_IF_ERROR(Settle());
+  const std::optional<int64_t> line = env_->mark.journal_line(env_->boot_clock);
+  if (!follower_->settled()) {
+    KB_RETURN_IF_ERROR(follower_->Settle(LastWriterIsDead() ? WriterIs::kDead : WriterIs::kAsLocked));
     // The epoch must be above those of all frames.
-    while (Follow()) {
+    while (follower_->Follow()) {
     }
   }
-  // A takeover that is tried again goes on in the epoch that it has.
-  if (granted_ == 0 || epochs_.current() != granted_) {
-    reign_before_ = epochs_.current();
-    KB_ASSIGN_OR_RETURN(granted_, epochs_.Grant(reader_.last().position.epoch));
+  if (NeedsEpoch(follower_->failover(), env_->epochs.current())) {
+    follower_->failover().reign_before = env_->epochs.current();
+    KB_ASSIGN_OR_RETURN(follower_->failover().granted, env_->epochs.Grant(follower_->reader().last().position.epoch));
   }
-  while (Follow()) {
+  while (follower_->Follow()) {
   }
   if (role() == Role::kStopped) return status();
   report.drained = lap();
   KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome, Recover());
-  report.epoch = granted_;
-  report.follows = reader_.last().position.seq;
+  report.epoch = follower_->failover().granted;
+  report.follows = follower_->reader().last().position.seq;
   report.recovered = lap();
   KB_ASSIGN_OR_RETURN(std::shared_ptr<GroupCommit> commit, MakeCommit(outcome.synced));
   if (options_.ack == Ack::kSynced) KB_RETURN_IF_ERROR(commit->Sync());
   report.synced = lap();
   int64_t begin_ns = 0;
+  SegmentPreparer* preparer = nullptr;
   {
     absl::MutexLock lock(&mutex_);
-    begin_ns = journal_clock_.Begin(reader_.last().time_ns, line);
+    begin_ns = standing_->clock.Begin(follower_->reader().last().time_ns, line);
+    preparer = standing_->preparer.get();
   }
   JournalWriterOptions options = {.file_system = options_.file_system,
-                                  .layout = layout_,
-                                  .data_format = content_.data_format.value(),
-                                  .state_name = content_.state,
+                                  .layout = env_->layout,
+                                  .data_format = env_->content.data_format.value(),
+                                  .state_name = env_->content.state,
                                   .segment_bytes = options_.segment_bytes,
                                   .synced = options_.ack == Ack::kSynced,
-                                  .preparer = preparer_.get(),
+                                  .preparer = preparer,
                                   .commit = commit.get()};
-  ChainLink tail = reader_.last();
+  ChainLink tail = follower_->reader().last();
   if (Planted(PlantedBug::kTimeGoesBack)) tail.time_ns = 0;
-  KB_ASSIGN_OR_RETURN(JournalWriter writer, JournalWriter::Begin(std::move(options), epochs_, granted_, tail,
-                                                                 outcome.next_segment, begin_ns));
+  KB_ASSIGN_OR_RETURN(JournalWriter writer,
+                      JournalWriter::Begin(std::move(options), env_->epochs, follower_->failover().granted, tail,
+                                           outcome.next_segment, begin_ns));
   report.first_append = lap();
   absl::MutexLock lock(&mutex_);
-  report.lease = lease_waited_;
-  applied_ = writer.last().position;
-  stats_->SetPublished(applied_, writer.last().time_ns);
-  if (reader_.segment() + 1 == outcome.next_segment) {
-    closed_ = {.number = reader_.segment(), .position = reader_.offset()};
+  report.lease = standing_->claim.waited;
+  standing_->applied = writer.last().position;
+  env_->stats->SetPublished(standing_->applied, writer.last().time_ns);
+  ClosedSegment closed;
+  if (follower_->reader().segment() + 1 == outcome.next_segment) {
+    closed = {.number = follower_->reader().segment(), .position = follower_->reader().offset()};
   }
-  commit_ = std::move(commit);
-  writer_.emplace(std::move(writer));
-  status_ = absl::OkStatus();
-  mark_.SetJournalLine(journal_clock_.Line(), boot_clock_);
-  if (lease_) lease_->SetReign(granted_);
-  SetRole(Role::kPrimary, granted_, report);
-  granted_ = 0;
-  retry_ns_ = 0;
+  standing_->board.SetStatus(absl::OkStatus());
+  env_->mark.SetJournalLine(standing_->clock.Line(), env_->boot_clock);
+  standing_->reign.Begin(std::move(writer), std::move(commit), closed);
+  standing_->board.SetRole(Role::kPrimary, standing_->applied, report);
+  NoteReign(follower_->failover());
   return absl::OkStatus();
 }
 
-absl::Status ReplicaCore::Settle() {
-  WriterIs writer;
-  {
-    absl::MutexLock lock(&mutex_);
-    writer = LastWriter();
-  }
-  KB_RETURN_IF_ERROR(SettlePoison(*options_.file_system, layout_, mark_, writer));
-  poisoned_ = 0;
-  return reader_.LookAgain();
-}
-
-WriterIs ReplicaCore::LastWriter() {
-  // A process that had begun its reign was the journal's only writer. Otherwise nothing is known of
-  // the locks that there are.
-  const Epoch last = granted_ == 0 ? epochs_.current() : reign_before_;
-  return succeeded_ != 0 && succeeded_ == last ? WriterIs::kDead : WriterIs::kAsLocked;
+bool ReplicaCore::LastWriterIsDead() {
+  absl::MutexLock lock(&mutex_);
+  return HolderWasWriter(standing_->claim, follower_->failover(), env_->epochs.current());
 }
 
 absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
   RecoveryOptions options;
   options.sync = options_.ack == Ack::kSynced;
   options.clock = options_.clock;
+  if (LastWriterIsDead()) options.writer = WriterIs::kDead;
   {
     absl::MutexLock lock(&mutex_);
-    options.writer = LastWriter();
-    if (!recovery_.snapshot.empty()) {
-      options.known.push_back(
-          {.seq = recovery_.snapshot_seq, .what = absl::StrCat("the snapshot ", recovery_.snapshot)});
+    if (!standing_->recovery.snapshot.empty()) {
+      options.known.push_back({.seq = standing_->recovery.snapshot_seq,
+                               .what = absl::StrCat("the snapshot ", standing_->recovery.snapshot)});
     }
   }
   for (;;) {
-    while (Follow()) {
+    while (follower_->Follow()) {
     }
     if (role() == Role::kStopped) return status();
-    if (IsTransient(reader_.status())) return reader_.status();
+    if (IsTransient(follower_->reader().status())) return follower_->reader().status();
     KB_ASSIGN_OR_RETURN(const RecoveryOutcome outcome,
-                        RecoverTail(*options_.file_system, layout_, reader_, mark_, options));
+                        RecoverTail(env_->fs(), env_->layout, follower_->reader(), env_->mark, options));
     if (outcome.torn) {
-      Log(options_.logger, LogSeverity::kWarning, absl::StrCat(options_.directory, ": ", outcome.why));
+      env_->Say(LogSeverity::kWarning, outcome.why);
     }
     absl::MutexLock lock(&mutex_);
-    recovery_.Add(outcome);
+    AddToReport(outcome, standing_->recovery);
     if (!outcome.read_on) return outcome;
   }
 }
 
 absl::StatusOr<std::shared_ptr<GroupCommit>> ReplicaCore::MakeCommit(bool all_synced) {
-  FileSystem& fs = *options_.file_system;
+  FileSystem& fs = env_->fs();
   GroupCommit::Options options;
   options.file_system = &fs;
   options.clock = options_.clock;
-  options.layout = layout_;
-  options.mark = &mark_;
-  options.epoch = granted_;
-  options.synced = std::min(mark_.synced(), reader_.last().position.seq);
-  options.on_error = [this, epoch = granted_](const absl::Status& error) { OnSyncError(epoch, error); };
-  options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { stats_->AddSync(synced, frames, nanos); };
-  if (Planted(PlantedBug::kInheritedCountsAsSynced)) options.synced = reader_.last().position.seq;
+  options.layout = env_->layout;
+  options.mark = &env_->mark;
+  options.epoch = follower_->failover().granted;
+  options.synced = std::min(env_->mark.synced(), follower_->reader().last().position.seq);
+  options.on_error = [this, epoch = follower_->failover().granted](const absl::Status& error) {
+    OnSyncError(epoch, error);
+  };
+  options.on_sync = [this](Seq synced, uint64_t frames, int64_t nanos) { env_->stats->AddSync(synced, frames, nanos); };
+  if (Planted(PlantedBug::kInheritedCountsAsSynced)) options.synced = follower_->reader().last().position.seq;
   options.on_put_off = [this](const absl::Status& why) { OnSyncPutOff(why); };
-  options.published = reader_.last().position.seq;
+  options.published = follower_->reader().last().position.seq;
   if (!all_synced) {
-    KB_ASSIGN_OR_RETURN(options.unsynced, FindUnsynced(fs, layout_, options.synced));
+    KB_ASSIGN_OR_RETURN(options.unsynced, FindUnsynced(fs, env_->layout, options.synced));
   }
   return std::make_shared<GroupCommit>(std::move(options));
 }
 
 void ReplicaCore::OnSyncPutOff(const absl::Status& why) {
   absl::MutexLock lock(&mutex_);
-  LogNowAndThen(why, "a sync could not be made, it is tried again");
+  standing_->board.LogNowAndThen(why, "a sync could not be made, it is tried again");
 }
 
 void ReplicaCore::OnSyncError(Epoch epoch, const absl::Status& error) {
   absl::MutexLock lock(&mutex_);
-  if (commit_ == nullptr || commit_->epoch() != epoch || role_ == Role::kStopped) return;
-  Stop(error);
+  if (standing_->reign.commit() == nullptr || standing_->reign.commit()->epoch() != epoch ||
+      standing_->board.role() == Role::kStopped)
+    return;
+  standing_->Stop(error);
 }
 
 absl::Status ReplicaCore::FindStandby() const {
-  for (const ReplicaFacts& other : ReadLivingReplicas(*options_.file_system, layout_)) {
+  for (const ReplicaFacts& other : ReadLivingReplicas(env_->fs(), env_->layout)) {
     if (other.stands_by()) return absl::OkStatus();
   }
   return absl::FailedPreconditionError(
       absl::StrCat(options_.directory, ": there is no standby, so nobody would lead: no other living replica that may ",
-                   "lead is seen in ", layout_.replicas()));
+                   "lead is seen in ", env_->layout.replicas()));
 }
 
 absl::Status ReplicaCore::StepDown(Successor successor) {
   std::shared_ptr<GroupCommit> commit;
   {
     absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return NotPrimary();
-    commit = commit_;
+    if (standing_->board.role() != Role::kPrimary) return standing_->board.NotPrimary();
+    commit = standing_->reign.commit();
   }
   if (successor == Successor::kStandby) KB_RETURN_IF_ERROR(FindStandby());
   // Most of what the successor would have to sync, while commands are still taken.
@@ -286,30 +235,13 @@ absl::Status ReplicaCore::StepDown(Successor successor) {
   }
   {
     absl::MutexLock lock(&mutex_);
-    if (role_ != Role::kPrimary) return NotPrimary();
-    LeaveLease();
-    EndReign();
+    if (standing_->board.role() != Role::kPrimary) return standing_->board.NotPrimary();
+    standing_->LeaveLease();
+    standing_->EndReign();
   }
-  wake_.Notify();
+  env_->wake.Notify();
   ReportRole();
   return absl::OkStatus();
-}
-
-bool ReplicaCore::StopIfPoisoned() {
-  const SegmentNumber poisoned = mark_.poisoned();
-  if (ABSL_PREDICT_TRUE(poisoned == poisoned_)) return false;
-  const bool has_read = poisoned_ == 0;
-  poisoned_ = poisoned;
-  if (!has_read) return false;
-  absl::MutexLock lock(&mutex_);
-  Stop(PoisonedError(poisoned));
-  return true;
-}
-
-absl::Status ReplicaCore::PoisonedError(SegmentNumber poisoned) const {
-  return absl::DataLossError(absl::StrCat(layout_.segment(poisoned),
-                                          ": a sync of this segment failed; what memory shows of it may not be on ",
-                                          "the disk: open the journal anew"));
 }
 
 }  // namespace kekbit

@@ -12,10 +12,11 @@
 #include "kekbit/replication/journal/frame.h"
 #include "kekbit/replication/position.h"
 #include "kekbit/replication/snapshot/snapshot_format.h"
-#include "kekbit/replication/snapshot/snapshot_reader.h"
 #include "kekbit/replication/snapshot/snapshot_stream.h"
 
 namespace kekbit {
+
+class SnapshotReader;
 
 // StateHooks is what the core can do with the state, whose type it does not know.
 struct StateHooks {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/crc32c.h"
+#include "kekbit/base/type_name.h"
 
 namespace kekbit {
 
@@ -24,6 +25,8 @@ std::string FittingStateName(absl::string_view name) {
   const std::string sum = absl::StrCat("#", absl::Hex(Crc32c(0, AsBytes(name)), absl::kZeroPad8));
   return absl::StrCat(name.substr(0, kStateNameBytes - sum.size()), sum);
 }
+
+std::string internal::ClassStateName(const std::type_info& type) { return FittingStateName(TypeName(type)); }
 
 absl::Status CheckStateName(absl::string_view found, absl::string_view known) {
   if (found.empty() || known.empty() || found == known) return absl::OkStatus();

@@ -21,7 +21,6 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
-#include "kekbit/base/type_name.h"
 
 namespace kekbit {
 
@@ -36,6 +35,13 @@ std::string FromStateNameField(const StateNameField& field);
 // The name itself if there is room for it in a file; a longer one ends with a checksum in the place of its rest.
 std::string FittingStateName(absl::string_view name);
 
+namespace internal {
+
+// The name of a class in the source, as FittingStateName() has it.
+std::string ClassStateName(const std::type_info& type);
+
+}  // namespace internal
+
 // The name of a class as a state.
 template <typename State>
 std::string StateName() {
@@ -43,7 +49,7 @@ std::string StateName() {
     static_assert(absl::string_view(State::kStateName).size() <= kStateNameBytes, "kStateName is too long");
     return std::string(absl::string_view(State::kStateName));
   } else {
-    return FittingStateName(TypeName(typeid(State)));
+    return internal::ClassStateName(typeid(State));
   }
 }
 

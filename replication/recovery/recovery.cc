@@ -6,11 +6,8 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "absl/strings/str_join.h"
 #include "absl/types/span.h"
 #include "kekbit/base/check.h"
-#include "kekbit/base/duration_text.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"
 #include "kekbit/base/status_macros.h"
@@ -225,26 +222,11 @@ absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& 
   return SegmentSync(fs, layout, mark).SyncAndMark(absl::MakeSpan(segments), ends ? last_bytes : kWhole, seq);
 }
 
-void RecoveryReport::Add(const RecoveryOutcome& outcome) {
+void AddToReport(const RecoveryOutcome& outcome, RecoveryReport& report) {
   if (!outcome.torn) return;
-  bytes_cut += outcome.bytes_cut;
-  why.push_back(outcome.why);
-  aside.insert(aside.end(), outcome.aside.begin(), outcome.aside.end());
-}
-
-std::string RecoveryReport::ToString() const {
-  std::string text = snapshot.empty() ? "no snapshot" : absl::StrCat("snapshot ", snapshot, " of seq ", snapshot_seq);
-  if (!skipped.empty()) absl::StrAppend(&text, " (passed over: ", absl::StrJoin(skipped, "; "), ")");
-  const double seconds = absl::ToDoubleSeconds(duration);
-  absl::StrAppend(&text, ", ", frames, " frame(s) replayed in ", DurationText(duration));
-  if (seconds > 0 && frames > 0) {
-    absl::StrAppendFormat(&text, " (%.0f a second)", static_cast<double>(frames) / seconds);
-  }
-  if (!why.empty()) {
-    absl::StrAppend(&text, ", a torn tail of ", bytes_cut, " bytes cut: ", absl::StrJoin(why, "; "));
-    if (!aside.empty()) absl::StrAppend(&text, "; kept: ", absl::StrJoin(aside, ", "));
-  }
-  return text;
+  report.bytes_cut += outcome.bytes_cut;
+  report.why.push_back(outcome.why);
+  report.aside.insert(report.aside.end(), outcome.aside.begin(), outcome.aside.end());
 }
 
 }  // namespace kekbit

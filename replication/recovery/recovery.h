@@ -28,7 +28,6 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
 #include "kekbit/base/clock.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/channel_seal.h"
@@ -37,6 +36,7 @@
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/position.h"
 #include "kekbit/replication/recovery/journal_tail.h"
+#include "kekbit/replication/recovery_report.h"
 
 namespace kekbit {
 
@@ -74,7 +74,9 @@ struct RecoveryOutcome {
   std::vector<std::string> aside;  // paths of all that was kept
 };
 
-// REQUIRES: the mark is not poisoned; see SettlePoison(). Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system
+// REQUIRES: the mark is not poisoned; see SettlePoison().
+//
+// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system
 // could not be made: all of these may be tried again. Aborted: a sync failed, and the mark is
 // poisoned.
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
@@ -94,21 +96,8 @@ absl::Status SettlePoison(FileSystem& fs, const JournalLayout& layout, SyncMark&
 absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,
                          uint64_t last_bytes, Seq seq);
 
-// RecoveryReport is what opening a journal took; for logs.
-struct RecoveryReport {
-  std::string snapshot = {};  // the path of the snapshot that was loaded; empty: none
-  Seq snapshot_seq = 0;
-  std::vector<std::string> skipped = {};  // snapshots that were passed over, and why
-  uint64_t frames = 0;                    // replayed
-  absl::Duration duration = absl::ZeroDuration();
-  uint64_t bytes_cut = 0;
-  std::vector<std::string> why = {};
-  std::vector<std::string> aside = {};
-
-  void Add(const RecoveryOutcome& outcome);
-  // Returns one line.
-  std::string ToString() const;
-};
+// Adds to the report what a takeover cut, if anything.
+void AddToReport(const RecoveryOutcome& outcome, RecoveryReport& report);
 
 }  // namespace kekbit
 

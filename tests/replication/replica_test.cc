@@ -21,6 +21,7 @@
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/codecs/raw_codec.h"
+#include "kekbit/replication/journal/journal_layout.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/replica_fixture.h"
 #include "tests/support/status_matchers.h"

@@ -91,8 +91,9 @@ void FillDisk(const std::string& ballast) {
 bool LeadUntil(const std::string& directory, const std::function<bool()>& done) {
   const auto replica = Start(directory);
   if (!replica.ok() || !(*replica)->WaitForRole(Role::kPrimary, absl::Minutes(1))) return false;
-  for (const absl::Time end = absl::Now() + absl::Minutes(1); absl::Now() < end; absl::SleepFor(absl::Milliseconds(5))) {
+  for (const absl::Time end = absl::Now() + absl::Minutes(1); absl::Now() < end;) {
     if (done()) return true;
+    absl::SleepFor(absl::Milliseconds(5));
   }
   return false;
 }

@@ -163,7 +163,7 @@ inline Recovered Recover(FileSystem& fs, const std::string& directory, const Rec
       for (const std::string& text : ReadTexts(reader)) recovered.texts.push_back(text);
       recovered.last = reader.last();
       KB_ASSIGN_OR_RETURN(recovered.outcome, RecoverTail(fs, layout, reader, mark, options));
-      recovered.report.Add(recovered.outcome);
+      AddToReport(recovered.outcome, recovered.report);
     } while (recovered.outcome.read_on);
     return absl::OkStatus();
   };

@@ -49,7 +49,7 @@ MAY_INCLUDE = {
 }
 
 # Values of replication/ that every room may include, besides its own directory's table.
-VALUES = {"position", "role", "takeover_report"}
+VALUES = {"position", "recovery_report", "role", "takeover_report"}
 # What else a room may include of the front door: (pattern of the includer, names).
 DOOR_FOR = [
     (r"replication/(apply|core|stats)/.*", {"apply_context", "replica_options"}),
@@ -76,7 +76,7 @@ ROWS = {
     ],
     "replication": [
         "position role",
-        "takeover_report",
+        "recovery_report takeover_report",
         "replica_options",
         "apply_context",
         "state_archive",
@@ -114,7 +114,15 @@ ROWS = {
     ],
     "replication/apply": ["command_check"],
     "replication/stats": ["histogram versioned_words", "replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
-    "replication/core": ["state_hooks", "replica_core", "replica_lease_watch replica_loop replica_snapshot replica_takeover"],
+    "replication/core": [
+        "failover reign state_hooks",
+        "environment",
+        "role_board",
+        "standing",
+        "follower lease_watch snapshot_taker",
+        "replica_core",
+        "replica_loop replica_takeover",
+    ],
 }
 
 # What files of one row may include of each other all the same: (includer, included), without suffix; * is any.
@@ -123,7 +131,7 @@ ROW_SIBLINGS = {
 }
 
 # Decisions: files that know no clock, no file and no thread. They include nothing of these.
-PURE = r"replication/(journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
+PURE = r"replication/(core/failover|journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
 IMPURE = r"kekbit/base/(clock|file_system|file_lock|futex|start_thread|stop_event)\.h|absl/(time/clock|synchronization/.*)\.h|thread"
 
 # Headers that are included in some places only: pattern of the include, pattern of the paths.
