@@ -72,7 +72,7 @@ struct LeaseClaim {
   Epoch left_epoch = 0;        // the reign that this replica ended itself
   int64_t leave_until_ns = 0;  // until then the lease is for others
   int64_t holder_gone_ns = 0;  // when the lease was seen to come free; 0: it was not
-  absl::Duration waited;       // from then to having it
+  absl::Duration waited = {};  // from then to having it
   Epoch succeeded = 0;         // the reign of the dead holder whose lease this was
 };
 

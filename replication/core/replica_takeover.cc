@@ -204,8 +204,9 @@ void ReplicaCore::OnSyncPutOff(const absl::Status& why) {
 void ReplicaCore::OnSyncError(Epoch epoch, const absl::Status& error) {
   absl::MutexLock lock(&mutex_);
   if (standing_->reign.commit() == nullptr || standing_->reign.commit()->epoch() != epoch ||
-      standing_->board.role() == Role::kStopped)
+      standing_->board.role() == Role::kStopped) {
     return;
+  }
   standing_->Stop(error);
 }
 

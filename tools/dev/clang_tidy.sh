@@ -25,5 +25,5 @@ export work
 
 # shellcheck disable=SC2016  # $1 and $report are of the inner shell
 printf '%s\0' "$@" | xargs --null --max-args=1 --max-procs="$(nproc)" sh -c '
-  report=$(clang-tidy --quiet "$1" -- -std=c++20 -I. -I"$work" -Wall -Wextra 2>&1) || { printf "%s\n" "$report"; exit 1; }
+  report=$(clang-tidy --quiet "$1" -- -std=c++20 -I. -I"$work" -Wall -Wextra -Wshadow -Wconversion -Wno-sign-conversion -Wthread-safety 2>&1) || { printf "%s\n" "$report"; exit 1; }
 ' sh
