@@ -125,6 +125,12 @@ absl::Status ReplicaCore::Poll() {
   lease_watch_->Beat();
   Tick();
   snapshots_->TakeDue();
+#ifndef NDEBUG
+  {
+    absl::MutexLock lock(&mutex_);
+    standing_->CheckInvariants();
+  }
+#endif
   ReportRole();
   return status();
 }

@@ -3,6 +3,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "kekbit/base/check.h"
 #include "kekbit/replication/journal/segment_size.h"
 
 namespace kekbit {
@@ -32,6 +33,13 @@ void Standing::LetGo() {
   reign.End();
   env.lease_held = false;
   env.loop_event.Signal();
+}
+
+void Standing::CheckInvariants() {
+  const ReplicaSample now = {.role = board.role(), .applied = applied, .snapshot = snapshot_seq};
+  KB_CHECK(CheckReplica(now).ok());
+  KB_CHECK(!checked || CheckReplicaStep(*checked, now).ok());
+  checked = now;
 }
 
 void Standing::StopPoisoned(SegmentNumber segment) {

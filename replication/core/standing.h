@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "kekbit/replication/core/environment.h"
@@ -20,6 +21,7 @@
 #include "kekbit/replication/position.h"
 #include "kekbit/replication/recovery_report.h"
 #include "kekbit/replication/snapshot/snapshot_writer.h"
+#include "kekbit/replication/testing/invariants.h"
 
 namespace kekbit {
 
@@ -47,6 +49,8 @@ struct Standing {
   void LeaveLease();
   // Ends the reign: the segment is closed, the lease released; from now on this replica follows.
   void EndReign();
+  // Checks "snapshot <= applied", and that neither goes back: see replication/testing/invariants.h.
+  void CheckInvariants();
   // Returns the last frame that the state holds.
   ChainLink LastApplied() const { return reign.has_writer() ? reign.writer().last() : followed; }
   // Returns how many bytes of records the state has taken, since this replica began.
@@ -62,6 +66,7 @@ struct Standing {
   RecoveryReport recovery;
   Saving saving;
   Seq snapshot_seq = 0;  // of the last snapshot, taken or loaded
+  std::optional<ReplicaSample> checked;  // by CheckInvariants(), the last time
   LeaseClaim claim;
   std::unique_ptr<SegmentPreparer> preparer;  // with threads, for a replica that may lead
   Reign reign;                                // ends before the preparer

@@ -17,12 +17,14 @@
 
 #include "gtest/gtest.h"
 #include "kekbit/base/bytes.h"
+#include "kekbit/base/clock.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/replica.h"
 #include "tests/support/checked_payload.h"
 #include "tests/support/child_process.h"
+#include "tests/support/fake_clock.h"
 #include "tests/support/replica_fixture.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/stepped_process.h"
@@ -106,7 +108,11 @@ TEST_F(PromiseP2StepTest, APrimaryKilledAtAnyInstructionLosesNothing) {
   std::vector<std::string> commands;
   for (uint64_t i = 0; i < kCommands; ++i) commands.push_back(CommandAt(i));
   SteppedProcess child([&] {
-    auto replica = TapeReplica::Open(OptionsFor(directory_)).value();
+    ReplicaOptions options = OptionsFor(directory_);
+    // The machine's clock is read in a loop that ends only if it is through before the next tick.
+    const FakeClock clock(Clock::System().RealtimeNanos());
+    options.clock = &clock;
+    auto replica = TapeReplica::Open(std::move(options)).value();
     while (replica->role() == Role::kFollower) replica->Poll().IgnoreError();
     for (uint64_t i = 1; i < kCommands; ++i) {
       if (i == kFirstStepped) SteppedProcess::Begin();
