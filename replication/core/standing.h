@@ -65,7 +65,7 @@ struct Standing {
   bool rejoins = false;         // the follower's reader stands where a reign began
   RecoveryReport recovery;
   Saving saving;
-  Seq snapshot_seq = 0;  // of the last snapshot, taken or loaded
+  Seq snapshot_seq = 0;                  // of the last snapshot, taken or loaded
   std::optional<ReplicaSample> checked;  // by CheckInvariants(), the last time
   LeaseClaim claim;
   std::unique_ptr<SegmentPreparer> preparer;  // with threads, for a replica that may lead
