@@ -280,7 +280,8 @@ class Snapshots(KekbitTest):
         primary = self.start()
         self.ask(primary, "digest")  # it leads, then
         standby = self.start()
-        while sum(line["kind"] == "replica" and line["state"] == "alive"
+        # Until the standby has loaded the snapshot that is damaged next.
+        while sum(line["kind"] == "replica" and line["state"] == "alive" and line["applied_seq"] >= self.last
                   for line in self.json_lines("stat", self.bank)) < 2:
             pass
         self.flip_payload(self.newest)
