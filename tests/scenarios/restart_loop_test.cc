@@ -28,7 +28,7 @@ namespace {
 
 using TapeReplica = Replica<Tape, TextCodec>;
 
-constexpr int kStarts = 60;
+constexpr int kStarts = 20;
 
 // The default segments, of which six fill this disk.
 absl::StatusOr<std::unique_ptr<TapeReplica>> Start(const std::string& directory, bool may_lead = true) {

@@ -110,7 +110,7 @@ class Source {
   }
   template <typename T>
   void Fill(std::valarray<T>& to) {
-    to.resize(Size());
+    to.resize(1 + Size());  // of an empty one cereal takes the first element's address
     for (T& each : to) Fill(each);
   }
   template <typename T>
