@@ -120,7 +120,7 @@ absl::Status Seeker::FindFrame() {
   KB_ASSIGN_OR_RETURN(JournalReader reader, JournalReader::At(fs_, layout_, content_, std::move(place_)));
   while (reader.last().position.seq + 1 < seq_ && reader.Next()) {
   }
-  const absl::Status status = reader.status();
+  absl::Status status = reader.status();
   place_ = std::move(reader).TakePlace();
   if (status.ok() && place_.link.position.seq + 1 < seq_) return NotReached();
   return status;

@@ -206,6 +206,7 @@ class Planner {
     for (const CursorView& cursor : cursors) newest = std::max(newest, cursor.done.epoch);
     std::vector<std::string> paths;
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(view_));
+    paths.reserve(segments.size());
     for (const SegmentNumber number : segments) paths.push_back(layout_.segment(number));
     if (const auto names = view_.List(layout_.aside()); names.ok()) {
       for (const std::string& name : *names) paths.push_back(JoinPath(layout_.aside(), name));
