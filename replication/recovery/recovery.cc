@@ -142,6 +142,8 @@ class TailRecovery {
   absl::Status RewriteUnfinished() {
     const std::optional<SyncMark::Unfinished> unfinished = mark_.unfinished();
     if (!unfinished || Planted(PlantedBug::kUnfinishedForgotten)) return absl::OkStatus();
+    // A sync that failed is an unfinished one, too.
+    if (Planted(PlantedBug::kPoisonForgotten)) return absl::OkStatus();
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
     const uint64_t end = tail_.segment_open ? kDataOffset + tail_.offset + kLengthBytes : kWhole;
     for (const SegmentNumber number : segments) {
