@@ -230,8 +230,22 @@ void Simulation::FailPower() {
   if (random_.OneIn(8)) clock_.StepRealtime(-SomeTime());
 }
 
+// Of the segments whose names are synced none is missing between two others: they are trimmed one by one.
+void Simulation::CheckNoHole(SimulatedDisk& disk) {
+  const auto mark = SyncMark::OpenForReading(disk, layout_.synced());
+  const absl::StatusOr<std::vector<SegmentNumber>> numbers = layout_.ListSegments(disk);
+  if (!mark.ok() || !numbers.ok()) return;
+  for (size_t i = 1; i < numbers->size(); ++i) {
+    if ((*numbers)[i] == (*numbers)[i - 1] + 1) continue;
+    const absl::StatusOr<KeptSegment> after = LookAtSegment(disk, layout_, (*numbers)[i]);
+    if (!after.ok() || after->follows.seq >= mark->synced()) continue;
+    Violate("P7", absl::StrCat("segment ", (*numbers)[i - 1], " is followed by ", (*numbers)[i]));
+  }
+}
+
 void Simulation::CheckImage(SimulatedDisk& disk) {
   ++report_.recoveries;
+  CheckNoHole(disk);
   History history = history_;
   history.PowerFailed();
   ReplicaOptions options = OptionsOf(disk);

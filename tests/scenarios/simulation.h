@@ -141,6 +141,7 @@ class Simulation final {
   void FailPower();
   // Whether a replica that starts on `disk` finds what it must.
   void CheckImage(SimulatedDisk& disk);
+  void CheckNoHole(SimulatedDisk& disk);
   void Look();
   void LookAt(Slot& slot);
   void LookAtFiles();
