@@ -52,6 +52,10 @@ class Simulation final {
     bool trace = false;
     // Whether calls find no descriptor, memory or mapping.
     bool failing_calls = false;
+    // Whether the system drops pages that a failed sync left. Not yet: a follower that reads between
+    // the settling of a poisoned journal and its recovery stops, and what a process left that died in
+    // a failed sync is taken for damage once it is dropped.
+    bool dropping_pages = false;
     // Syncs succeed and do nothing: something must be found.
     bool lying = false;
   };

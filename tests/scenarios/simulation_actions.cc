@@ -118,7 +118,7 @@ void Simulation::Trouble() {
       Trace("the power fails");
       return FailPower();
     case kSyncs:
-    case kSyncsDie:
+      if (!options_.dropping_pages) return;
       Count("the system drops clean pages");
       Trace("the system drops clean pages");
       disk_->DropCleanPages();
