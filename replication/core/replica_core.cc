@@ -183,7 +183,7 @@ absl::Status ReplicaCore::CatchUpAndStart() {
 absl::Status ReplicaCore::SettleAtStart() {
   for (int looks = 1; !follower_->LookIfSettled(); ++looks) {
     if (options_.may_lead && lease_watch_->AcquireLease()) {
-      absl::Status settled = follower_->Settle(LastWriterIsDead() ? WriterIs::kDead : WriterIs::kAsLocked);
+      absl::Status settled = follower_->Settle(LastWriter());
       if (!IsTransient(settled)) return settled;
       break;  // the takeover tries it again
     }

@@ -44,6 +44,7 @@ class Follower;
 class GroupCommit;
 class LeaseWatch;
 class SnapshotTaker;
+enum class WriterIs;
 struct Environment;
 struct RecoveryOutcome;
 struct ReplicaStart;
@@ -123,7 +124,7 @@ class ReplicaCore final {
   // Settles a poisoned journal, if nobody else does. Without the lease: waits for its holder.
   absl::Status SettleAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns what the lease says of the journal's last writer. REQUIRES: the lease is held.
-  bool LastWriterIsDead() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
+  WriterIs LastWriter() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   // Recovers the journal's end, if it does not fit, and there is no primary.
   absl::Status MendAtStart() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) ABSL_LOCKS_EXCLUDED(mutex_);
   absl::Status StartThreads();

@@ -84,7 +84,7 @@ absl::Status ReplicaCore::BecomePrimary() {
   // Before Recover(), which says that the mark is of this start of the machine.
   const std::optional<int64_t> line = env_->mark.journal_line(env_->boot_clock);
   if (!follower_->settled()) {
-    KB_RETURN_IF_ERROR(follower_->Settle(LastWriterIsDead() ? WriterIs::kDead : WriterIs::kAsLocked));
+    KB_RETURN_IF_ERROR(follower_->Settle(LastWriter()));
     // The epoch must be above those of all frames.
     while (follower_->Follow()) {
     }
@@ -141,16 +141,17 @@ absl::Status ReplicaCore::BecomePrimary() {
   return absl::OkStatus();
 }
 
-bool ReplicaCore::LastWriterIsDead() {
+WriterIs ReplicaCore::LastWriter() {
   absl::MutexLock lock(&mutex_);
-  return HolderWasWriter(standing_->claim, follower_->failover(), env_->epochs.current());
+  const bool dead = HolderWasWriter(standing_->claim, follower_->failover(), env_->epochs.current());
+  return dead ? WriterIs::kDead : WriterIs::kAsLocked;
 }
 
 absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
   RecoveryOptions options;
   options.sync = options_.ack == Ack::kSynced;
   options.clock = options_.clock;
-  if (LastWriterIsDead()) options.writer = WriterIs::kDead;
+  options.writer = LastWriter();
   {
     absl::MutexLock lock(&mutex_);
     if (!standing_->recovery.snapshot.empty()) {
