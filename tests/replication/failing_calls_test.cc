@@ -317,8 +317,8 @@ TEST_F(FailingCallsTest, OfThreadsThatTakeOverAndLead) {
     options.threads = true;
     options.clock = &Clock::System();
     auto primary = Open(options);
-    auto standby = Open(options);
     ASSERT_TRUE(primary->WaitForRole(Role::kPrimary, kLong));
+    auto standby = Open(options);
     ExecuteMany(*primary, 20);
     faulty_.FailCall(n, absl::ResourceExhaustedError("planted"));
     primary.reset();

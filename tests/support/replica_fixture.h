@@ -27,8 +27,9 @@ namespace kekbit {
 using TapeReplica = Replica<Tape, TextCodec>;
 using StrictReplica = Replica<Tape, StrictTextCodec>;
 
-// Longer than any test: what ends a wait is what the test is about.
-inline constexpr absl::Duration kLong = absl::Minutes(30);
+// Longer than anything takes on a busy machine, and shorter than a test may take: a wait for what
+// never comes fails where it is.
+inline constexpr absl::Duration kLong = absl::Minutes(3);
 inline constexpr int64_t kSecondNs = 1'000'000'000;
 // UTF-8 for nobody: TextCodec takes it, StrictTextCodec can't decode it.
 inline constexpr char kNoUtf8[] = "\xFF";
