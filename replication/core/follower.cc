@@ -83,8 +83,14 @@ bool Follower::LookIfSettled() {
 absl::Status Follower::Settle(WriterIs writer) {
   if (settled()) return absl::OkStatus();
   KB_RETURN_IF_ERROR(SettlePoison(env_.fs(), env_.layout, env_.mark, writer));
-  poisoned_ = 0;
+  settled_ = true;
   return reader_.LookAgain();
+}
+
+void Follower::ForgetSettled() {
+  settled_ = false;
+  env_.mark.ForgetSettled();
+  poisoned_ = env_.mark.poisoned();
 }
 
 void Follower::SayUnsettled() {
@@ -113,6 +119,7 @@ bool Follower::Follow() {
     // Another replica leads: the watched one may have stepped down, and live on.
     if (standing_.applied.epoch != epoch_before) env_.lease_event.Signal();
     standing_.followed = reader_.last();
+    reader_.NoteSynced(env_.mark.synced());
     standing_.clock.Follow(standing_.followed.time_ns, !starting_);
     for (const Frame& frame : frames) standing_.followed_bytes += RecordBytes(kFrameHeaderBytes + frame.payload.size());
     env_.stats->SetApplied(standing_.applied, standing_.followed.time_ns, reader_.segment(), reader_.offset());
@@ -259,9 +266,10 @@ bool Follower::StopIfGone() {
 bool Follower::StopIfPoisoned() {
   const SegmentNumber poisoned = env_.mark.poisoned();
   if (ABSL_PREDICT_TRUE(poisoned == poisoned_)) return false;
-  const bool has_read = settled();
+  // Whoever took the lease from this replica finds what it has settled.
+  const bool may_read = !settled() || (settled_ && poisoned == 0);
   poisoned_ = poisoned;
-  if (!has_read) return false;
+  if (may_read) return false;
   absl::MutexLock lock(&mutex_);
   standing_.StopPoisoned(poisoned);
   return true;

@@ -45,11 +45,13 @@ class Follower final {
   void EndStart() { starting_ = false; }
 
   // Returns false while the journal is poisoned, since this replica opened it: nothing is read.
-  bool settled() const { return poisoned_ == 0; }
+  bool settled() const { return poisoned_ == 0 || settled_; }
   // Returns true if the holder of the lease has settled the journal by now.
   bool LookIfSettled();
   // Settles the journal: by the holder of the lease. See SettlePoison().
   absl::Status Settle(WriterIs writer);
+  // Notes that the journal is recovered, or that this replica no longer holds the lease.
+  void ForgetSettled();
   // Notes, for the user, that nothing is read yet.
   void SayUnsettled() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -101,6 +103,7 @@ class Follower final {
   absl::Span<const Frame> pending_;  // read, not applied yet; reader_'s last batch
   bool starting_ = false;            // what does not fit may yet be mended
   SegmentNumber poisoned_;           // not 0: nothing is read until that is settled
+  bool settled_ = false;             // by this replica
   int64_t journal_looked_ns_ = 0;    // when the journal was seen last to be there
   absl::Duration sleep_;             // how long the loop slept last
 };

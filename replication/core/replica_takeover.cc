@@ -69,6 +69,7 @@ void ReplicaCore::TakeoverFailed(const absl::Status& status, int64_t begun_ns) {
                             "another replica has taken over meanwhile, this one follows");
       standing_->reign.DropLease();
       env_->lease_held = false;
+      follower_->ForgetSettled();
       break;
     case FailoverStep::kTryAgain:
       standing_->board.Note(status, "can't become primary, it is tried again");
@@ -171,7 +172,9 @@ absl::StatusOr<RecoveryOutcome> ReplicaCore::Recover() {
     }
     absl::MutexLock lock(&mutex_);
     AddToReport(outcome, standing_->recovery);
-    if (!outcome.read_on) return outcome;
+    if (outcome.read_on) continue;
+    follower_->ForgetSettled();
+    return outcome;
   }
 }
 

@@ -36,6 +36,7 @@ absl::StatusOr<JournalReader> JournalReader::At(FileSystem& fs, const JournalLay
   JournalReader reader(fs, layout, content);
   reader.segment_ = place.segment;
   reader.last_ = place.link;
+  reader.anchor_ = reader.next_anchor_ = {.segment = place.segment, .offset = place.offset, .link = place.link};
   if (!place.offset) return reader;
   if (!place.opened) {
     KB_ASSIGN_OR_RETURN(OpenedSegment found, reader.FindSegment(place.segment));
@@ -45,6 +46,14 @@ absl::StatusOr<JournalReader> JournalReader::At(FileSystem& fs, const JournalLay
   KB_RETURN_IF_ERROR(place.opened->JumpTo(*place.offset));
   reader.channel_ = std::move(place.opened);
   return reader;
+}
+
+absl::StatusOr<JournalReader> JournalReader::AtAnchor() const {
+  JournalPlace place;
+  place.segment = anchor_.segment;
+  place.offset = anchor_.offset;
+  place.link = anchor_.link;
+  return At(*fs_, layout_, content_, std::move(place));
 }
 
 JournalPlace JournalReader::TakePlace() && {

@@ -67,6 +67,18 @@ class JournalReader final {
   static absl::StatusOr<JournalReader> At(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,
                                           JournalPlace place);
 
+  // Opens the journal once more, at a place before which everything that this reader has read is
+  // synced, if NoteSynced() was called now and then; where this reader began, if not.
+  absl::StatusOr<JournalReader> AtAnchor() const;
+  // Returns the seq before that place.
+  Seq anchor_seq() const { return anchor_.link.position.seq; }
+  // Everything up to `synced` is synced.
+  void NoteSynced(Seq synced) {
+    if (synced < next_anchor_.link.position.seq) return;
+    anchor_ = next_anchor_;
+    next_anchor_ = Here();
+  }
+
   JournalReader(JournalReader&&) = default;
   JournalReader& operator=(JournalReader&&) = default;
 
@@ -110,11 +122,23 @@ class JournalReader final {
   bool at_segment_end() const { return !channel_ || channel_->exhausted(); }
 
  private:
+  // Anchor is a JournalPlace that nobody has open.
+  struct Anchor {
+    SegmentNumber segment = 0;
+    std::optional<uint64_t> offset = std::nullopt;
+    ChainLink link = {};
+  };
+
   JournalReader(FileSystem& fs, const JournalLayout& layout, const JournalContent& content)
       : fs_(&fs), layout_(layout), content_(content) {}
 
   absl::StatusOr<OpenedSegment> FindSegment(SegmentNumber number) const {
     return OpenSegment(*fs_, layout_, content_, number);
+  }
+  Anchor Here() const {
+    Anchor here = {.segment = segment_, .link = last_};
+    if (channel_) here.offset = channel_->position();
+    return here;
   }
   absl::Status CheckLink(const std::string& path, const ChainLink& follows) const;
   // Goes on in the segment, which must follow what was read.
@@ -133,6 +157,8 @@ class JournalReader final {
   SegmentNumber segment_ = 0;
   std::optional<ShmReader> channel_;
   ChainLink last_;
+  Anchor anchor_;
+  Anchor next_anchor_;  // as soon as all before it is synced
   absl::Status status_;
   std::vector<Frame> batch_;
   uint64_t waits_ = 0;  // calls of Next() in a row that found nothing

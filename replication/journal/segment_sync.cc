@@ -51,7 +51,7 @@ absl::Status SegmentSync::SyncAndMark(absl::Span<UnsyncedSegment> segments, uint
   absl::Status status = Sync(segments, end);
   if (SyncFailed(status)) return status;
   // The system tells of an error once. If another process was told, this sync has proved nothing.
-  if (status.ok() && mark_.poisoned() != 0 && !Planted(PlantedBug::kPoisonForgotten)) {
+  if (status.ok() && mark_.in_doubt() && !Planted(PlantedBug::kPoisonForgotten)) {
     return absl::AbortedError(absl::StrCat(layout_.segment(mark_.poisoned()),
                                            ": a sync by another process failed; whether what was written after seq ",
                                            mark_.synced(), " lasts is unknown"));

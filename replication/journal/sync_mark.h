@@ -14,8 +14,8 @@
 // word whole or not at all, and each word means something by itself. The offset only matters as
 // long as no power failure has come.
 //
-// Thread safety: synced(), poisoned(), Poison() any thread; the others the holder of the lease, one
-// thread at a time.
+// Thread safety: synced(), poisoned(), Poison() any thread; in_doubt() any thread, while nobody
+// changes what is settled; the others the holder of the lease, one thread at a time.
 
 #ifndef KEKBIT_REPLICATION_JOURNAL_SYNC_MARK_H_
 #define KEKBIT_REPLICATION_JOURNAL_SYNC_MARK_H_
@@ -69,6 +69,16 @@ class SyncMark final {
     if (before == 0 || segment < before) PublishWord(word(2), segment);
   }
 
+  // Notes that what was poisoned stands on the disk: this process wrote it again. Others read nothing
+  // of it until ClearPoison().
+  void NoteSettled() { settled_ = poisoned(); }
+  void ForgetSettled() { settled_ = 0; }
+  // Returns true if a sync has failed, and this process has not settled that.
+  bool in_doubt() const {
+    const SegmentNumber segment = poisoned();
+    return segment != 0 && segment != settled_;
+  }
+
   // Notes that a sync begins of the segment, at least 1, from this byte of the file on, and of
   // later segments.
   void Begin(SegmentNumber segment, uint64_t from) {
@@ -118,8 +128,8 @@ class SyncMark final {
   std::optional<int64_t> journal_line(uint64_t clock) const;
   void SetJournalLine(int64_t line, uint64_t clock);
 
-  // Notes that what was poisoned has been read anew from the disk, or is no part of the journal any
-  // more.
+  // Notes that what was poisoned was settled, and the journal's end recovered after that: everybody
+  // may read it.
   absl::Status ClearPoison();
 
  private:
@@ -130,6 +140,7 @@ class SyncMark final {
   uint8_t* word(uint64_t n) const { return mapping_->data() + n * sizeof(uint64_t); }
 
   std::unique_ptr<MappedFile> mapping_;
+  SegmentNumber settled_ = 0;  // of poisoned()
 };
 
 }  // namespace kekbit

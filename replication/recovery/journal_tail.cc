@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -36,6 +37,9 @@ class Examiner {
     KB_RETURN_IF_ERROR(AskOthers(mark, known));
     KB_RETURN_IF_ERROR(FindBeyond());
     if (tail_.segment_open) KB_RETURN_IF_ERROR(LookAtPlace());
+    // A process died inside a sync of these bytes. If that had failed, the system may have dropped
+    // them since.
+    if (mark != nullptr && IsAtOrAfter(mark->unfinished())) tail_.facts.nothing_lost = false;
     if (!tail_.continues) {
       for (const SegmentNumber number : tail_.beyond) KB_RETURN_IF_ERROR(LookBeyond(number));
     }
@@ -67,6 +71,13 @@ class Examiner {
       by_others_ = other.what;
     }
     return absl::OkStatus();
+  }
+
+  bool IsAtOrAfter(const std::optional<SyncMark::Unfinished>& sync) const {
+    if (!sync) return false;
+    const SegmentNumber segment = tail_.segment_open ? tail_.segment : tail_.segment + 1;
+    const uint64_t at = tail_.segment_open ? kDataOffset + tail_.offset : 0;
+    return segment > sync->segment || (segment == sync->segment && at >= sync->from);
   }
 
   absl::Status FindBeyond() {

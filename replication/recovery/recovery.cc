@@ -14,6 +14,8 @@
 #include "kekbit/channel_file.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/channel_seal.h"
+#include "kekbit/replication/journal/kept_segments.h"
+#include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/segment_sync.h"
 #include "kekbit/replication/recovery/aside.h"
 #include "kekbit/replication/testing/planted_bugs.h"
@@ -110,6 +112,8 @@ class TailRecovery {
     }
     KB_ASSIGN_OR_RETURN(const uint64_t boot, SyncMark::CurrentBoot(fs_));
     mark_.SetBoot(boot);
+    // Others would read up to a hole that is only cut now.
+    if (mark_.poisoned() != 0) KB_RETURN_IF_ERROR(mark_.ClearPoison());
     return std::move(outcome_);
   }
 
@@ -151,7 +155,38 @@ class TailRecovery {
       const uint64_t from = number == unfinished->segment ? unfinished->from : 0;
       KB_RETURN_IF_ERROR(RewriteSegment(fs_, layout_.segment(number), from, number == tail_.segment ? end : kWhole));
     }
-    return absl::OkStatus();
+    return ReadAgain();
+  }
+
+  // Opens the journal at a place before which everything is on the disk.
+  absl::StatusOr<JournalReader> OpenForAgain() {
+    const Seq synced = mark_.synced();
+    if (reader_.anchor_seq() <= synced) {
+      absl::StatusOr<JournalReader> again = reader_.AtAnchor();
+      if (!absl::IsNotFound(again.status())) return again;
+    }
+    // That place is not known, or was trimmed.
+    KB_ASSIGN_OR_RETURN(const Position before, BeforeFirstKept(fs_, layout_));
+    return ReadJournal(fs_, layout_, std::nullopt, std::max(synced, before.seq) + 1);
+  }
+
+  // Until it was written once more, the system may have dropped what the reader had read.
+  absl::Status ReadAgain() {
+    absl::StatusOr<JournalReader> again = OpenForAgain();
+    const ChainLink& last = reader_.last();
+    if (again.ok()) {
+      while (again->last().position.seq < last.position.seq && !again->NextBatch().empty()) {
+      }
+    }
+    const absl::Status& status = again.ok() ? again->status() : again.status();
+    if (IsTransient(status)) return status;
+    if (again.ok() && again->last().position == last.position && again->last().crc32c == last.crc32c) {
+      return absl::OkStatus();
+    }
+    return absl::AbortedError(absl::StrCat(
+        layout_.directory(), ": a process died in a sync that failed, and the system has dropped what that had not ",
+        "written: ", last.position.ToString(), " was read here, and is no longer in the journal; open it anew",
+        status.ok() ? "" : ": ", status.message()));
   }
 
   FileSystem& fs_;
@@ -170,6 +205,7 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
   if (options.writer != WriterIs::kDead) {
     KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, std::max<SegmentNumber>(reader.segment(), 1)));
   }
+  KB_CHECK(!mark.in_doubt() || Planted(PlantedBug::kPoisonForgotten));
   KB_ASSIGN_OR_RETURN(JournalTail tail,
                       ExamineTail(fs, layout, reader, &mark, options.known, options.lose_from.has_value()));
   if (options.whole) {
@@ -194,7 +230,7 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
 
 absl::Status SettlePoison(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, WriterIs writer) {
   const SegmentNumber poisoned = mark.poisoned();
-  if (poisoned == 0) return absl::OkStatus();
+  if (!mark.in_doubt()) return absl::OkStatus();
   if (Planted(PlantedBug::kPoisonForgotten)) return mark.ClearPoison();
   KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout.ListSegments(fs));
   if (writer != WriterIs::kDead && !numbers.empty()) {
@@ -207,9 +243,8 @@ absl::Status SettlePoison(FileSystem& fs, const JournalLayout& layout, SyncMark&
     segments.push_back({.number = number});
   }
   KB_RETURN_IF_ERROR(SegmentSync(fs, layout, mark).Sync(absl::MakeSpan(segments), kWhole));
-  // What the failed sync has taken is no damage: see NothingLost().
-  mark.SetBoot(0);
-  return mark.ClearPoison();
+  mark.NoteSettled();
+  return absl::OkStatus();
 }
 
 absl::Status SyncJournal(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, SegmentNumber last,

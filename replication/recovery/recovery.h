@@ -74,7 +74,8 @@ struct RecoveryOutcome {
   std::vector<std::string> aside;  // paths of all that was kept
 };
 
-// REQUIRES: the mark is not poisoned; see SettlePoison().
+// REQUIRES: the mark is not in_doubt(); see SettlePoison(). Once the end is recovered, the mark is no
+// longer poisoned.
 //
 // Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system
 // could not be made: all of these may be tried again. Aborted: a sync failed, and the mark is
@@ -83,10 +84,10 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
                                             SyncMark& mark, const RecoveryOptions& options);
 
 // After a failed sync, makes certain what the segments hold from the poisoned one on: writes what
-// can be read of them once more, syncs that, and takes the poison from the mark. Until then two
-// readers may find different bytes, since the system drops pages that the device does not have.
-// So nobody reads these segments before. Does nothing if the mark is not poisoned. By the holder of
-// the lease. Errors: see RecoverTail().
+// can be read of them once more, and syncs that. Until then two readers may find different bytes,
+// since the system drops pages that the device does not have. So nobody reads these segments
+// before, and others not before RecoverTail() has cut what does not fit. Does nothing if the mark
+// is not in_doubt(). By the holder of the lease. Errors: see RecoverTail().
 absl::Status SettlePoison(FileSystem& fs, const JournalLayout& layout, SyncMark& mark, WriterIs writer);
 
 // Brings to the disk, in order, all segments up to `last` that may hold something unsynced, and

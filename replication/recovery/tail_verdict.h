@@ -26,8 +26,8 @@ struct TailFacts {
   Seq synced_by_mark = 0;
   Seq synced_by_frames = 0;
   Seq synced_by_others = 0;
-  // True if the machine has run without a stop since all was known to be well, and no sync has
-  // failed. Then nothing that was written is missing.
+  // True if the machine has run without a stop since all was known to be well, no sync has failed,
+  // and no process has died inside one of these bytes. Then nothing that was written is missing.
   bool nothing_lost = false;
 };
 
