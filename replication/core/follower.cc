@@ -61,7 +61,8 @@ absl::Status Follower::CatchUpAtStart() {
   KB_RETURN_IF_ERROR(CatchUp());
   // The place was trimmed meanwhile, up to a newer snapshot.
   while (PlaceIsGone() && role() == Role::kFollower) {
-    KB_RETURN_IF_ERROR(StartOver());
+    KB_ASSIGN_OR_RETURN(const bool loaded, StartOver(reader_.status()));
+    if (!loaded) break;
     KB_RETURN_IF_ERROR(CatchUp());
   }
   return absl::OkStatus();
@@ -177,6 +178,8 @@ bool Follower::Rejoin() {
   // The state holds exactly the frames up to there: this replica never applied what it appended
   // after them.
   absl::StatusOr<JournalReader> reader = ReadJournal(env_.fs(), env_.layout, env_.content, applied.seq + 1);
+  // Trimmed by the next primary, up to a snapshot of its own.
+  if (absl::IsOutOfRange(reader.status())) return StartOver(reader.status()).value_or(false);
   absl::MutexLock lock(&mutex_);
   if (!reader.ok()) {
     if (IsTransient(reader.status()) || absl::IsNotFound(reader.status())) {
@@ -207,7 +210,7 @@ void Follower::Run(absl::FunctionRef<void()> try_take_over) {
       sleep_ = kSleepMin;
       continue;
     }
-    if (PlaceIsGone()) StartOver().IgnoreError();
+    if (PlaceIsGone()) StartOver(reader_.status()).IgnoreError();
     if (StopIfPoisoned()) return;
     if (env_.lease_held || reader_.at_segment_end()) try_take_over();
     if (env_.options.wait == Wait::kSpin) {
@@ -240,7 +243,7 @@ void Follower::RunOnce(absl::FunctionRef<void()> try_take_over) {
   if (role() != Role::kFollower || !Rejoin()) return;
   while (Follow()) {
   }
-  if (PlaceIsGone()) StartOver().IgnoreError();
+  if (PlaceIsGone()) StartOver(reader_.status()).IgnoreError();
   LookForJournal();
   if (!StopIfPoisoned()) try_take_over();
 }
@@ -301,6 +304,7 @@ absl::StatusOr<bool> Follower::LoadSnapshot(SnapshotStore::Found found, JournalR
   }
   KB_RETURN_IF_ERROR(loaded);
   read_on();
+  standing_.rejoins = false;
   standing_.applied = last.position;
   standing_.followed = last;
   standing_.clock.Follow(last.time_ns, /*live=*/false);
@@ -311,8 +315,8 @@ absl::StatusOr<bool> Follower::LoadSnapshot(SnapshotStore::Found found, JournalR
   return true;
 }
 
-absl::Status Follower::StartOver() {
-  const absl::Status gone = WithRepairHint(env_.fs(), env_.layout, reader_.status());
+absl::StatusOr<bool> Follower::StartOver(absl::Status gone) {
+  gone = WithRepairHint(env_.fs(), env_.layout, std::move(gone));
   {
     absl::MutexLock lock(&mutex_);
     standing_.saving.Cancel();
@@ -336,18 +340,22 @@ absl::Status Follower::StartOver() {
       standing_.board.Note(start.status(), "can't start over from a snapshot, it is tried again");
       return start.status();
     }
-    loaded = start.ok() ? LoadSnapshot(std::move(start->found), std::move(start->reader)) : start.status();
+    if (!start.ok()) {
+      loaded = start.status();
+    } else if (start->found.snapshot != nullptr) {
+      loaded = LoadSnapshot(std::move(start->found), std::move(start->reader));
+    }
   }
   absl::MutexLock lock(&mutex_);
   standing_.saving.starting_over = false;
   if (!loaded.ok()) {
     standing_.Stop(loaded.status());
-  } else if (!*loaded) {
-    standing_.Stop(gone);
-  } else {
+  } else if (*loaded) {
     env_.Say(LogSeverity::kWarning, absl::StrCat("too far behind, started over from a snapshot: ", gone.message()));
+  } else if (!starting_) {
+    standing_.Stop(gone);
   }
-  return loaded.status();
+  return loaded;
 }
 
 }  // namespace kekbit

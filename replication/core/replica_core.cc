@@ -194,9 +194,13 @@ absl::Status ReplicaCore::SettleAtStart() {
 }
 
 absl::Status ReplicaCore::MendAtStart() {
-  // A frame that does not fit is torn, or damage. The holder of the lease tells, or may be about
-  // to: then there is more to read.
-  for (int looks = 1; absl::IsDataLoss(follower_->reader().status()) && options_.may_lead; ++looks) {
+  // A frame that does not fit, or a segment that is not there, is torn, or damage. The holder of the
+  // lease tells, or may be about to: then there is more to read.
+  const auto misfit = [this]() ABSL_EXCLUSIVE_LOCKS_REQUIRED(drive_mutex_) {
+    const absl::Status& status = follower_->reader().status();
+    return absl::IsDataLoss(status) || absl::IsOutOfRange(status);
+  };
+  for (int looks = 1; misfit() && options_.may_lead; ++looks) {
     if (lease_watch_->AcquireLease()) return Recover().status();
     // A replica without threads waits for nobody.
     if (!options_.threads || looks == kLooksAtRecovery) {
@@ -211,7 +215,7 @@ absl::Status ReplicaCore::MendAtStart() {
   if (IsTransient(follower_->reader().status())) return absl::OkStatus();
   // Nobody can mend it as long as nobody gets the lease: then the journal's end is not what is
   // wrong.
-  if (absl::IsDataLoss(follower_->reader().status())) KB_RETURN_IF_ERROR(status());
+  if (misfit()) KB_RETURN_IF_ERROR(status());
   return follower_->reader().status();
 }
 
