@@ -44,7 +44,6 @@ Simulation::Simulation(const Options& options) : options_(options), random_(MixH
   kinds_ = random_.Next() & random_.Next();
   if (random_.OneIn(4)) kinds_ |= random_.Next();
   kinds_ |= 1u << random_.Below(kKinds);
-  if (!options_.failing_calls) kinds_ &= ~(uint64_t{1} << kCalls);
   ack_ = random_.OneIn(2) ? Ack::kSynced : Ack::kPublished;
   snapshots_on_primary_ = random_.OneIn(3);
   if (Has(kSnapshots) && random_.OneIn(2)) snapshot_frames_ = 5 + random_.Below(60);
@@ -106,6 +105,14 @@ absl::Status Simulation::OnCall(Slot& slot, const SimulatedProcess::Call& call) 
   return slot.plan.kind == Plan::Kind::kNone ? absl::OkStatus() : Befall(slot, call);
 }
 
+// Of a follower that makes the segments durable which its snapshot follows. If it dies with the error of that sync in
+// its hands, nobody else is told: a limit, and no part of these schedules.
+bool Simulation::LeavesNoTrace(const SimulatedProcess::Call& call) const {
+  if (call.name != "SyncDirectory" && !absl::StrContains(call.path, "/segments/")) return false;
+  const auto mark = SyncMark::OpenForReading(*disk_, layout_.synced());
+  return mark.ok() && !mark->unfinished().has_value();
+}
+
 absl::Status Simulation::Befall(Slot& slot, const SimulatedProcess::Call& call) {
   Plan& plan = slot.plan;
   const bool syncs = plan.kind == Plan::Kind::kFailSync || plan.kind == Plan::Kind::kFailSyncAndKill;
@@ -140,6 +147,11 @@ absl::Status Simulation::Befall(Slot& slot, const SimulatedProcess::Call& call) 
       break;
     case Plan::Kind::kFailSync:
     case Plan::Kind::kFailSyncAndKill:
+      if (now.kind == Plan::Kind::kFailSyncAndKill && LeavesNoTrace(call)) {
+        Count("fault: killed inside a sync");
+        slot.process->Kill();
+        break;
+      }
       Trace("a sync fails: ", call.name, " ", call.path, " of ", slot.name);
       slot.failed_call = true;
       disk_->FailSync(1, random_.Next());

@@ -50,12 +50,6 @@ class Simulation final {
     uint64_t seed = 1;
     // Keeps what happened, line by line.
     bool trace = false;
-    // Whether calls find no descriptor, memory or mapping.
-    bool failing_calls = false;
-    // Whether the system drops pages that a failed sync left. Not yet: a follower that reads between
-    // the settling of a poisoned journal and its recovery stops, and what a process left that died in
-    // a failed sync is taken for damage once it is dropped.
-    bool dropping_pages = false;
     // Syncs succeed and do nothing: something must be found.
     bool lying = false;
   };
@@ -111,6 +105,7 @@ class Simulation final {
     // Of a reader.
     bool registered = false;
     bool displaced = false;  // its place is gone, and it has not started over
+    bool resets = false;     // it died while it started over: the cursor says either
     Position done;           // what it said last that it is done with
     Seq next = 0;            // the frame that comes next; 0: not known
     uint64_t losses = 0;     // losses_ when it said so
@@ -138,6 +133,7 @@ class Simulation final {
   // simulation.cc: processes and what befalls them.
   absl::Status OnCall(Slot& slot, const SimulatedProcess::Call& call);
   absl::Status Befall(Slot& slot, const SimulatedProcess::Call& call);
+  bool LeavesNoTrace(const SimulatedProcess::Call& call) const;
   // Runs `body` as the process of the slot, until it returns, stands still or dies.
   void RunIn(Slot& slot, std::function<void()> body);
   void Returned(Slot& slot);
@@ -201,7 +197,7 @@ class Simulation final {
   bool calm_ = false;   // no more faults
   bool power_ = false;  // it just failed
   uint64_t processes_ = 0;
-  uint64_t sync_failures_ = 0;  // of the journal
+  uint64_t sync_failures_ = 0;  // and drops of pages after one: what was read before may be lost
   uint64_t losses_ = 0;         // power failures, and truncations
   uint64_t generation_ = 1;     // of the history, as was seen last
   bool trimmed_ = false;        // a segment was unlinked

@@ -118,10 +118,10 @@ void Simulation::Trouble() {
       Trace("the power fails");
       return FailPower();
     case kSyncs:
-      if (!options_.dropping_pages) return;
       Count("the system drops clean pages");
       Trace("the system drops clean pages");
       disk_->DropCleanPages();
+      if (sync_failures_ > 0) ++sync_failures_;
       return;
     case kFull: {
       const bool full = random_.OneIn(2);
@@ -320,16 +320,17 @@ void Simulation::StepDown(Slot& slot) {
 // What a client did on the primary it finds on any replica that says so.
 void Simulation::ReadAtLast(Slot& slot) {
   if (history_.size() == 0) return;
-  const AppliedCommand wanted = history_.log()[random_.Below(history_.size())];
-  RunIn(slot, [this, &slot, wanted] {
+  const size_t index = random_.Below(history_.size());
+  const bool stays = index < history_.must_stay();
+  RunIn(slot, [this, &slot, stays, wanted = history_.log()[index]] {
     const auto has = slot.replica->ReadAt(wanted.position, absl::ZeroDuration(), [&](const CommandLog& log) {
       return std::any_of(log.commands.begin(), log.commands.end(),
                          [&](const AppliedCommand& one) { return one.id == wanted.id; });
     });
     if (slot.process->dead() || !has.ok()) return;
     Count("read: at a position");
-    // It may not know yet that what it has is lost.
-    if (!*has && slot.doubts == sync_failures_) {
+    // Another frame may stand there. Or the replica may not know yet that what it has is lost.
+    if (!*has && (stays || !history_.may_lose()) && slot.doubts == sync_failures_) {
       Violate("reads", absl::StrCat(slot.name, " has applied ", wanted.position.ToString(),
                                     ", and does not have command ", wanted.id));
     }
@@ -347,7 +348,7 @@ void Simulation::OpenReader(Slot& slot) {
     const Position done = reader->cursor().position();
     Trace(slot.name, " registers: done with ", done.ToString(), ", ", reader->status().ToString());
     const bool lost = slot.losses != losses_;
-    if (slot.registered && (done.seq > slot.done.seq || (!lost && done != slot.done))) {
+    if (slot.registered && !slot.resets && (done.seq > slot.done.seq || (!lost && done != slot.done))) {
       Violate("P7",
               absl::StrCat(slot.name, " was done with ", slot.done.ToString(), ", its cursor says ", done.ToString()));
     }
@@ -355,6 +356,7 @@ void Simulation::OpenReader(Slot& slot) {
     slot.done = done;
     slot.next = done.seq + 1;
     slot.registered = true;
+    slot.resets = false;
     slot.losses = losses_;
     slot.reader = std::make_unique<RegisteredReader>(*std::move(reader));
     Count("reader: registered");
@@ -369,7 +371,8 @@ void Simulation::OpenReader(Slot& slot) {
       Violate("P7", absl::StrCat(slot.name, " is done with ", done.ToString(), ", the journal begins after seq ",
                                  before->seq));
     }
-    slot.displaced = gone;
+    // Why it can't read yet may hide that.
+    slot.displaced = gone || (lost && !slot.reader->status().ok());
   });
 }
 
@@ -413,8 +416,10 @@ void Simulation::StartReaderOver(Slot& slot) {
     if (other.is_reader || !other.free() || other.replica == nullptr) continue;
     const Position applied = other.replica->applied();
     if (applied.seq == 0) continue;
+    slot.resets = true;
     const absl::Status reset = slot.reader->Reset(applied);
     if (slot.process->dead()) return;
+    slot.resets = false;
     Count("reader: started over");
     Trace(slot.name, " starts over after ", applied.ToString(), ": ", reset.ToString());
     slot.done = slot.reader->cursor().position();
