@@ -196,7 +196,11 @@ absl::StatusOr<JournalPlace> PlaceAfter(FileSystem& fs, const JournalLayout& lay
   }
   KB_RETURN_IF_ERROR(sought);
   const ChainLink& last = seeker.place().link;
-  if (last.position == link.position && last.crc32c == link.crc32c) return std::move(seeker.place());
+  if (last.position == link.position && last.crc32c == link.crc32c) {
+    // A segment does not say of which time the frame before it is.
+    seeker.place().link.time_ns = link.time_ns;
+    return std::move(seeker.place());
+  }
   return absl::DataLossError(
       absl::StrFormat("%s: the journal has another history: behind %s with checksum 0x%08x, wanted is %s with 0x%08x",
                       layout.segment(seeker.place().segment), last.position.ToString(), last.crc32c,

@@ -27,7 +27,7 @@ absl::StatusOr<JournalPlace> PlaceOfSeq(FileSystem& fs, const JournalLayout& lay
                                         Seq seq);
 
 // Returns the place after a frame that is known from elsewhere, as from a snapshot: that of the seq
-// after `link`, whose time does not count. Earlier damage does not matter. OutOfRange if that seq
+// after `link`, whose time is not compared. Earlier damage does not matter. OutOfRange if that seq
 // is no longer kept. DataLoss if the journal does not reach that frame, or has a different frame
 // of that seq.
 absl::StatusOr<JournalPlace> PlaceAfter(FileSystem& fs, const JournalLayout& layout, const JournalContent& content,

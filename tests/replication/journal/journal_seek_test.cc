@@ -98,6 +98,7 @@ TEST_F(JournalSeekTest, OpensBehindEveryFrame) {
   ASSERT_NO_FATAL_FAILURE(Write(6));
   for (const Place& place : places_) {
     KB_ASSERT_OK_AND_ASSIGN(JournalReader reader, OpenAfter(place.before));
+    ASSERT_EQ(reader.last(), place.before);  // with its time, also where only a segment tells of that frame
     ASSERT_NO_FATAL_FAILURE(ExpectAllFrom(reader, place.link.position.seq));
     KB_ASSERT_OK_AND_ASSIGN(
         reader, JournalReader::At(fs_, journal_.layout(), kTestDataFormat,
