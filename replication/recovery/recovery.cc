@@ -146,6 +146,11 @@ class TailRecovery {
   absl::Status RewriteUnfinished() {
     const std::optional<SyncMark::Unfinished> unfinished = mark_.unfinished();
     if (!unfinished || Planted(PlantedBug::kUnfinishedForgotten)) return absl::OkStatus();
+    KB_ASSIGN_OR_RETURN(const uint64_t boot, SyncMark::CurrentBoot(fs_));
+    if (mark_.boot() != 0 && boot != 0 && mark_.boot() != boot) {
+      mark_.End();  // the machine has stopped since: all that can be read is on the disk
+      return absl::OkStatus();
+    }
     // A sync that failed is an unfinished one, too.
     if (Planted(PlantedBug::kPoisonForgotten)) return absl::OkStatus();
     KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
@@ -160,7 +165,8 @@ class TailRecovery {
 
   // Opens the journal at a place before which everything is on the disk.
   absl::StatusOr<JournalReader> OpenForAgain() {
-    const Seq synced = mark_.synced();
+    Seq synced = mark_.synced();
+    for (const KnownSeq& known : options_.known) synced = std::max(synced, known.seq);
     if (reader_.anchor_seq() <= synced) {
       absl::StatusOr<JournalReader> again = reader_.AtAnchor();
       if (!absl::IsNotFound(again.status())) return again;
@@ -170,12 +176,21 @@ class TailRecovery {
     return ReadJournal(fs_, layout_, std::nullopt, std::max(synced, before.seq) + 1);
   }
 
+  // Where a segment ends only because the next one follows: false if it does not.
+  bool GoOn(JournalReader& again) {
+    if (!again.status().ok() || !again.segment_open() || !again.CheckFollows(again.segment() + 1).ok()) return false;
+    absl::StatusOr<JournalReader> next = JournalReader::At(
+        fs_, layout_, {}, {.segment = again.segment(), .offset = std::nullopt, .link = again.last(), .opened = {}});
+    if (next.ok()) again = *std::move(next);
+    return next.ok();
+  }
+
   // Until it was written once more, the system may have dropped what the reader had read.
   absl::Status ReadAgain() {
     absl::StatusOr<JournalReader> again = OpenForAgain();
     const ChainLink& last = reader_.last();
     if (again.ok()) {
-      while (again->last().position.seq < last.position.seq && !again->NextBatch().empty()) {
+      while (again->last().position.seq < last.position.seq && (!again->NextBatch().empty() || GoOn(*again))) {
       }
     }
     const absl::Status& status = again.ok() ? again->status() : again.status();

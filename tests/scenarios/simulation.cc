@@ -341,7 +341,9 @@ JournalSample Simulation::SampleJournal() {
   // While segments are being unlinked, the beginning is where it was.
   const absl::StatusOr<Position> before = BeforeFirstKept(*disk_, layout_);
   sample.begins_after = before.ok() ? before->seq : journal_ ? journal_->begins_after : 0;
-  const std::vector<Seq> seqs = SnapshotStore(*disk_, layout_.snapshots()).List().value_or(std::vector<Seq>());
+  // A snapshot that rots is passed over, and another one takes its place.
+  std::vector<Seq> seqs;
+  if (rotten_.empty()) seqs = SnapshotStore(*disk_, layout_.snapshots()).List().value_or(seqs);
   if (!seqs.empty()) sample.newest_snapshot = seqs.back();
   if (seqs.size() > 1) sample.older_snapshot = seqs[seqs.size() - 2];
   for (const Slot& slot : slots_) {
@@ -354,7 +356,6 @@ void Simulation::LookAtFiles() {
   const JournalSample now = SampleJournal();
   // An epoch whose sync failed was granted to nobody, and may be gone from the file.
   if (sync_failures_ == 0) history_.Granted(now.epoch);
-  // A snapshot that rots is passed over, and another one takes its place.
   if (rotten_.empty() && sync_failures_ == 0) Check(CheckJournal(now), "P9");
   if (journal_ && sync_failures_ == 0) Check(CheckJournalStep(*journal_, now), "I7");
   journal_ = now;

@@ -177,6 +177,7 @@ void Simulation::RotNewestSnapshot() {
   (*file)->WriteAt(at, Bytes(byte)).IgnoreError();
   (*file)->Sync().IgnoreError();
   rotten_.insert(seqs->back());
+  journal_.reset();
   Count("fault: a snapshot rots");
   Trace("the snapshot of seq ", seqs->back(), " rots");
 }
