@@ -38,6 +38,9 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$bazel" "${bazel_flags[@]}" build --config=quiet -c opt "$target" >"$work/build" 2>&1 || { cat "$work/build"; exit 1; }
 
+# What is freed is used again, and not given back to the system: taking it anew is a third of the time.
+export MALLOC_MMAP_THRESHOLD_=1000000000 MALLOC_TRIM_THRESHOLD_=2000000000 MALLOC_TOP_PAD_=67108864
+
 started=$SECONDS
 each=$(((schedules + jobs - 1) / jobs))
 pids=()
