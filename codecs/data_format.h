@@ -18,7 +18,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
-#include "kekbit/extension.h"  // kRawDataFormat
+#include "kekbit/base/bytes.h"  // kRawDataFormat
 
 namespace kekbit {
 

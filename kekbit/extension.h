@@ -16,10 +16,6 @@
 
 namespace kekbit {
 
-// Data formats that kekbit knows; those of codecs are beside their codec. Ids from 2^32 up belong
-// to applications.
-inline constexpr uint64_t kRawDataFormat = 2;
-
 struct Extension {
   // Id of the format of the payloads: see codecs/.
   uint64_t data_format = kRawDataFormat;

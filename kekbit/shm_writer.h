@@ -138,9 +138,8 @@ class ShmWriter final {
     claimed_ = 0;
     const uint64_t size = RecordBytes(used);
     PrepareWord(head_ + size, kWatermark);
-    if (held_ == nullptr) {
-      held_ = head_;
-      held_length_ = used;
+    if (held_.record == nullptr) {
+      held_ = {.record = head_, .length = used};
     } else {
       PrepareWord(head_, used);  // readers don't get past the first one
     }
@@ -148,15 +147,15 @@ class ShmWriter final {
   }
   // Publishes the records that are held. REQUIRES: at least one is held; no claim is open.
   void Release() {
-    KB_CHECK(held_ != nullptr && claimed_ == 0 && !mark_.in_child());
-    PublishWord(std::exchange(held_, nullptr), held_length_);
+    KB_CHECK(held_.record != nullptr && claimed_ == 0 && !mark_.in_child());
+    PublishWord(std::exchange(held_.record, nullptr), held_.length);
     wake_.Notify();
   }
   // Takes back the records that are held, if any: they were never published. REQUIRES: no claim is
   // open.
   void DropHeld() {
     KB_CHECK(claimed_ == 0);
-    if (held_ != nullptr) head_ = std::exchange(held_, nullptr);
+    if (held_.record != nullptr) head_ = std::exchange(held_.record, nullptr);
   }
 
   // Gives the open claim back; nothing was published. REQUIRES: a claim is open.
@@ -193,6 +192,12 @@ class ShmWriter final {
   const std::shared_ptr<MappedFile>& mapping() const { return mapping_; }
 
  private:
+  // The first record that is held back; null: none.
+  struct Held {
+    uint8_t* record = nullptr;
+    uint64_t length = 0;  // of its payload
+  };
+
   // `touched_bytes`: see PreparedChannelFile.
   ShmWriter(ChannelFile channel, const std::string& path, WakeEvent wake, uint64_t touched_bytes,
             WriterOptions options);
@@ -231,8 +236,7 @@ class ShmWriter final {
   WakeEvent wake_;
 
   ForkMark mark_;
-  uint8_t* held_ = nullptr;  // the first record that is held; null: none
-  uint64_t held_length_ = 0;
+  Held held_;
   uint8_t* data_;
   uint64_t touched_ = 0;  // requested from the toucher, as an offset in the data area
   Header header_;

@@ -17,6 +17,10 @@ namespace kekbit {
 using Bytes = absl::Span<const uint8_t>;
 using MutableBytes = absl::Span<uint8_t>;
 
+// The data format of payloads that are just bytes. Other formats are beside their codec (see
+// codecs/data_format.h); ids from 2^32 up belong to applications.
+inline constexpr uint64_t kRawDataFormat = 2;
+
 // Returns the bytes of a text, and back. Valid as long as what they view.
 inline Bytes AsBytes(absl::string_view text) {
   return Bytes(reinterpret_cast<const uint8_t*>(text.data()), text.size());
