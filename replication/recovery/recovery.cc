@@ -220,7 +220,9 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
   if (options.writer != WriterIs::kDead) {
     KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, std::max<SegmentNumber>(reader.segment(), 1)));
   }
-  KB_CHECK(!mark.in_doubt() || Planted(PlantedBug::kPoisonForgotten));
+  if (mark.in_doubt() && !Planted(PlantedBug::kPoisonForgotten)) {
+    return absl::UnavailableError(absl::StrCat(layout.segment(mark.poisoned()), ": a sync of this segment failed"));
+  }
   KB_ASSIGN_OR_RETURN(JournalTail tail,
                       ExamineTail(fs, layout, reader, &mark, options.known, options.lose_from.has_value()));
   if (options.whole) {

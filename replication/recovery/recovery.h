@@ -74,12 +74,12 @@ struct RecoveryOutcome {
   std::vector<std::string> aside;  // paths of all that was kept
 };
 
-// REQUIRES: the mark is not in_doubt(); see SettlePoison(). Once the end is recovered, the mark is no
-// longer poisoned.
+// Once the end is recovered, the mark is no longer poisoned.
 //
-// Unavailable if some writer still lives; ResourceExhausted and the like if a call to the system
-// could not be made: all of these may be tried again. Aborted: a sync failed, and the mark is
-// poisoned.
+// Unavailable if the mark is in_doubt(), see SettlePoison(), or some writer still lives;
+// ResourceExhausted and the like if a call to the system could not be made: all of these may be
+// tried again. Aborted: a sync failed, and the mark is poisoned; or the system has dropped what the
+// reader has read, since a sync of it had failed. Whoever opens the journal anew may recover it.
 absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout& layout, JournalReader& reader,
                                             SyncMark& mark, const RecoveryOptions& options);
 

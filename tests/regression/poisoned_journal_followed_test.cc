@@ -184,7 +184,9 @@ TEST_P(DeadInAFailedSyncTest, WhoHasReadWhatIsDroppedDoesNotLead) {
     const bool lost = KeptFrames() < kept;
     Poll(*reader);
     EXPECT_EQ(reader->role(), lost ? Role::kStopped : Role::kPrimary) << reader->status();
-    if (lost) EXPECT_THAT(reader->status(), StatusIs(absl::StatusCode::kAborted, testing::HasSubstr("dropped")));
+    if (lost) {
+      EXPECT_THAT(reader->status(), StatusIs(absl::StatusCode::kAborted, testing::HasSubstr("dropped")));
+    }
   }
   ExpectLeads();
 }

@@ -12,8 +12,10 @@
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
+#include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"
 #include "kekbit/replication/journal/seek.h"
+#include "kekbit/replication/journal/sync_mark.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
@@ -23,6 +25,7 @@
 namespace kekbit {
 namespace {
 
+using testing::_;
 using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
@@ -375,6 +378,25 @@ TEST_F(RecoveryTest, APoisonedSegmentIsWrittenAgain) {
   EXPECT_EQ(std::count(calls.begin(), calls.end(), "WriteAt"), 2);
   EXPECT_EQ(ValueOrDie(SyncMark::Open(fs_, layout_.synced())).poisoned(), 0u);
   EXPECT_EQ(GoOn(recovered), WithNew(18));
+}
+
+// Another process's sync may fail at any time.
+TEST_F(RecoveryTest, NothingIsRecoveredWhileASyncIsInDoubt) {
+  Write();
+  SyncMark mark = ValueOrDie(SyncMark::Open(fs_, layout_.synced()));
+  JournalReader reader = ValueOrDie(ReadJournal(fs_, layout_, kTestDataFormat));
+  ReadTexts(reader);
+  mark.Poison(2);
+  EXPECT_THAT(RecoverTail(fs_, layout_, reader, mark, {}).status(),
+              StatusIs(absl::StatusCode::kUnavailable, HasSubstr("sync")));
+  EXPECT_EQ(mark.poisoned(), 2u);
+  ASSERT_THAT(SettlePoison(fs_, layout_, mark, WriterIs::kAsLocked), IsOk());
+  EXPECT_EQ(mark.poisoned(), 2u);  // to others
+  mark.Poison(1);
+  EXPECT_THAT(RecoverTail(fs_, layout_, reader, mark, {}).status(), StatusIs(absl::StatusCode::kUnavailable, _));
+  ASSERT_THAT(SettlePoison(fs_, layout_, mark, WriterIs::kAsLocked), IsOk());
+  EXPECT_THAT(RecoverTail(fs_, layout_, reader, mark, {}), IsOk());
+  EXPECT_EQ(mark.poisoned(), 0u);
 }
 
 // The process that made that sync died in it, maybe of an error that nobody is told of again.
