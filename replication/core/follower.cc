@@ -33,6 +33,11 @@ constexpr absl::Duration kSleepWatched = absl::Seconds(1);
 // Period at which a follower checks that its journal is still in its place.
 constexpr absl::Duration kLookForNames = absl::Seconds(1);
 
+// How long what does not fit may stand in the journal before a follower stops, and how often it looks
+// whether that was mended.
+constexpr absl::Duration kMendedWithin = absl::Seconds(2);
+constexpr absl::Duration kLookIfMended = absl::Milliseconds(1);
+
 // How often a snapshot and the journal after it are read before a failed read stops the replica: they
 // were whole when they were looked at, just now.
 constexpr int kTriesToLoad = 2;
@@ -120,6 +125,7 @@ bool Follower::Follow() {
     // Another replica leads: the watched one may have stepped down, and live on.
     if (standing_.applied.epoch != epoch_before) env_.lease_event.Signal();
     standing_.followed = reader_.last();
+    misfit_since_ns_ = 0;
     reader_.NoteSynced(env_.mark.synced());
     standing_.clock.Follow(standing_.followed.time_ns, !starting_);
     for (const Frame& frame : frames) standing_.followed_bytes += RecordBytes(kFrameHeaderBytes + frame.payload.size());
@@ -130,13 +136,25 @@ bool Follower::Follow() {
     standing_.board.SetStatus(absl::OkStatus());  // it has passed
   }
   if (status.ok()) return true;
-  if (IsTransient(status)) {
-    standing_.board.Note(status, "the journal can't be read, it is tried again");
-  } else if (!starting_ && !env_.lease_held && !absl::IsOutOfRange(status) && !absl::IsNotFound(status)) {
-    // The holder of the lease may yet mend it.
-    standing_.Stop(status);
-  }
+  if (IsTransient(status)) standing_.board.Note(status, "the journal can't be read, it is tried again");
   return false;
+}
+
+void Follower::LookAtMisfit() {
+  const absl::Status& status = reader_.status();
+  if (ABSL_PREDICT_TRUE(status.ok()) || IsTransient(status) || absl::IsOutOfRange(status) || absl::IsNotFound(status)) {
+    return;
+  }
+  if (env_.lease_held) return;  // the takeover tells a torn tail from damage
+  const int64_t now = env_.MonotonicNanos();
+  if (misfit_since_ns_ == 0) misfit_since_ns_ = now;
+  if (now >= misfit_since_ns_ + absl::ToInt64Nanoseconds(kMendedWithin)) {
+    absl::MutexLock lock(&mutex_);
+    if (standing_.board.role() == Role::kFollower) standing_.Stop(status);
+  } else if (now >= misfit_looked_ns_ + absl::ToInt64Nanoseconds(kLookIfMended)) {
+    misfit_looked_ns_ = now;
+    reader_.LookAgain().IgnoreError();
+  }
 }
 
 absl::Status Follower::Apply(absl::Span<const Frame> frames) {
@@ -224,13 +242,14 @@ void Follower::Run(absl::FunctionRef<void()> try_take_over) {
       LookForJournal();
       Sleep();
     }
+    LookAtMisfit();
   }
 }
 
 void Follower::Sleep() {
   const uint32_t ticket = env_.wake.Prepare();
   if (Follow() || env_.stopping || (env_.lease_held && failover_.next_try_ns == 0)) return;
-  const bool watched = !reader_.at_segment_end() && !env_.lease_held;
+  const bool watched = reader_.status().ok() && !reader_.at_segment_end() && !env_.lease_held;
   sleep_ = watched ? kSleepWatched : std::clamp(sleep_ * 2, kSleepMin, kSleepMax);
   // A takeover is due then.
   if (env_.lease_held) {
@@ -246,6 +265,7 @@ void Follower::RunOnce(absl::FunctionRef<void()> try_take_over) {
   if (PlaceIsGone()) StartOver(reader_.status()).IgnoreError();
   LookForJournal();
   if (!StopIfPoisoned()) try_take_over();
+  LookAtMisfit();
 }
 
 void Follower::LookForJournal() {

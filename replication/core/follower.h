@@ -92,6 +92,9 @@ class Follower final {
   absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader) ABSL_LOCKS_EXCLUDED(mutex_);
   // Sleeps until there may be something to do.
   void Sleep() ABSL_LOCKS_EXCLUDED(mutex_);
+  // Stops if what the reader can't read is not mended in time: whoever has the lease, or is about to
+  // take it, may cut it as a torn tail.
+  void LookAtMisfit() ABSL_LOCKS_EXCLUDED(mutex_);
   // Checks, now and then, that the journal is there, and has what this follower applied.
   void LookForJournal() ABSL_LOCKS_EXCLUDED(mutex_);
 
@@ -105,6 +108,8 @@ class Follower final {
   bool starting_ = false;            // what does not fit may yet be mended
   SegmentNumber poisoned_;           // not 0: nothing is read until that is settled
   bool settled_ = false;             // by this replica
+  int64_t misfit_since_ns_ = 0;      // since when something does not fit; 0: no
+  int64_t misfit_looked_ns_ = 0;     // when it was read again
   int64_t journal_looked_ns_ = 0;    // when the journal was seen last to be there
   absl::Duration sleep_;             // how long the loop slept last
 };
