@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/match.h"
+#include "absl/time/time.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/journal_layout.h"
@@ -54,6 +55,7 @@ int FirstThatWorks(TapeReplica& replica) {
   }
   if (replica.role() != Role::kStopped || replica.WaitForRole(Role::kPrimary, kLong)) return 100;
   if (replica.applied() != Position() || replica.recovery().frames != 0) return 101;
+  if (replica.Now() != absl::InfinitePast()) return 102;
   return 0;
 }
 
