@@ -1,10 +1,12 @@
 // Mends: a forked child that used a channel of its parent's died without a word, hung, or took the channel's files
 // away. A writer does nothing in a child, and says so; a reader goes on there.
 
+#include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <cstdio>
 #include <memory>
 #include <optional>
 #include <string>
@@ -93,6 +95,15 @@ TEST_F(ForkedChildTest, ASharedWriterDoesNotHangOnALockOfTheParents) {
   EXPECT_EQ(child.Wait(), 0);
   done = true;
   holder.join();
+}
+
+TEST_F(ForkedChildTest, ACallThatCanNotSaySoEndsTheChild) {
+  SharedWriter writer(Create());
+  ChildProcess child([&writer] {
+    std::freopen("/dev/null", "w", stderr);
+    writer.With([](ShmWriter&) {});
+  });
+  EXPECT_EQ(child.Wait(), -SIGABRT);
 }
 
 TEST_F(ForkedChildTest, ATouchersThreadIsNotWaitedFor) {
