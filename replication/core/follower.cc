@@ -148,7 +148,8 @@ void Follower::LookAtMisfit() {
   if (env_.lease_held) return;  // the takeover tells a torn tail from damage
   const int64_t now = env_.MonotonicNanos();
   if (misfit_since_ns_ == 0) misfit_since_ns_ = now;
-  if (now >= misfit_since_ns_ + absl::ToInt64Nanoseconds(kMendedWithin)) {
+  // What is whole, and not for this program, nobody mends.
+  if (!absl::IsDataLoss(status) || now >= misfit_since_ns_ + absl::ToInt64Nanoseconds(kMendedWithin)) {
     absl::MutexLock lock(&mutex_);
     if (standing_.board.role() == Role::kFollower) standing_.Stop(status);
   } else if (now >= misfit_looked_ns_ + absl::ToInt64Nanoseconds(kLookIfMended)) {

@@ -60,7 +60,7 @@ TEST_P(SyncBytesTest, OfASyncedReplica) {
     options.segment_bytes = 16 << 20;
     auto replica = Replica<Tape, TextCodec>::Open(options);
     ASSERT_THAT(replica, IsOk());
-    ASSERT_TRUE((*replica)->WaitForRole(Role::kPrimary, absl::Minutes(30)));
+    ASSERT_TRUE((*replica)->WaitForRole(Role::kPrimary, absl::Minutes(3)));
     const std::string command(kBytes, 'x');
     // Some way into the first segment of full length, which stood ready, and not up to where the next one is made: the
     // zeros that are written to make one are more than all the syncs write.
