@@ -48,6 +48,7 @@ void AwaitToucher() { absl::SleepFor(absl::Milliseconds(20)); }
 double AppendFrames(Medium medium, int64_t* faults) {
   const std::vector<uint8_t> command = MakePayload(kCommandBytes);
   BenchJournal journal(medium, 64u << 20);
+  journal.EnterFullSegment(command);
   AwaitToucher();
   const int64_t before = Faults();
   const double nanos = NanosPerItem(kFrames, [&] {
@@ -96,10 +97,12 @@ void BM_AppendAcrossRolls(benchmark::State& state) {
   Figures roll_cpus;
   for ([[maybe_unused]] auto iteration : state) {
     BenchJournal journal(MediumOf(state), kSegmentBytes);
+    journal.EnterFullSegment(command);
     AwaitToucher();
+    const SegmentNumber first = journal.writer().segment();
     int64_t next_ns = NowNanos();
     const int64_t begin = next_ns;
-    for (SegmentNumber segment = 1; segment <= kRolls; segment = journal.writer().segment()) {
+    for (SegmentNumber segment = first; segment < first + kRolls; segment = journal.writer().segment()) {
       for (next_ns += pace_ns; NowNanos() < next_ns;) {
       }
       const bool will_roll = journal.writer().segment_offset() + RecordBytes(kFrameBytes) > kSegmentBytes;

@@ -24,6 +24,7 @@
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal/journal_writer.h"
 #include "kekbit/replication/journal/segment_preparer.h"
+#include "kekbit/replication/journal/segment_size.h"
 #include "kekbit/replication/journal/sync_mark.h"
 
 namespace kekbit::bench {
@@ -31,6 +32,9 @@ namespace kekbit::bench {
 // Time in which a new primary's next segment is ready for certain. Until then 64 MB are being
 // written, at no other moment of the primary's life.
 inline constexpr absl::Duration kPreparing = absl::Seconds(2);
+
+// The same for one of the first segments of a journal by itself.
+inline constexpr absl::Duration kPreparingNext = absl::Milliseconds(200);
 
 // Brings a new primary at Ack::kSynced to where a primary spends its life: into a prepared segment.
 // The first segment of a journal is not prepared. Each command takes `command_bytes` in its frame;
@@ -63,7 +67,8 @@ class BenchDirectory final {
 class BenchJournal final {
  public:
   BenchJournal(Medium medium, uint32_t segment_bytes)
-      : directory_(medium),
+      : segment_bytes_(segment_bytes),
+        directory_(medium),
         layout_(MadeDirectory(directory_.path())),
         epochs_(EpochStore::Open(FileSystem::Posix(), layout_.epoch()).value()),
         mark_(SyncMark::Open(FileSystem::Posix(), layout_.synced()).value()),
@@ -86,6 +91,15 @@ class BenchJournal final {
     KB_CHECK(writer_.Append(encode, Clock::System().RealtimeNanos()).ok());
   }
 
+  // Appends the command until the writer stands at the beginning of a segment of full length that was prepared.
+  void EnterFullSegment(Bytes command) {
+    for (uint32_t bytes = FirstSegmentBytes(segment_bytes_); bytes < segment_bytes_;
+         bytes = NextSegmentBytes(bytes, segment_bytes_)) {
+      absl::SleepFor(kPreparingNext);
+      for (const SegmentNumber segment = writer_.segment(); writer_.segment() == segment;) Append(command);
+    }
+  }
+
   const JournalLayout& layout() const { return layout_; }
   JournalWriter& writer() { return writer_; }
   GroupCommit& commit() { return commit_; }
@@ -96,6 +110,7 @@ class BenchJournal final {
     return path;
   }
 
+  const uint32_t segment_bytes_;
   const BenchDirectory directory_;
   const JournalLayout layout_;
   EpochStore epochs_;
