@@ -25,11 +25,11 @@ enum class PlantedBug {
   kNoChecksum,           // a frame's checksum is not looked at
   kTailNotCut,           // recovery leaves a torn tail as it is
   kSealNotSynced,        // recovery says that what it found and sealed is synced, and makes no sync
-  kPoisonForgotten,      // what the page cache shows is believed, though a sync has failed
   kSnapshotAheadOfSync,  // a snapshot gets its name before the journal is synced that far
   kSnapshotNotVerified,  // the journal is cut before the snapshot that replaces it is on the disk and read back
   kNoChain,              // a frame proves nothing about the one before: no chained checksum, seq and epoch not checked
   // These take several processes, or time, and are for the simulation of replicas.
+  kPoisonForgotten,          // what the page cache shows is believed, though a sync has failed
   kUnfinishedForgotten,      // what a sync covered in which its process died is not written once more
   kFollowerSyncsNothing,     // a follower's snapshot relies on frames that neither it nor the primary has synced
   kInheritedCountsAsSynced,  // a reign takes all frames of those before for synced
