@@ -336,8 +336,8 @@ absl::StatusOr<bool> Follower::LoadSnapshot(SnapshotStore::Found found, JournalR
   return true;
 }
 
-absl::StatusOr<bool> Follower::StartOver(absl::Status gone) {
-  gone = WithRepairHint(env_.fs(), env_.layout, std::move(gone));
+absl::StatusOr<bool> Follower::StartOver(const absl::Status& why) {
+  const absl::Status gone = WithRepairHint(env_.fs(), env_.layout, why);
   {
     absl::MutexLock lock(&mutex_);
     standing_.saving.Cancel();

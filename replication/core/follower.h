@@ -83,10 +83,10 @@ class Follower final {
   bool Rejoin() ABSL_LOCKS_EXCLUDED(mutex_);
   // Returns true if the journal no longer holds what the reader wants next.
   bool PlaceIsGone();
-  // The place where the next frame would stand is no part of the journal, which is `gone`: starts
-  // over from a snapshot, or stops. At the start it returns false for the latter: the end may yet be
+  // The place where the next frame would stand is gone, `why` says how: starts over from a snapshot,
+  // or stops. At the start it returns false for the latter: the end may yet be
   // mended. An error that IsTransient(): not this time.
-  absl::StatusOr<bool> StartOver(absl::Status gone) ABSL_LOCKS_EXCLUDED(mutex_);
+  absl::StatusOr<bool> StartOver(const absl::Status& why) ABSL_LOCKS_EXCLUDED(mutex_);
   // Makes that snapshot the state, and reads on by `reader`, which stands after it. False if there
   // is none, or it is no newer than the state.
   absl::StatusOr<bool> LoadSnapshot(SnapshotStore::Found found, JournalReader reader) ABSL_LOCKS_EXCLUDED(mutex_);

@@ -75,8 +75,10 @@ class Examiner {
 
   bool IsAtOrAfter(const std::optional<SyncMark::Unfinished>& sync) const {
     if (!sync) return false;
-    const SegmentNumber segment = tail_.segment_open ? tail_.segment : tail_.segment + 1;
-    const uint64_t at = tail_.segment_open ? kDataOffset + tail_.offset : 0;
+    // Behind the end of a segment it is the beginning of the next one that does not fit.
+    const bool inside = tail_.segment_open && !reader_.at_segment_end();
+    const SegmentNumber segment = inside ? tail_.segment : tail_.segment + 1;
+    const uint64_t at = inside ? kDataOffset + tail_.offset : 0;
     return segment > sync->segment || (segment == sync->segment && at >= sync->from);
   }
 

@@ -181,8 +181,9 @@ class TailRecovery {
     if (!again.status().ok() || !again.segment_open() || !again.CheckFollows(again.segment() + 1).ok()) return false;
     absl::StatusOr<JournalReader> next = JournalReader::At(
         fs_, layout_, {}, {.segment = again.segment(), .offset = std::nullopt, .link = again.last(), .opened = {}});
-    if (next.ok()) again = *std::move(next);
-    return next.ok();
+    if (!next.ok()) return false;
+    again = *std::move(next);
+    return true;
   }
 
   // Until it was written once more, the system may have dropped what the reader had read.

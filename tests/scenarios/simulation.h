@@ -36,6 +36,7 @@
 #include "kekbit/replication/testing/invariants.h"
 #include "tests/scenarios/command_log.h"
 #include "tests/scenarios/history.h"
+#include "tests/support/crash_images.h"
 #include "tests/support/fiber.h"
 #include "tests/support/simulated_clock.h"
 #include "tests/support/simulated_disk.h"
@@ -139,6 +140,7 @@ class Simulation final {
   void Returned(Slot& slot);
   void Kill(Slot& slot);
   void FailPower();
+  std::unique_ptr<SimulatedDisk> DrawImage(CrashImages& images, std::string& kind);
   // Whether a replica that starts on `disk` finds what it must.
   void CheckImage(SimulatedDisk& disk);
   void CheckNoHole(SimulatedDisk& disk);
