@@ -210,8 +210,8 @@ void Simulation::Kill(Slot& slot) {
   history_.Forget(slot.number);
 }
 
-// Not one in which the first segment's name is lost, and that of a later one there, though none was synced: then there
-// is no beginning. Those file systems on which a journal may lie bring names to the device in the order of their making.
+// Not one in which the first segment's name is lost, and that of a later one there, though none was synced: there is no
+// beginning then. The file systems on which a journal may lie bring names to the device in the order of their making.
 std::unique_ptr<SimulatedDisk> Simulation::DrawImage(CrashImages& images, std::string& kind) {
   for (;;) {
     std::unique_ptr<SimulatedDisk> image = images.Draw(&kind);
