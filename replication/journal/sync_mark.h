@@ -72,7 +72,10 @@ class SyncMark final {
   // Notes that what was poisoned stands on the disk: this process wrote it again. Others read nothing
   // of it until ClearPoison().
   void NoteSettled() { settled_ = poisoned(); }
-  void ForgetSettled() { settled_ = 0; }
+  // Writes nothing if nothing was: a sync of an earlier reign may still look at it.
+  void ForgetSettled() {
+    if (settled_ != 0) settled_ = 0;
+  }
   // Returns true if a sync has failed, and this process has not settled that.
   bool in_doubt() const {
     const SegmentNumber segment = poisoned();
