@@ -134,7 +134,7 @@ class DeadInAFailedSyncTest : public PoisonedJournalFollowedTest {
     safe_ = ValueOrDie(first->Submit("safe")).position;
     ASSERT_THAT(first->WaitFor(safe_, Ack::kSynced, absl::InfiniteDuration()), IsOk());
     for (int i = 0; i < 200; ++i) last_ = ValueOrDie(first->Submit(std::string(60, 'x'))).position;
-    machine_.disk.FailSync(1, GetParam());
+    machine_.disk.FailSync(2, GetParam());  // after that of the names
     EXPECT_FALSE(first->WaitFor(last_, Ack::kSynced, absl::InfiniteDuration()).ok());
     ASSERT_TRUE(process.dead());
     buried_ = &process;
