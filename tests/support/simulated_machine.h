@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "absl/status/status.h"
-#include "absl/status/statusor.h"
 #include "kekbit/base/logger.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/codecs/text_codec.h"
@@ -45,17 +44,14 @@ class SimulatedMachine final {
     return options;
   }
 
-  // The last process that was made, by the next Open() or TryOpen().
+  // The process of the replica that was opened last.
   SimulatedProcess& process() { return *processes_.back(); }
 
   // Opens a replica as a process of its own, whose calls `hook` sees.
-  absl::StatusOr<std::unique_ptr<TapeReplica>> TryOpen(ReplicaOptions options, SimulatedProcess::Hook hook = Healthy) {
+  std::unique_ptr<TapeReplica> Open(ReplicaOptions options, SimulatedProcess::Hook hook = Healthy) {
     processes_.push_back(std::make_unique<SimulatedProcess>(disk, processes_.size() + 1, std::move(hook)));
     options.file_system = processes_.back().get();
-    return TapeReplica::Open(std::move(options));
-  }
-  std::unique_ptr<TapeReplica> Open(ReplicaOptions options, SimulatedProcess::Hook hook = Healthy) {
-    return ValueOrDie(TryOpen(std::move(options), std::move(hook)));
+    return ValueOrDie(TapeReplica::Open(std::move(options)));
   }
 
   // Lets time go by, so much that nothing that is done now and then is put off.
