@@ -28,7 +28,7 @@ PageToucher::PageToucher() {
 PageToucher::~PageToucher() {
   if (mark_.in_child()) {
     // Its thread is the parent's, and can't be waited for.
-    static_cast<void>(new std::thread(std::move(thread_)));
+    static_cast<void>(std::make_unique<std::thread>(std::move(thread_)).release());
     return;
   }
   {
