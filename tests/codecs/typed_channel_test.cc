@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/status.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"

@@ -10,7 +10,7 @@
 #include <thread>
 #include <utility>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/base/status_macros.h"

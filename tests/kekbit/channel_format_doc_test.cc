@@ -4,7 +4,7 @@
 #include <sstream>
 #include <string>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/shm_reader.h"

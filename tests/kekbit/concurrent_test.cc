@@ -11,7 +11,7 @@
 #include <thread>
 #include <vector>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/backoff.h"
 #include "kekbit/blocking_reader.h"

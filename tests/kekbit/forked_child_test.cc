@@ -15,7 +15,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/time/time.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/blocking_reader.h"
 #include "kekbit/shared_writer.h"

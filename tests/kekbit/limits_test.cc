@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/shared_word.h"
 #include "kekbit/channel_format.h"

@@ -6,7 +6,7 @@
 #include <string>
 #include <thread>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/retrying_reader.h"
 #include "kekbit/timeout_reader.h"

@@ -14,7 +14,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/time/time.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/journal_view.h"

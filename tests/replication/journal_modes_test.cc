@@ -10,7 +10,7 @@
 #include <memory>
 #include <string>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/registered_reader.h"

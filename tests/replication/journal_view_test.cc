@@ -10,7 +10,8 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
+#include "gmock/gmock-more-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/header.h"

@@ -13,7 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/lease/lease.h"
 #include "kekbit/replication/stats/replica_facts.h"

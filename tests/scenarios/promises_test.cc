@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "tests/support/file_bytes.h"

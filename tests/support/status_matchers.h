@@ -8,12 +8,14 @@
 #ifndef KEKBIT_TESTS_SUPPORT_STATUS_MATCHERS_H_
 #define KEKBIT_TESTS_SUPPORT_STATUS_MATCHERS_H_
 
+#include <optional>
+#include <ostream>
 #include <string>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 
 namespace kekbit {
@@ -24,21 +26,33 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& value) {
   return value.status();
 }
 
-MATCHER(IsOk, negation ? "is an error" : "is OK") {
-  *result_listener << "which has the status " << StatusOf(arg).ToString();
-  return StatusOf(arg).ok();
-}
+// What a status is to be, of absl::Status and each absl::StatusOr. One class for all: the compiler takes long for matchers
+// of each kind.
+class StatusMatcher {
+ public:
+  using is_gtest_matcher = void;
 
-MATCHER_P(StatusIs, code, "has the code " + absl::StatusCodeToString(code)) {
-  *result_listener << "which has the status " << StatusOf(arg).ToString();
-  return StatusOf(arg).code() == code;
-}
+  // Any message if there is no `message`.
+  explicit StatusMatcher(absl::StatusCode code,
+                         std::optional<testing::Matcher<const std::string&>> message = std::nullopt);
 
-MATCHER_P2(StatusIs, code, message, "has the code " + absl::StatusCodeToString(code) + " and a message that matches") {
-  *result_listener << "which has the status " << StatusOf(arg).ToString();
-  return StatusOf(arg).code() == code &&
-         testing::ExplainMatchResult(message, std::string(StatusOf(arg).message()), result_listener);
-}
+  template <typename T>
+  bool MatchAndExplain(const T& value, testing::MatchResultListener* listener) const {
+    return Explain(StatusOf(value), *listener);
+  }
+  void DescribeTo(std::ostream* os) const;
+  void DescribeNegationTo(std::ostream* os) const;
+
+ private:
+  bool Explain(const absl::Status& status, testing::MatchResultListener& listener) const;
+
+  absl::StatusCode code_;
+  std::optional<testing::Matcher<const std::string&>> message_;
+};
+
+StatusMatcher IsOk();
+StatusMatcher StatusIs(absl::StatusCode code);
+StatusMatcher StatusIs(absl::StatusCode code, testing::Matcher<const std::string&> message);
 
 MATCHER_P(IsOkAndHolds, value, "is OK and holds a value that matches") {
   *result_listener << "which has the status " << StatusOf(arg).ToString() << " ";

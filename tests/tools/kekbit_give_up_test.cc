@@ -11,7 +11,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "codecs/text_codec.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/replication/journal/journal_layout.h"

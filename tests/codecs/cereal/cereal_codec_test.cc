@@ -25,7 +25,7 @@
 #include "cereal/types/forward_list.hpp"
 #include "cereal/types/polymorphic.hpp"
 #include "cereal/types/valarray.hpp"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"

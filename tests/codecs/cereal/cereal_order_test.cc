@@ -50,7 +50,7 @@
 #include "cereal/types/valarray.hpp"
 #include "cereal/types/variant.hpp"
 #include "cereal/types/vector.hpp"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/byte_stream.h"
 #include "kekbit/base/bytes.h"

@@ -4,7 +4,7 @@
 #include <cstring>
 #include <map>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 

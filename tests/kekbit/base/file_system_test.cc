@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/file_lock.h"
 #include "tests/support/file_bytes.h"

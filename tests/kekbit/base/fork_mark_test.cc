@@ -7,7 +7,7 @@
 
 #include <cstdint>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/child_process.h"
 #include "tests/support/status_matchers.h"

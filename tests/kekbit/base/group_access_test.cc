@@ -8,7 +8,7 @@
 #include <memory>
 #include <string>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/file_system.h"
 #include "tests/support/status_matchers.h"

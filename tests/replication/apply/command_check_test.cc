@@ -18,7 +18,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/codecs/cereal/cereal_binary_codec.h"
 #include "kekbit/codecs/cereal/cereal_json_codec.h"

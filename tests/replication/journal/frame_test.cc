@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/crc32c.h"

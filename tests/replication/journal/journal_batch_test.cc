@@ -6,7 +6,8 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
+#include "gmock/gmock-more-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/journal_writer.h"

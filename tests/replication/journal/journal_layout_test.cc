@@ -2,7 +2,8 @@
 
 #include <filesystem>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
+#include "gmock/gmock-more-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/faulty_file_system.h"
 #include "tests/support/file_bytes.h"

@@ -5,7 +5,7 @@
 #include <variant>
 #include <vector>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/file_lock.h"
 #include "tests/support/child_process.h"

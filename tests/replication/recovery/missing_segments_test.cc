@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/journal_reader.h"

@@ -4,7 +4,7 @@
 #include <sstream>
 #include <string>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"

@@ -3,7 +3,7 @@
 #include <limits>
 #include <optional>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/test_snapshot.h"

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/allocations.h"
 #include "tests/support/status_matchers.h"

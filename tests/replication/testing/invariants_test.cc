@@ -1,6 +1,6 @@
 #include "kekbit/replication/testing/invariants.h"
 
-#include "gmock/gmock.h"
+#include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "tests/support/status_matchers.h"
 
