@@ -10,7 +10,7 @@
 
 namespace kekbit {
 
-StatusMatcher::StatusMatcher(absl::StatusCode code, std::optional<testing::Matcher<const std::string&>> message)
+StatusMatcher::StatusMatcher(absl::StatusCode code, std::optional<Message> message)
     : code_(code), message_(std::move(message)) {}
 
 bool StatusMatcher::Explain(const absl::Status& status, testing::MatchResultListener& listener) const {
@@ -33,7 +33,7 @@ void StatusMatcher::DescribeNegationTo(std::ostream* os) const {
 
 StatusMatcher IsOk() { return StatusMatcher(absl::StatusCode::kOk); }
 StatusMatcher StatusIs(absl::StatusCode code) { return StatusMatcher(code); }
-StatusMatcher StatusIs(absl::StatusCode code, testing::Matcher<const std::string&> message) {
+StatusMatcher StatusIs(absl::StatusCode code, StatusMatcher::Message message) {
   return StatusMatcher(code, std::move(message));
 }
 

@@ -32,9 +32,10 @@ class StatusMatcher {
  public:
   using is_gtest_matcher = void;
 
+  using Message = testing::Matcher<const std::string&>;
+
   // Any message if there is no `message`.
-  explicit StatusMatcher(absl::StatusCode code,
-                         std::optional<testing::Matcher<const std::string&>> message = std::nullopt);
+  explicit StatusMatcher(absl::StatusCode code, std::optional<Message> message = std::nullopt);
 
   template <typename T>
   bool MatchAndExplain(const T& value, testing::MatchResultListener* listener) const {
@@ -47,12 +48,12 @@ class StatusMatcher {
   bool Explain(const absl::Status& status, testing::MatchResultListener& listener) const;
 
   absl::StatusCode code_;
-  std::optional<testing::Matcher<const std::string&>> message_;
+  std::optional<Message> message_;
 };
 
 StatusMatcher IsOk();
 StatusMatcher StatusIs(absl::StatusCode code);
-StatusMatcher StatusIs(absl::StatusCode code, testing::Matcher<const std::string&> message);
+StatusMatcher StatusIs(absl::StatusCode code, StatusMatcher::Message message);
 
 MATCHER_P(IsOkAndHolds, value, "is OK and holds a value that matches") {
   *result_listener << "which has the status " << StatusOf(arg).ToString() << " ";
