@@ -25,10 +25,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FLAGS = ["-std=c++20", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Wno-sign-conversion", "-Wthread-safety", "-I."]
 # The embedding example is a workspace of its own.
 NOT_BY_ITSELF = ["examples/embedding", "tests", "bench"]
+# As in .bazelrc: in large pages there are fewer page faults.
+ENVIRONMENT = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 
 def run(*command):
-  return subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+  return subprocess.run(
+    command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+  )
 
 
 def all_files():
