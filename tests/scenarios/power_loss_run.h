@@ -65,7 +65,7 @@ class PowerLossRun final {
   struct Options {
     uint64_t seed = 1;
     // Ends with the life in which so many different images were checked.
-    uint64_t images = 10'000;
+    uint64_t images = 5'000;
     int depth_max = 3;
     uint64_t unit_bytes = 4096;
     // Whether a sync fails now and then, and the disk fills up.
