@@ -71,6 +71,8 @@ def main():
   rooms = collections.defaultdict(list)
   for file in sys.argv[1:] or all_files():
     rooms[os.path.dirname(file)].append(file)
+  if not rooms:
+    sys.exit("clang_tidy.py: no files")
   with tempfile.TemporaryDirectory() as work, concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
     # Headers as users name them: kekbit/codecs/..., kekbit/replication/...
     names = pathlib.Path(work, "kekbit")
