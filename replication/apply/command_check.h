@@ -30,6 +30,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
+#include "kekbit/base/buffer.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/replication/journal/frame.h"
 
@@ -131,7 +132,8 @@ absl::Status DecodeChecked(const Command& passed, Bytes journaled, Command& deco
   if constexpr (requires { Codec::LeftOut(passed, decoded); }) {
     if (std::string lost = Codec::LeftOut(passed, decoded); !lost.empty()) return internal::NotTheSame(type, lost);
   }
-  std::vector<uint8_t> bytes(journaled.size());
+  std::vector<uint8_t> bytes;
+  if (absl::Status resized = ResizeBuffer(bytes, journaled.size(), "checks.decode"); !resized.ok()) return resized;
   const absl::StatusOr<size_t> length = Codec::Encode(decoded, MutableBytes(bytes));
   if (!length.ok()) {
     return internal::NotTheSame(

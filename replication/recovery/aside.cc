@@ -8,6 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "kekbit/base/buffer.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/base/status_macros.h"
 
@@ -66,7 +67,8 @@ absl::StatusOr<std::string> Aside::Copy(Bytes bytes, const std::string& from, ui
 absl::StatusOr<std::string> Aside::CopyFile(const std::string& from) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.Open(from, Access::kRead));
   KB_ASSIGN_OR_RETURN(const FileInfo info, file->Info());
-  std::vector<uint8_t> bytes(info.size);
+  std::vector<uint8_t> bytes;
+  KB_RETURN_IF_ERROR(ResizeBuffer(bytes, info.size, from));
   KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(0, MutableBytes(bytes)));
   return Copy(Bytes(bytes).first(size), from, 0);
 }

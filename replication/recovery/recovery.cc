@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
+#include "kekbit/base/buffer.h"
 #include "kekbit/base/check.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"
@@ -54,7 +55,7 @@ absl::Status RewriteSegment(FileSystem& fs, const std::string& path, uint64_t fr
   const uint64_t to = std::min(end, info.size);
   std::vector<uint8_t> buffer;
   for (uint64_t at = from; at < to; at += buffer.size()) {
-    buffer.resize(std::min(to - at, kRewriteBytes));
+    KB_RETURN_IF_ERROR(ResizeBuffer(buffer, std::min(to - at, kRewriteBytes), path));
     KB_ASSIGN_OR_RETURN(const size_t size, file->ReadAt(at, MutableBytes(buffer)));
     KB_RETURN_IF_ERROR(WriteNonZero(*file, at, Bytes(buffer).first(size)));
   }

@@ -6,6 +6,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/buffer.h"
 
 namespace kekbit {
 
@@ -25,7 +26,8 @@ absl::StatusOr<std::unique_ptr<SnapshotCompressor>> SnapshotCompressor::Make(int
   ZSTD_CCtx_setParameter(context->zstd, ZSTD_c_compressionLevel, level);
   ZSTD_CCtx_setParameter(context->zstd, ZSTD_c_checksumFlag, 1);
   auto compressor = absl::WrapUnique(new SnapshotCompressor(std::move(context), room));
-  compressor->buffer_.resize(room + ZSTD_compressBound(chunk_bytes));
+  absl::Status resized = ResizeBuffer(compressor->buffer_, room + ZSTD_compressBound(chunk_bytes), "zstd");
+  if (!resized.ok()) return resized;
   return compressor;
 }
 

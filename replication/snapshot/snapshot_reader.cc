@@ -6,6 +6,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/buffer.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {
@@ -66,7 +67,7 @@ absl::Status SnapshotReader::NextChunk() {
   }
   Bytes raw = (*chunk)->payload;
   if ((*chunk)->compressed()) {
-    raw_.resize(header().chunk_bytes);
+    if (absl::Status resized = ResizeBuffer(raw_, header().chunk_bytes, path()); !resized.ok()) return Fail(resized);
     const MutableBytes to = MutableBytes(raw_).first((*chunk)->raw_bytes);
     const absl::Status status = decompressor_.Decompress(raw, to);
     if (!status.ok()) {

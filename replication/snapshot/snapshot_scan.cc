@@ -2,6 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "kekbit/base/buffer.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {
@@ -83,7 +84,7 @@ absl::StatusOr<std::optional<SnapshotScan::Chunk>> SnapshotScan::Next() {
     return Damaged(absl::StrCat("chunk ", chunks_ + 1, " has ", chunk.bytes, " bytes for ", chunk.raw_bytes,
                                 " of the state, chunks have up to ", header_.chunk_bytes));
   }
-  payload_.resize(header_.chunk_bytes);
+  KB_RETURN_IF_ERROR(ResizeBuffer(payload_, header_.chunk_bytes, file_->path()));
   const MutableBytes payload = MutableBytes(payload_).first(chunk.bytes);
   KB_RETURN_IF_ERROR(ReadAt(offset_ + sizeof chunk, payload, "a chunk"));
   if (const uint32_t crc = ChunkChecksum(crc32c_, chunk, payload); crc != chunk.crc32c) {

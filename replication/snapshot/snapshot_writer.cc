@@ -6,6 +6,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
+#include "kekbit/base/buffer.h"
 #include "kekbit/base/check.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/snapshot/snapshot_scan.h"
@@ -37,20 +38,23 @@ absl::StatusOr<std::unique_ptr<SnapshotWriter>> SnapshotWriter::Begin(FileSystem
   KB_RETURN_IF_ERROR(fs.SyncDirectory(DirectoryOf(directory)));
   const std::string path = JoinPath(directory, SnapshotName(header.last.position.seq));
   KB_ASSIGN_OR_RETURN(std::unique_ptr<File> file, fs.CreateUnnamed(directory, path));
-  auto writer = absl::WrapUnique(new SnapshotWriter(fs, path, header, std::move(options), std::move(file)));
+  std::vector<uint8_t> buffer;
+  KB_RETURN_IF_ERROR(ResizeBuffer(buffer, sizeof(SnapshotChunk) + header.chunk_bytes, path));
+  auto writer =
+      absl::WrapUnique(new SnapshotWriter(fs, path, header, std::move(options), std::move(file), std::move(buffer)));
   writer->compressor_ = std::move(compressor);
   KB_RETURN_IF_ERROR(writer->WriteHeader());
   return writer;
 }
 
 SnapshotWriter::SnapshotWriter(FileSystem& fs, std::string path, const SnapshotHeader& header,
-                               SnapshotWriterOptions options, std::unique_ptr<File> file)
+                               SnapshotWriterOptions options, std::unique_ptr<File> file, std::vector<uint8_t> buffer)
     : fs_(fs),
       path_(std::move(path)),
       header_(header),
       options_(std::move(options)),
       file_(std::move(file)),
-      buffer_(sizeof(SnapshotChunk) + header.chunk_bytes),
+      buffer_(std::move(buffer)),
       flusher_(std::make_unique<SnapshotFlusher>(*file_, options_.own_threads)) {
   SetBuffer(EmptyBuffer());
 }

@@ -84,7 +84,7 @@ class SnapshotWriter final : public SnapshotOutput {
 
  private:
   SnapshotWriter(FileSystem& fs, std::string path, const SnapshotHeader& header, SnapshotWriterOptions options,
-                 std::unique_ptr<File> file);
+                 std::unique_ptr<File> file, std::vector<uint8_t> buffer);
 
   absl::Status WriteBeyond(Bytes bytes) override;
   // Writes a chunk of the file; `raw` stands in the buffer, or where the caller has it.

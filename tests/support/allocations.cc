@@ -1,10 +1,14 @@
 #include "tests/support/allocations.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cstdlib>
+#include <limits>
 #include <new>
 
 namespace {
+
+std::atomic<size_t> no_memory_from = std::numeric_limits<size_t>::max();
 
 thread_local uint64_t thread_count = 0;
 thread_local uint64_t thread_total = 0;
@@ -14,7 +18,7 @@ void* Allocate(size_t size) {
   ++thread_count;
   thread_total += size;
   thread_largest = std::max(thread_largest, size);
-  return std::malloc(std::max<size_t>(size, 1));
+  return size < no_memory_from ? std::malloc(std::max<size_t>(size, 1)) : nullptr;
 }
 
 void* AllocateOrThrow(size_t size) {
@@ -45,5 +49,8 @@ AllocationMeter::AllocationMeter() : count_at_start_(thread_count), total_at_sta
 uint64_t AllocationMeter::count() const { return thread_count - count_at_start_; }
 uint64_t AllocationMeter::total_bytes() const { return thread_total - total_at_start_; }
 size_t AllocationMeter::largest_bytes() const { return thread_largest; }
+
+NoMemoryFrom::NoMemoryFrom(size_t bytes) { no_memory_from = bytes; }
+NoMemoryFrom::~NoMemoryFrom() { no_memory_from = std::numeric_limits<size_t>::max(); }
 
 }  // namespace kekbit

@@ -29,6 +29,15 @@ class AllocationMeter final {
   uint64_t total_at_start_;
 };
 
+// While it lives, operator new has no memory for so many bytes or more, in any thread. One at a time.
+class NoMemoryFrom final {
+ public:
+  explicit NoMemoryFrom(size_t bytes);
+  NoMemoryFrom(const NoMemoryFrom&) = delete;
+  NoMemoryFrom& operator=(const NoMemoryFrom&) = delete;
+  ~NoMemoryFrom();
+};
+
 }  // namespace kekbit
 
 #endif  // KEKBIT_TESTS_SUPPORT_ALLOCATIONS_H_
