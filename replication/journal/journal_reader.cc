@@ -5,6 +5,7 @@
 
 #include "absl/base/optimization.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {
@@ -156,6 +157,11 @@ absl::Status JournalReader::CheckFollows(SegmentNumber number) const {
 
 absl::Status JournalReader::CheckLink(const std::string& path, const ChainLink& follows) const {
   if (follows.position == last_.position && follows.crc32c == last_.crc32c) return absl::OkStatus();
+  if (follows.position == last_.position) {
+    return absl::DataLossError(absl::StrFormat(
+        "%s: the segment follows %s with the checksum 0x%08x, read was one with 0x%08x: it is of another journal", path,
+        follows.position.ToString(), follows.crc32c, last_.crc32c));
+  }
   return absl::DataLossError(absl::StrCat(path, ": the segment follows ", follows.position.ToString(), ", read was ",
                                           last_.position.ToString()));
 }
