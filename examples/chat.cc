@@ -15,6 +15,8 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "examples/channel_example.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/callers_directory.h"
@@ -55,6 +57,11 @@ absl::Status Listen(const Options& options) {
     }
     KB_RETURN_IF_ERROR(reader.reader().status());
     Say(absl::StrCat("* ", options.other, reader.abandoned() ? " is gone\n" : " left\n"));
+    // Whose channel is closed may still have it for a moment.
+    for (bool there = true; there && !Interrupt::requested();) {
+      KB_ASSIGN_OR_RETURN(there, reader.reader().WriterAlive());
+      absl::SleepFor(absl::Milliseconds(5));
+    }
   }
 }
 

@@ -28,6 +28,7 @@ kill -INT $bob
 wait $bob || fail "chat exits with $? after SIGINT"
 exec 4>&-
 await "alice to see bob leave" grep -qs "bob left" "$TMPDIR/alice"
+[[ $(grep -c "bob left" "$TMPDIR/alice") == 1 ]] || fail "bob leaves alice more than once"
 
 # Bob comes back and hears what alice said before.
 "$chat" bob alice <"$TMPDIR/bob_says" >"$TMPDIR/bob_again" 2>&1 &
