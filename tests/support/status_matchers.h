@@ -26,8 +26,8 @@ const absl::Status& StatusOf(const absl::StatusOr<T>& value) {
   return value.status();
 }
 
-// What a status is to be, of absl::Status and each absl::StatusOr. One class for all: the compiler takes long for matchers
-// of each kind.
+// What a status is to be, of absl::Status and each absl::StatusOr. One class for all: the compiler takes
+// long for matchers of each kind.
 class StatusMatcher {
  public:
   using is_gtest_matcher = void;
