@@ -1,14 +1,20 @@
 // Bytes and MutableBytes are views of raw memory, in every call that takes or gives a payload.
 //
 // Neither owns anything; each function that returns a view says how long the view stays valid.
+// ResizeBuffer() makes memory that is owned, where there may be none.
 
 #ifndef KEKBIT_BASE_BYTES_H_
 #define KEKBIT_BASE_BYTES_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <new>
 #include <type_traits>
+#include <vector>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/types/span.h"
 
@@ -27,6 +33,17 @@ inline Bytes AsBytes(absl::string_view text) {
 }
 inline absl::string_view AsText(Bytes bytes) {
   return absl::string_view(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+}
+
+// Makes `buffer` `bytes` long. ResourceExhausted, with `what` it is for, if there is no memory: then
+// the buffer is as before.
+inline absl::Status ResizeBuffer(std::vector<uint8_t>& buffer, size_t bytes, absl::string_view what) {
+  try {
+    buffer.resize(bytes);
+    return absl::OkStatus();
+  } catch (const std::bad_alloc&) {
+    return absl::ResourceExhaustedError(absl::StrCat(what, ": no memory for a buffer of ", bytes, " bytes"));
+  }
 }
 
 // Copies a trivially copyable value out of, or into, memory that need not be aligned. All formats

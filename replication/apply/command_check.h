@@ -30,7 +30,6 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
-#include "kekbit/base/buffer.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/replication/journal/frame.h"
 

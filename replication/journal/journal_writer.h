@@ -29,6 +29,7 @@
 #include "absl/base/optimization.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/base/check.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/base/shared_word.h"
@@ -189,14 +190,16 @@ class JournalWriter final {
   // does.
   template <typename Encode>
   absl::StatusOr<uint64_t> MeasureCommand(Encode& encode) const {
-    std::vector<uint8_t> scratch(command_bytes_max());
+    std::vector<uint8_t> scratch;
+    KB_RETURN_IF_ERROR(ResizeBuffer(scratch, command_bytes_max(), segment_.path()));
     const absl::StatusOr<size_t> length = encode(MutableBytes(scratch));
     if (length.ok()) return kFrameHeaderBytes + *length;
     return absl::IsResourceExhausted(length.status()) ? TooLong() : length.status();
   }
   template <typename Encode>
   absl::StatusOr<BatchSize> MeasureBatch(size_t count, Encode& encode) const {
-    std::vector<uint8_t> scratch(command_bytes_max());
+    std::vector<uint8_t> scratch;
+    KB_RETURN_IF_ERROR(ResizeBuffer(scratch, command_bytes_max(), segment_.path()));
     BatchSize size;
     for (size_t i = 0; i < count; ++i) {
       const absl::StatusOr<size_t> length = encode(i, MutableBytes(scratch));

@@ -8,7 +8,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
-#include "kekbit/base/buffer.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/base/status_macros.h"
 

@@ -7,7 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/types/span.h"
-#include "kekbit/base/buffer.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/base/check.h"
 #include "kekbit/base/file_lock.h"
 #include "kekbit/base/lock_holder.h"

@@ -6,7 +6,7 @@
 
 #include "absl/memory/memory.h"
 #include "absl/strings/str_cat.h"
-#include "kekbit/base/buffer.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {

@@ -2,7 +2,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "kekbit/base/buffer.h"
+#include "kekbit/base/bytes.h"
 #include "kekbit/base/status_macros.h"
 
 namespace kekbit {

@@ -61,7 +61,7 @@ SEES_CODECS = r"replication/(\w+\.(h|cc)|apply/.*)"
 # The layers inside a directory, lowest first: a file (.h and .cc alike) includes from lower rows only.
 ROWS = {
     "kekbit/base": [
-        "asymmetric_fence backoff buffer bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros type_name",
+        "asymmetric_fence backoff bytes callers_directory check clock duration_text errno_code file_system_types futex shared_word start_thread status_macros type_name",
         "byte_stream crc32c file_system fork_guard fork_mark logger stop_event",
         "file_lock free_space posix_calls posix_fork_mark",
         "lock_holder posix_mapped_file",
