@@ -8,7 +8,6 @@
 #include "gtest/gtest.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/replication/journal/segment_size.h"
-#include "tests/support/allocations.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/temp_dir.h"
 #include "tests/support/test_journal.h"
@@ -68,16 +67,6 @@ TEST_F(SegmentGrowthTest, EachReignBeginsAnew) {
   // The first one had no room for such a command.
   EXPECT_THAT(Capacities(),
               ElementsAre(kMiB, 12'806'144, 16 * kMiB, 16 * kMiB, kMiB, 12'806'144, 16 * kMiB, 16 * kMiB));
-}
-
-TEST_F(SegmentGrowthTest, WithoutMemoryToMeasureIsAnErrorAndTheNextCommandIsTaken) {
-  JournalWriter writer = journal_.Begin();
-  {
-    const NoMemoryFrom limit(64 << 10);
-    EXPECT_THAT(Append(writer, std::string(20'000, 'x')),
-                StatusIs(absl::StatusCode::kResourceExhausted, testing::HasSubstr("no memory")));
-  }
-  EXPECT_THAT(Append(writer, std::string(20'000, 'x')), IsOk());
 }
 
 TEST_F(SegmentGrowthTest, ACommandThatAnySegmentTakesIsNeverRefused) {
