@@ -82,6 +82,18 @@ absl::Status CheckNoWriters(FileSystem& fs, const JournalLayout& layout, Segment
   }
 }
 
+// Returns true if frames stand where the reader found none when it looked last: a writer that has
+// lost its lease published them meanwhile, and ended.
+absl::StatusOr<bool> HasMore(FileSystem& fs, const JournalLayout& layout, const JournalReader& reader) {
+  if (!reader.status().ok() || !reader.segment_open()) return false;
+  KB_ASSIGN_OR_RETURN(
+      JournalReader again,
+      JournalReader::At(
+          fs, layout, {},
+          {.segment = reader.segment(), .offset = reader.offset(), .link = reader.last(), .opened = std::nullopt}));
+  return again.Next().has_value();
+}
+
 class TailRecovery {
  public:
   TailRecovery(FileSystem& fs, const JournalLayout& layout, JournalReader& reader, SyncMark& mark,
@@ -221,6 +233,12 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
                                             SyncMark& mark, const RecoveryOptions& options) {
   if (options.writer != WriterIs::kDead) {
     KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, std::max<SegmentNumber>(reader.segment(), 1)));
+    KB_ASSIGN_OR_RETURN(const bool more, HasMore(fs, layout, reader));
+    if (more) {
+      RecoveryOutcome outcome;
+      outcome.read_on = true;
+      return outcome;
+    }
   }
   if (mark.in_doubt() && !Planted(PlantedBug::kPoisonForgotten)) {
     return absl::UnavailableError(absl::StrCat(layout.segment(mark.poisoned()), ": a sync of this segment failed"));

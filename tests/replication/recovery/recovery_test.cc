@@ -366,6 +366,25 @@ TEST_F(RecoveryTest, ALivingWriterIsWaitedFor) {
   EXPECT_THAT(Recover(fs_, dir_.path()).status, IsOk());
 }
 
+TEST_F(RecoveryTest, WhatAWriterPublishedSinceTheReaderLookedIsReadOn) {
+  Write();
+  SyncMark mark = ValueOrDie(SyncMark::Open(fs_, layout_.synced()));
+  mark.SetBoot(ValueOrDie(SyncMark::CurrentBoot(fs_)));
+  const std::string length = ReadFileBytes(layout_.segment(3)).substr(kDataOffset + FrameOf(18).offset, kLengthBytes);
+  Put(18, 0, std::string(reinterpret_cast<const char*>(&kWatermark), kLengthBytes));
+  JournalReader reader = ValueOrDie(ReadJournal(fs_, layout_, kTestDataFormat));
+  ReadTexts(reader);
+  ASSERT_EQ(reader.last().position.seq, 17u);
+  // A writer without its lease publishes one more, and dies.
+  Put(18, 0, length);
+  const RecoveryOutcome first = ValueOrDie(RecoverTail(fs_, layout_, reader, mark, {}));
+  EXPECT_TRUE(first.read_on);
+  EXPECT_THAT(ReadTexts(reader), ElementsAre(FrameOf(18).text));
+  const RecoveryOutcome second = ValueOrDie(RecoverTail(fs_, layout_, reader, mark, {}));
+  EXPECT_FALSE(second.read_on);
+  EXPECT_FALSE(second.torn);
+}
+
 TEST_F(RecoveryTest, APoisonedSegmentIsWrittenAgain) {
   Write();
   {
