@@ -3,6 +3,7 @@
 #ifndef KEKBIT_TESTS_SUPPORT_FILE_BYTES_H_
 #define KEKBIT_TESTS_SUPPORT_FILE_BYTES_H_
 
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
@@ -20,6 +21,13 @@ inline std::string ReadFileBytes(const std::string& path) {
     std::abort();
   }
   return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+// Tests that damage one place after the other go so many places further each time: 1, but for builds
+// in which each takes long. No multiple of a power of two: all kinds of places are met.
+inline uint64_t DamageStride() {
+  const char* const stride = std::getenv("KEKBIT_DAMAGE_STRIDE");
+  return stride == nullptr ? 1 : std::strtoull(stride, nullptr, 10);
 }
 
 // Makes the file, or replaces all that was in it.
