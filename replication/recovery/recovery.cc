@@ -233,7 +233,8 @@ absl::StatusOr<RecoveryOutcome> RecoverTail(FileSystem& fs, const JournalLayout&
                                             SyncMark& mark, const RecoveryOptions& options) {
   if (options.writer != WriterIs::kDead) {
     KB_RETURN_IF_ERROR(CheckNoWriters(fs, layout, std::max<SegmentNumber>(reader.segment(), 1)));
-    KB_ASSIGN_OR_RETURN(const bool more, HasMore(fs, layout, reader));
+    // Where an operator gives up whole frames, the reader stands before them.
+    KB_ASSIGN_OR_RETURN(const bool more, options.whole ? false : HasMore(fs, layout, reader));
     if (more) {
       RecoveryOutcome outcome;
       outcome.read_on = true;
