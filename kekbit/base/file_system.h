@@ -49,7 +49,8 @@ struct FileInfo {
   uint64_t size = 0;  // bytes
   // Bytes that it takes on the device: fewer than `size` where it has holes.
   uint64_t allocated = 0;
-  uint32_t mode = 0;  // permission bits; 0: not known
+  uint32_t mode = 0;        // permission bits; 0: not known
+  int64_t modified_ns = 0;  // when its bytes were last changed, since the Unix epoch; 0: not known
 
   // Returns true if both describe the same file, whatever its name.
   bool SameFile(const FileInfo& other) const { return device == other.device && inode == other.inode; }

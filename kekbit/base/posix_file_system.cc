@@ -68,7 +68,8 @@ FileInfo InfoOf(const struct stat& stat) {
           .inode = stat.st_ino,
           .size = static_cast<uint64_t>(stat.st_size),
           .allocated = static_cast<uint64_t>(stat.st_blocks) * kStatBlockBytes,
-          .mode = static_cast<uint32_t>(stat.st_mode & 07777)};
+          .mode = static_cast<uint32_t>(stat.st_mode & 07777),
+          .modified_ns = stat.st_mtim.tv_sec * 1'000'000'000 + stat.st_mtim.tv_nsec};
 }
 
 class PosixFile final : public File {
