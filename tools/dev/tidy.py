@@ -24,7 +24,7 @@ CHANNELS = BASE + ["kekbit"]
 JOURNAL = CHANNELS + ["replication/testing", "replication/journal"]
 RECOVERY = JOURNAL + ["replication/lease", "replication/snapshot", "replication/retention", "replication/recovery"]
 STATS = RECOVERY + ["replication/apply", "replication/stats"]
-EVERYTHING_BUT_TESTS = STATS + ["codecs", "codecs/cereal", "replication", "replication/core"]
+EVERYTHING_BUT_TESTS = STATS + ["codecs", "codecs/cereal", "replication", "replication/core", "replication/archive"]
 MAY_INCLUDE = {
     "kekbit/base": [],
     "kekbit": BASE,
@@ -40,6 +40,7 @@ MAY_INCLUDE = {
     "replication/apply": RECOVERY,
     "replication/stats": STATS,
     "replication/core": STATS,
+    "replication/archive": RECOVERY + ["replication/archive"],
     "examples": EVERYTHING_BUT_TESTS,
     "tools": EVERYTHING_BUT_TESTS,
     "bench": EVERYTHING_BUT_TESTS + ["tests/support", "examples"],
@@ -113,6 +114,14 @@ ROWS = {
         "repair_plan",
     ],
     "replication/apply": ["command_check"],
+    "replication/archive": [
+        "object_store",
+        "directory_store manifest",
+        "archive_index frames_object incarnation restore_plan",
+        "merge_plan restored_segments",
+        "archiver restore",
+        "verify_archive",
+    ],
     "replication/stats": ["histogram versioned_words", "replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
     "replication/core": [
         "failover reign state_hooks",
@@ -131,7 +140,7 @@ ROW_SIBLINGS = {
 }
 
 # Decisions: files that know no clock, no file and no thread. They include nothing of these.
-PURE = r"replication/(core/failover|journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy)\.(h|cc)"
+PURE = r"replication/(core/failover|journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy|archive/(merge|restore)_plan)\.(h|cc)"
 IMPURE = r"kekbit/base/(clock|file_system|file_lock|futex|start_thread|stop_event)\.h|absl/(time/clock|synchronization/.*)\.h|thread"
 
 # Headers that are included in some places only: pattern of the include, pattern of the paths.
