@@ -1,0 +1,266 @@
+#include "kekbit/replication/archive/restore.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kekbit/base/crc32c.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/archive/archive_index.h"
+#include "kekbit/replication/archive/frames_object.h"
+#include "kekbit/replication/archive/incarnation.h"
+#include "kekbit/replication/archive/restored_segments.h"
+#include "kekbit/replication/journal/directories_above.h"
+#include "kekbit/replication/journal/epoch_store.h"
+#include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/journal/sync_mark.h"
+#include "kekbit/replication/snapshot/snapshot_scan.h"
+
+namespace kekbit {
+namespace {
+
+constexpr size_t kCopyBytes = 1 << 20;
+constexpr char kLockName[] = "restoring";
+
+// Removes the files of an earlier restore that ended on its way. Directories stay.
+absl::Status RemoveFiles(FileSystem& fs, const std::string& directory) {
+  const absl::StatusOr<std::vector<std::string>> names = fs.List(directory);
+  if (absl::IsNotFound(names.status())) return absl::OkStatus();
+  KB_RETURN_IF_ERROR(names.status());
+  for (const std::string& name : *names) {
+    if (name == kLockName) continue;
+    const absl::Status unlinked = fs.Unlink(JoinPath(directory, name));
+    if (!absl::IsNotFound(unlinked)) KB_RETURN_IF_ERROR(unlinked);
+  }
+  return absl::OkStatus();
+}
+
+class Restorer {
+ public:
+  Restorer(ObjectStore& store, FileSystem& fs, const std::string& directory, const RestoreOptions& options)
+      : store_(store),
+        fs_(fs),
+        directory_(directory),
+        layout_(absl::StrCat(directory, ".restoring")),
+        options_(options) {}
+
+  absl::StatusOr<RestoreReport> Run() {
+    KB_RETURN_IF_ERROR(CheckDirectory());
+    KB_ASSIGN_OR_RETURN(manifest_, FindManifest(store_, options_.incarnation));
+    KB_ASSIGN_OR_RETURN(plan_, PlanRestore(store_.location(), manifest_, options_.target));
+    KB_RETURN_IF_ERROR(TakePlace());
+    if (plan_.snapshot) KB_RETURN_IF_ERROR(RestoreSnapshot(*plan_.snapshot));
+    KB_RETURN_IF_ERROR(RestoreFrames());
+    KB_RETURN_IF_ERROR(WriteSmallFiles());
+    KB_RETURN_IF_ERROR(Appear());
+    return report_;
+  }
+
+ private:
+  absl::Status CheckDirectory() {
+    const absl::StatusOr<std::vector<std::string>> names = fs_.List(directory_);
+    if (absl::IsNotFound(names.status())) return absl::OkStatus();
+    KB_RETURN_IF_ERROR(names.status());
+    if (names->empty()) return absl::OkStatus();
+    return absl::FailedPreconditionError(
+        absl::StrCat(directory_, ": is not empty; a journal is restored into a directory of its own"));
+  }
+
+  // Makes the place where all is prepared this restore's own, and empty.
+  absl::Status TakePlace() {
+    KB_RETURN_IF_ERROR(fs_.CreateDirectories(layout_.directory()));
+    const std::string path = JoinPath(layout_.directory(), kLockName);
+    KB_ASSIGN_OR_RETURN(lock_, fs_.OpenOrCreate(path));
+    KB_RETURN_IF_ERROR(lock_->CheckSupported());
+    KB_ASSIGN_OR_RETURN(const bool locked, lock_->TryLock());
+    if (!locked) return absl::FailedPreconditionError(absl::StrCat(path, ": somebody restores into this directory"));
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> segments, layout_.ListSegments(fs_));
+    for (const SegmentNumber number : segments) KB_RETURN_IF_ERROR(fs_.Unlink(layout_.segment(number)));
+    KB_RETURN_IF_ERROR(RemoveFiles(fs_, layout_.snapshots()));
+    for (const std::string& file : {layout_.epoch(), layout_.synced(), IncarnationPath(layout_)}) {
+      const absl::Status unlinked = fs_.Unlink(file);
+      if (!absl::IsNotFound(unlinked)) KB_RETURN_IF_ERROR(unlinked);
+    }
+    return absl::OkStatus();
+  }
+
+  // The error of an object that is missing or damaged, with what can be restored without it.
+  absl::Status Unusable(const std::string& name, const absl::Status& why) const {
+    if (!absl::IsNotFound(why) && !absl::IsDataLoss(why)) return why;
+    Manifest without = manifest_;
+    const auto is_it = [&](const auto& entry) { return entry.Name(manifest_.incarnation) == name; };
+    without.frames.erase(std::remove_if(without.frames.begin(), without.frames.end(), is_it), without.frames.end());
+    without.snapshots.erase(std::remove_if(without.snapshots.begin(), without.snapshots.end(), is_it),
+                            without.snapshots.end());
+    const std::string object = absl::StrCat(store_.location(), "/", name);
+    return absl::DataLossError(absl::StrCat(
+        absl::IsNotFound(why) ? absl::StrCat(object, ": the object is missing") : std::string(why.message()),
+        "; what can be restored without it: ", RangesText(RestorableRanges(without))));
+  }
+
+  absl::Status RestoreSnapshot(const SnapshotEntry& entry) {
+    const std::string name = entry.Name(manifest_.incarnation);
+    const std::string path = JoinPath(layout_.snapshots(), SnapshotName(entry.seq));
+    KB_RETURN_IF_ERROR(fs_.CreateDirectories(layout_.snapshots()));
+    KB_ASSIGN_OR_RETURN(const std::unique_ptr<File> file, fs_.CreateUnnamed(layout_.snapshots(), path));
+    std::vector<uint8_t> buffer;
+    KB_RETURN_IF_ERROR(ResizeBuffer(buffer, kCopyBytes, name));
+    uint32_t crc = 0;
+    for (uint64_t at = 0; at < entry.bytes;) {
+      const MutableBytes part = MutableBytes(buffer).first(std::min<uint64_t>(kCopyBytes, entry.bytes - at));
+      const absl::StatusOr<size_t> read = store_.Get(name, at, part);
+      if (!read.ok()) return Unusable(name, read.status());
+      if (*read == 0) break;
+      KB_RETURN_IF_ERROR(file->WriteAt(at, part.first(*read)));
+      crc = Crc32c(crc, part.first(*read));
+      at += *read;
+      progress_.bytes += *read;
+    }
+    if (crc != entry.crc32c) {
+      return Unusable(name, absl::DataLossError(absl::StrFormat("%s/%s: has the checksum %08x, not %08x",
+                                                                store_.location(), name, crc, entry.crc32c)));
+    }
+    if (const absl::StatusOr<SnapshotHeader> header = VerifySnapshot(*file); !header.ok()) {
+      return Unusable(name, header.status());
+    }
+    KB_RETURN_IF_ERROR(file->Sync());
+    KB_RETURN_IF_ERROR(file->LinkTo(path));
+    report_.snapshot = entry.seq;
+    return fs_.SyncDirectory(layout_.snapshots());
+  }
+
+  absl::StatusOr<FramesReader> OpenFrames(const FramesEntry& entry) {
+    const std::string name = entry.Name(manifest_.incarnation);
+    KB_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, GetWhole(store_, name, kFramesObjectBytesMax));
+    progress_.bytes += bytes.size();
+    KB_ASSIGN_OR_RETURN(FramesReader reader,
+                        FramesReader::Open(absl::StrCat(store_.location(), "/", name), std::move(bytes)));
+    if (reader.incarnation() != manifest_.incarnation || reader.entry() != entry) {
+      return absl::DataLossError(absl::StrCat(store_.location(), "/", name, ": is not what the manifest says"));
+    }
+    return reader;
+  }
+
+  absl::Status RestoreFrames() {
+    const FramesEntry* entry = EntryWith(manifest_, plan_.first);
+    RestoredSegments segments(fs_, layout_, entry->after(), options_.segment_bytes);
+    for (const FramesEntry& each : manifest_.frames) {
+      if (each.last_seq >= plan_.first && each.after_seq < plan_.last) progress_.of += each.bytes;
+    }
+    if (plan_.snapshot) progress_.of += plan_.snapshot->bytes;
+    bool later = false;  // a frame is after the wanted time
+    while (segments.last().position.seq < plan_.last && !later) {
+      entry = EntryWith(manifest_, segments.last().position.seq + 1);
+      if (entry == nullptr) {
+        return absl::DataLossError(absl::StrCat(store_.location(), ": the frames after seq ",
+                                                segments.last().position.seq, " were deleted during the restore"));
+      }
+      absl::StatusOr<FramesReader> reader = OpenFrames(*entry);
+      if (absl::IsNotFound(reader.status())) {
+        // Perhaps it was merged into another one meanwhile.
+        KB_ASSIGN_OR_RETURN(Manifest newer, FindManifest(store_, manifest_.incarnation));
+        if (newer.number > manifest_.number) {
+          manifest_ = std::move(newer);
+          continue;
+        }
+      }
+      const std::string name = entry->Name(manifest_.incarnation);
+      if (!reader.ok()) return Unusable(name, reader.status());
+      const absl::Status copied = CopyFrames(*reader, segments, later);
+      if (!copied.ok()) return Unusable(name, copied);
+      progress_.seq = segments.last().position.seq;
+      if (options_.on_progress) options_.on_progress(progress_);
+    }
+    KB_RETURN_IF_ERROR(segments.Finish());
+    report_.last = segments.last().position;
+    report_.last_time_ns = segments.last().time_ns;
+    report_.frames = report_.last.seq + 1 - plan_.first;
+    return absl::OkStatus();
+  }
+
+  // Copies the frames that are wanted and not there yet.
+  absl::Status CopyFrames(FramesReader& reader, RestoredSegments& segments, bool& later) {
+    while (!later && segments.last().position.seq < plan_.last) {
+      KB_ASSIGN_OR_RETURN(const std::optional<Bytes> record, reader.Next());
+      if (!record) return absl::OkStatus();
+      const ChainLink& link = reader.last();
+      if (link.position.seq <= segments.last().position.seq) {
+        if (link.position.seq < segments.last().position.seq || link.crc32c == segments.last().crc32c) continue;
+        return absl::DataLossError(absl::StrCat("seq ", link.position.seq, " is of another history"));
+      }
+      const auto header = LoadUnaligned<FrameHeader>(record->data());
+      later = options_.target.time_ns && header.time_ns > *options_.target.time_ns;
+      if (!later) KB_RETURN_IF_ERROR(segments.Append(*record, link, reader.content()));
+    }
+    return absl::OkStatus();
+  }
+
+  absl::Status WriteSmallFiles() {
+    const Epoch newest = manifest_.frames.empty() ? 0 : manifest_.end().position.epoch;
+    KB_ASSIGN_OR_RETURN(EpochStore epochs, EpochStore::Open(fs_, layout_.epoch()));
+    KB_RETURN_IF_ERROR(epochs.Grant(newest).status());
+    {
+      KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs_, layout_.synced()));
+      mark.Advance(report_.last.seq);
+    }
+    report_.from_incarnation = manifest_.incarnation;
+    report_.incarnation = NewIncarnationId();
+    return WriteIncarnation(
+        fs_, layout_,
+        {.id = report_.incarnation,
+         .origin = {.incarnation = manifest_.incarnation, .epoch = report_.last.epoch, .seq = report_.last.seq}});
+  }
+
+  // Gives the journal its name, once all in it is on stable storage.
+  absl::Status Appear() {
+    KB_ASSIGN_OR_RETURN(const std::vector<SegmentNumber> numbers, layout_.ListSegments(fs_));
+    std::string synced;
+    for (const SegmentNumber number : numbers) {
+      std::string directory = DirectoryOf(layout_.segment(number));
+      if (directory != synced) KB_RETURN_IF_ERROR(fs_.SyncDirectory(directory));
+      synced = std::move(directory);
+    }
+    KB_RETURN_IF_ERROR(fs_.SyncDirectory(layout_.segments()));
+    KB_RETURN_IF_ERROR(fs_.Unlink(JoinPath(layout_.directory(), kLockName)));
+    KB_RETURN_IF_ERROR(fs_.SyncDirectory(layout_.directory()));
+    KB_RETURN_IF_ERROR(fs_.Rename(layout_.directory(), directory_));
+    return SyncDirectoriesAbove(fs_, directory_);
+  }
+
+  ObjectStore& store_;
+  FileSystem& fs_;
+  const std::string directory_;
+  const JournalLayout layout_;
+  const RestoreOptions& options_;
+  Manifest manifest_;
+  RestorePlan plan_;
+  std::unique_ptr<File> lock_;
+  RestoreProgress progress_;
+  RestoreReport report_;
+};
+
+}  // namespace
+
+absl::StatusOr<Manifest> FindManifest(ObjectStore& store, std::optional<uint64_t> incarnation) {
+  if (!incarnation) {
+    KB_ASSIGN_OR_RETURN(const std::vector<uint64_t> incarnations, ListIncarnations(store));
+    if (!incarnations.empty()) incarnation = incarnations.back();
+  }
+  if (incarnation) {
+    KB_ASSIGN_OR_RETURN(std::optional<Manifest> manifest, NewestManifest(store, *incarnation));
+    if (manifest) return *std::move(manifest);
+  }
+  return absl::NotFoundError(
+      absl::StrCat(store.location(), ": there is no archive",
+                   incarnation ? absl::StrFormat(" of the incarnation %016x", *incarnation) : ""));
+}
+
+absl::StatusOr<RestoreReport> Restore(ObjectStore& store, FileSystem& fs, const std::string& directory,
+                                      const RestoreOptions& options) {
+  return Restorer(store, fs, directory, options).Run();
+}
+
+}  // namespace kekbit

@@ -1,0 +1,97 @@
+#include "kekbit/replication/archive/verify_archive.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "kekbit/base/crc32c.h"
+#include "kekbit/base/status_macros.h"
+#include "kekbit/replication/archive/frames_object.h"
+#include "kekbit/replication/archive/restore.h"
+
+namespace kekbit {
+namespace {
+
+constexpr size_t kReadBytes = 1 << 20;
+
+// OK if the object is all that the entry says, down to each link of the chain.
+absl::Status CheckFrames(ObjectStore& store, uint64_t incarnation, const FramesEntry& entry, const std::string& name) {
+  const std::string path = absl::StrCat(store.location(), "/", name);
+  KB_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, GetWhole(store, name, kFramesObjectBytesMax));
+  KB_ASSIGN_OR_RETURN(FramesReader reader, FramesReader::Open(path, std::move(bytes)));
+  if (reader.incarnation() != incarnation || reader.entry() != entry) {
+    return absl::DataLossError(absl::StrCat(path, ": is not what the manifest says"));
+  }
+  while (true) {
+    KB_ASSIGN_OR_RETURN(const std::optional<Bytes> record, reader.Next());
+    if (!record) return absl::OkStatus();
+  }
+}
+
+// OK if the object has the checksum that the snapshot had, which was verified before it was copied.
+absl::Status CheckSnapshot(ObjectStore& store, const SnapshotEntry& entry, const std::string& name) {
+  const std::string path = absl::StrCat(store.location(), "/", name);
+  std::vector<uint8_t> buffer;
+  KB_RETURN_IF_ERROR(ResizeBuffer(buffer, kReadBytes, path));
+  uint32_t crc = 0;
+  uint64_t size = 0;
+  while (true) {
+    KB_ASSIGN_OR_RETURN(const size_t read, store.Get(name, size, MutableBytes(buffer)));
+    crc = Crc32c(crc, Bytes(buffer).first(read));
+    size += read;
+    if (read < buffer.size()) break;
+  }
+  if (size != entry.bytes) return absl::DataLossError(absl::StrCat(path, ": has ", size, " bytes, not ", entry.bytes));
+  if (crc == entry.crc32c) return absl::OkStatus();
+  return absl::DataLossError(absl::StrFormat("%s: has the checksum %08x, not %08x", path, crc, entry.crc32c));
+}
+
+// Keeps what is good of the entries.
+template <typename Entry, typename Check>
+absl::Status KeepGood(std::vector<Entry>& entries, const Check& check) {
+  std::vector<Entry> good;
+  for (const Entry& entry : entries) {
+    KB_ASSIGN_OR_RETURN(const bool is_good, check(entry));
+    if (is_good) good.push_back(entry);
+  }
+  entries = std::move(good);
+  return absl::OkStatus();
+}
+
+}  // namespace
+
+absl::StatusOr<ArchiveVerdict> VerifyArchive(ObjectStore& store, std::optional<uint64_t> incarnation,
+                                             const std::function<void(const std::string& name)>& on_object) {
+  ArchiveVerdict verdict;
+  KB_ASSIGN_OR_RETURN(verdict.manifest, FindManifest(store, incarnation));
+  Manifest good = verdict.manifest;
+  const uint64_t id = good.incarnation;
+  const auto judge = [&](const std::string& name, uint64_t bytes, const absl::Status& status) -> absl::StatusOr<bool> {
+    ++verdict.objects;
+    verdict.bytes += bytes;
+    if (status.ok()) return true;
+    const bool missing = absl::IsNotFound(status);
+    if (!missing && !absl::IsDataLoss(status)) return status;
+    verdict.bad.push_back(
+        missing ? absl::NotFoundError(absl::StrCat(store.location(), "/", name, ": the object is missing")) : status);
+    return false;
+  };
+  KB_RETURN_IF_ERROR(KeepGood(good.snapshots, [&](const SnapshotEntry& entry) {
+    const std::string name = entry.Name(id);
+    if (on_object) on_object(name);
+    return judge(name, entry.bytes, CheckSnapshot(store, entry, name));
+  }));
+  KB_RETURN_IF_ERROR(KeepGood(good.frames, [&](const FramesEntry& entry) {
+    const std::string name = entry.Name(id);
+    if (on_object) on_object(name);
+    return judge(name, entry.bytes, CheckFrames(store, id, entry, name));
+  }));
+  verdict.ranges = RestorableRanges(good);
+  if (!verdict.ranges.empty() && verdict.ranges.back().last == verdict.manifest.end().position.seq) {
+    verdict.whole_since_ns = verdict.ranges.back().first_time_ns;
+  }
+  return verdict;
+}
+
+}  // namespace kekbit
