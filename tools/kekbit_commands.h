@@ -43,6 +43,13 @@ struct CommandOptions {
   std::optional<uint64_t> lose_from = std::nullopt;
   // Options of Cursors().
   std::optional<std::string> remove = std::nullopt;  // the name of a reader
+  // Options of Archive(), RestoreArchive() and VerifyOfArchive(): a directory.
+  std::string archive = {};
+  std::string reader = "archive";  // as which the journal is read
+  bool zstd = false;
+  std::optional<uint64_t> to_seq = std::nullopt;
+  std::optional<int64_t> to_time_ns = std::nullopt;
+  std::optional<uint64_t> incarnation = std::nullopt;
 };
 
 // Shows every item, in order. OutOfRange, or InvalidArgument for a journal, if there is no item at
@@ -86,6 +93,19 @@ absl::StatusOr<bool> Repair(const CommandOptions& options, Output& output);
 // truncates, or damage, at which the next primary refuses to go on. What is trimmed from a live
 // journal meanwhile is passed over.
 absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output);
+
+// Copies the journal `path` to `archive`: all that is there now; with `follow`, also what comes, at
+// each `interval`, until nobody reads the output any more. Then an error that may pass is told, and
+// the copy tried again. FailedPrecondition if the journal does not follow the archive, or if somebody
+// else copies it.
+absl::StatusOr<bool> Archive(const CommandOptions& options, Output& output);
+
+// Makes the journal `path` from `archive`, as it was after `to_seq`, at `to_time_ns`, or at the
+// archive's end.
+absl::StatusOr<bool> RestoreArchive(const CommandOptions& options, Output& output);
+
+// Reads all of the archive `path`, and says what is missing or damaged, and what can be restored.
+absl::StatusOr<bool> VerifyOfArchive(const CommandOptions& options, Output& output);
 
 }  // namespace kekbit
 

@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/archive/incarnation.h"
 #include "kekbit/replication/journal/journal_reader.h"
 #include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/sync_mark.h"
@@ -77,6 +78,7 @@ absl::StatusOr<std::vector<std::string>> GiveUp(FileSystem& fs, const JournalLay
     KB_ASSIGN_OR_RETURN(std::string path, aside.Move(snapshot));
     kept.push_back(std::move(path));
   }
+  KB_RETURN_IF_ERROR(SetIncarnationAside(fs, layout, aside, kept));
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
   KB_RETURN_IF_ERROR(SettlePoison(fs, layout, mark, WriterIs::kAsLocked));
   // Before the frames, for the same reason: what it says was synced would be missing.

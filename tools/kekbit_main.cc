@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <limits>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
 #include "kekbit/base/callers_directory.h"
+#include "kekbit/replication/archive/open_store.h"
 #include "kekbit/version.h"
 #include "tools/kekbit_commands.h"
 #include "tools/kekbit_output.h"
@@ -41,6 +43,8 @@ constexpr char kRelease[] = "0.1.0 (unreleased)";
 // Descriptions of PATH.
 constexpr char kAny[] = "a channel file, or the directory of a journal";
 constexpr char kJournal[] = "the directory of a journal";
+constexpr char kAnyOrArchive[] = "a channel file, the directory of a journal, or an archive";
+constexpr char kArchive[] = "the archive: a directory, on another disk or a mounted share";
 
 using Command = absl::StatusOr<bool> (*)(const CommandOptions& options, Output& output);
 
@@ -76,6 +80,24 @@ std::string CheckInterval(const std::string& text) {
   return CheckNumber<double>(text, 0.01, 86400, "a number of seconds from 0.01 to 86400");
 }
 
+std::optional<int64_t> TimeOf(const std::string& text) {
+  absl::Time time;
+  std::string error;
+  if (!absl::ParseTime(absl::RFC3339_full, text, &time, &error)) return std::nullopt;
+  return absl::ToUnixNanos(time);
+}
+std::string CheckTime(const std::string& text) {
+  return TimeOf(text) ? "" : absl::StrCat("\"", text, "\" is no time like 2026-01-31T23:59:59.5Z or ...+01:00");
+}
+std::optional<uint64_t> IncarnationOf(const std::string& text) {
+  uint64_t incarnation = 0;
+  if (!absl::SimpleHexAtoi(text, &incarnation)) return std::nullopt;
+  return incarnation;
+}
+std::string CheckIncarnation(const std::string& text) {
+  return IncarnationOf(text) ? "" : absl::StrCat("\"", text, "\" is no incarnation: hexadecimal digits");
+}
+
 // Shows what there is to choose from, if what was chosen does not exist.
 int NoCommand(const CLI::App& app, int argc, char** argv) {
   std::vector<std::string> names;
@@ -93,6 +115,47 @@ int BadArguments(const CLI::App& app, const std::string& what) {
   std::fprintf(stderr, "kekbit: %s; try kekbit %s%s--help\n", absl::StrReplaceAll(what, {{"\n", " "}}).c_str(),
                command.c_str(), command.empty() ? "" : " ");
   return kUnusable;
+}
+
+// What is parsed after CLI11 has checked it.
+struct ArchiveArguments {
+  std::string to_time;
+  std::string incarnation;
+};
+
+// Adds the commands about archives, and what `verify` takes for one.
+void AddArchiveCommands(CLI::App& app, CLI::App* verify, CommandOptions& options, double& seconds,
+                        ArchiveArguments& arguments) {
+  CLI::App* const archive = app.add_subcommand("archive", "copy a journal and its snapshots off the host");
+  archive->add_option("DIR", options.path, kJournal)->required();
+  archive->add_option("TO", options.archive, kArchive)->required();
+  archive->add_flag("-f,--follow", options.follow, "go on with what comes");
+  archive->add_option("-i,--interval", seconds, "with --follow: seconds from one look to the next")
+      ->check(CheckInterval)
+      ->capture_default_str();
+  archive->add_flag("--zstd", options.zstd, "compress the frames");
+  archive->add_option("--reader", options.reader, "the registered reader as which the journal is read")
+      ->type_name("NAME")
+      ->capture_default_str();
+  archive->add_flag("--json", options.json, "one JSON object a line");
+  CLI::App* const restore = app.add_subcommand("restore", "make a journal from an archive, as it was at some moment");
+  restore->add_option("FROM", options.archive, kArchive)->required();
+  restore->add_option("DIR", options.path, "the journal's directory, which is made")->required();
+  CLI::Option* const to_seq = restore->add_option("--to-seq", options.to_seq, "up to the frame of this seq")
+                                  ->type_name("SEQ")
+                                  ->check(CheckCount);
+  restore->add_option("--to-time", arguments.to_time, "up to the last frame that is not later, as 2026-01-31T23:59:59Z")
+      ->type_name("TIME")
+      ->excludes(to_seq)
+      ->check(CheckTime);
+  restore->add_flag("--json", options.json, "one JSON object a line");
+  for (CLI::App* const command : {restore, verify}) {
+    command
+        ->add_option("--incarnation", arguments.incarnation,
+                     "of an archive of several journals, not the one archived last")
+        ->type_name("HEX")
+        ->check(CheckIncarnation);
+  }
 }
 
 int Main(int argc, char** argv) {
@@ -135,7 +198,9 @@ int Main(int argc, char** argv) {
                    "end the journal before the frame of this seq: it is damaged, or no replica can apply it")
       ->type_name("SEQ")
       ->check(CheckCount);
-  add("verify", "look for damage, and say where it is");
+  CLI::App* const verify = add("verify", "look for damage, and say where it is", kAnyOrArchive);
+  ArchiveArguments of_archive;
+  AddArchiveCommands(app, verify, options, seconds, of_archive);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -144,6 +209,8 @@ int Main(int argc, char** argv) {
     return BadArguments(app, error.what());
   }
   options.interval = absl::Seconds(seconds);
+  if (!of_archive.to_time.empty()) options.to_time_ns = TimeOf(of_archive.to_time);
+  if (!of_archive.incarnation.empty()) options.incarnation = IncarnationOf(of_archive.incarnation);
   // Files that repair makes are for the users of the journal's directory.
   if (const absl::StatusOr<FileInfo> info = options.file_system->Info(options.path); info.ok()) {
     options.file_system = &FileSystem::Posix(GroupAccessOf(*info));
@@ -154,6 +221,9 @@ int Main(int argc, char** argv) {
   if (top->parsed()) return Run(Top, options, kNoPrimary);
   if (cursors->parsed()) return Run(Cursors, options);
   if (repair->parsed()) return Run(Repair, options);
+  if (app.got_subcommand("archive")) return Run(Archive, options);
+  if (app.got_subcommand("restore")) return Run(RestoreArchive, options);
+  if (IsArchive(*options.file_system, options.path)) return Run(VerifyOfArchive, options);
   return Run(Verify, options);
 }
 

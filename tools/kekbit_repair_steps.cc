@@ -2,11 +2,13 @@
 
 #include <algorithm>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/clock.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/archive/incarnation.h"
 #include "kekbit/replication/journal/epoch_store.h"
 #include "kekbit/replication/journal/sync_mark.h"
 #include "kekbit/replication/recovery/journal_base.h"
@@ -104,6 +106,12 @@ absl::Status RepairSteps::MendEnd(const RepairPlan& plan) {
   if (plan.base.snapshot) {
     options.known.push_back(
         {.seq = plan.base.snapshot->seq, .what = absl::StrCat("the snapshot ", plan.base.snapshot->path)});
+  }
+  if (options.lose_from) {
+    Aside aside = AsideFor(absl::StrCat("the journal is cut before seq ", *options.lose_from));
+    std::vector<std::string> kept;
+    KB_RETURN_IF_ERROR(SetIncarnationAside(fs_, layout_, aside, kept));
+    for (const std::string& path : kept) on_kept_(path);
   }
   KB_ASSIGN_OR_RETURN(JournalReader reader, plan.base.Open(fs_, layout_));
   RecoveryOutcome outcome;

@@ -53,7 +53,11 @@ absl::StatusOr<uint32_t> ChecksumOf(ObjectSource& source) {
 absl::StatusOr<std::unique_ptr<Archiver>> Archiver::Open(FileSystem& fs, const JournalLayout& layout,
                                                          ObjectStore& store, ArchiverOptions options) {
   // A mistyped directory is not made.
-  KB_RETURN_IF_ERROR(BeforeFirstKept(fs, layout).status());
+  const absl::StatusOr<FileInfo> segments = fs.Info(layout.segments());
+  if (absl::IsNotFound(segments.status())) {
+    return absl::NotFoundError(absl::StrCat(layout.directory(), ": there is no journal"));
+  }
+  KB_RETURN_IF_ERROR(segments.status());
   KB_ASSIGN_OR_RETURN(ReaderCursor cursor, ReaderCursor::Register(fs, layout, options.reader));
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
   KB_ASSIGN_OR_RETURN(const Incarnation incarnation, TakeIncarnation(fs, layout));

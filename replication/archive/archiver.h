@@ -66,8 +66,8 @@ struct ArchiveProgress {
 
 class Archiver final {
  public:
-  // `fs` and `store` outlive it. Errors as of ReaderCursor::Register(), of the journal's files, and
-  // of the incarnation's file.
+  // `fs` and `store` outlive it. NotFound if there is no journal yet; other errors as of
+  // ReaderCursor::Register(), of the journal's files, and of the incarnation's file.
   static absl::StatusOr<std::unique_ptr<Archiver>> Open(FileSystem& fs, const JournalLayout& layout, ObjectStore& store,
                                                         ArchiverOptions options);
 

@@ -4,6 +4,7 @@
 #include <memory>
 #include <random>
 #include <type_traits>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
@@ -94,6 +95,17 @@ absl::StatusOr<Incarnation> TakeIncarnation(FileSystem& fs, const JournalLayout&
     KB_RETURN_IF_ERROR(written);
   }
   return ReadIncarnation(fs, layout);
+}
+
+absl::Status SetIncarnationAside(FileSystem& fs, const JournalLayout& layout, Aside& aside,
+                                 std::vector<std::string>& kept) {
+  const std::string path = IncarnationPath(layout);
+  const absl::StatusOr<FileInfo> info = fs.Info(path);
+  if (absl::IsNotFound(info.status())) return absl::OkStatus();
+  KB_RETURN_IF_ERROR(info.status());
+  KB_ASSIGN_OR_RETURN(std::string moved, aside.Move(path));
+  kept.push_back(std::move(moved));
+  return absl::OkStatus();
 }
 
 }  // namespace kekbit

@@ -3,8 +3,8 @@
 // archive go different ways.
 //
 // File: DIR/incarnation, 64 bytes, see archive_format.md. Made when the journal is first archived,
-// or restored; never changed after that. Whoever gives a part of a journal up for good removes the
-// file, so that the archive of before is left as it is.
+// or restored; never changed after that. Whoever gives a part of a journal up for good moves the
+// file aside, so that the archive of before is left as it is.
 //
 // Thread safety: any thread; several processes may make it at once, one of them does.
 
@@ -13,12 +13,14 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/replication/archive/manifest.h"
 #include "kekbit/replication/journal/journal_layout.h"
+#include "kekbit/replication/recovery/aside.h"
 
 namespace kekbit {
 
@@ -43,6 +45,11 @@ absl::Status WriteIncarnation(FileSystem& fs, const JournalLayout& layout, const
 
 // Reads the file, or makes it with a new number.
 absl::StatusOr<Incarnation> TakeIncarnation(FileSystem& fs, const JournalLayout& layout);
+
+// Moves the file aside, if there is one: a part of the journal is given up, so it goes another way
+// from here on. Appends the path to `kept`.
+absl::Status SetIncarnationAside(FileSystem& fs, const JournalLayout& layout, Aside& aside,
+                                 std::vector<std::string>& kept);
 
 }  // namespace kekbit
 

@@ -119,7 +119,7 @@ ROWS = {
         "directory_store manifest",
         "archive_index frames_object incarnation restore_plan",
         "merge_plan restored_segments",
-        "archiver restore",
+        "archiver open_store restore",
         "verify_archive",
     ],
     "replication/stats": ["histogram versioned_words", "replica_stats_words", "stats_files", "replica_stats", "replica_facts"],
