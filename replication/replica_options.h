@@ -18,6 +18,8 @@
 
 namespace kekbit {
 
+class ObjectStore;
+
 // SnapshotOptions says when a replica takes snapshots of its state, and how. Each of the first
 // three that is not 0 is a reason to take a snapshot as soon as so much has come since the last.
 // All 0: only when Replica::TakeSnapshot() is called.
@@ -39,6 +41,18 @@ struct SnapshotOptions {
   // Whether anything is asked for. Of a state of which there can be no snapshots nothing may be: it
   // would do nothing.
   bool is_set() const { return has_reason() || on_primary || compressed || on_progress != nullptr; }
+};
+
+// ArchiveOptions says where the journal and its snapshots are copied to while the service runs: see
+// archive/archiver.h. Of all replicas of a journal with these options one copies, a follower if
+// there is one. A store that fails never stops the service. The journal is kept for the archive as
+// for any registered reader.
+struct ArchiveOptions {
+  ObjectStore* store = nullptr;  // outlives the replica; null: nothing is archived
+  // From one look to the next: the archive's end is so old at most, while the store is fast enough.
+  // At least 50 ms.
+  absl::Duration interval = absl::Seconds(1);
+  bool compressed = false;  // by zstd
 };
 
 // Checks of the service's own code, for tests and canaries. Each costs time, and finds what no
@@ -88,6 +102,7 @@ struct ReplicaOptions {
   // A replica starts at the newest snapshot. Only for a state that is fit for snapshots (see
   // state_archive.h).
   SnapshotOptions snapshots = {};
+  ArchiveOptions archive = {};
   Checks checks = {};
   // A primary whose process lives but shows no sign of life for so long is killed by a follower
   // that watches it. Choose much longer than any pause of the service, of its machine or of

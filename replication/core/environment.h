@@ -56,6 +56,7 @@ struct Environment {
   StopEvent loop_event;
   StopEvent lease_event;
   StopEvent snapshot_event;
+  StopEvent archive_event;
   std::atomic<bool> stopping = false;
   std::atomic<bool> beat_waits = false;  // somebody who would show a sign of life waits for the mutex
   std::atomic<bool> lease_held = false;  // the loop's sign that the lease is there

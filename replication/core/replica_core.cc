@@ -11,6 +11,7 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_format.h"
 #include "kekbit/header.h"
+#include "kekbit/replication/core/archive_copier.h"
 #include "kekbit/replication/core/environment.h"
 #include "kekbit/replication/core/follower.h"
 #include "kekbit/replication/core/lease_watch.h"
@@ -36,6 +37,7 @@ constexpr int kLooksAtRecovery = 2'000;
 
 // A primary shows a sign of life each 50 ms, if it gets a processor.
 constexpr absl::Duration kKillAfterMin = absl::Milliseconds(200);
+constexpr absl::Duration kArchiveEveryMin = absl::Milliseconds(50);
 
 FreeSpaceLimits SpaceLimits(const ReplicaOptions& options) {
   const uint64_t floor = options.free_bytes_min.value_or(options.segment_bytes);
@@ -47,6 +49,40 @@ FreeSpaceLimits SpaceLimits(const ReplicaOptions& options) {
 uint64_t BootClockName(FileSystem& fs) {
   const uint64_t boot = SyncMark::CurrentBoot(fs).value_or(0);
   return boot == 0 ? 0 : boot ^ (TimeNamespace(fs) << 32);
+}
+
+// InvalidArgument for an option that can't be meant so.
+absl::Status CheckOptions(const ReplicaOptions& options, const StateHooks& hooks) {
+  if (options.directory.empty()) return absl::InvalidArgumentError("ReplicaOptions::directory is not set");
+  const SnapshotOptions& snapshots = options.snapshots;
+  if (hooks.save == nullptr && snapshots.is_set()) {
+    return absl::InvalidArgumentError(
+        "ReplicaOptions::snapshots: there can be none of this state: see state_archive.h");
+  }
+  if (snapshots.time < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("ReplicaOptions::snapshots.time is less than nothing");
+  }
+  if (options.kill_hung_primary_after < kKillAfterMin) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("ReplicaOptions::kill_hung_primary_after is ", DurationText(options.kill_hung_primary_after),
+                     ", less than ", DurationText(kKillAfterMin), ": it would kill a primary that is well"));
+  }
+  if (options.archive.interval < kArchiveEveryMin) {
+    return absl::InvalidArgumentError(absl::StrCat("ReplicaOptions::archive.interval is ",
+                                                   DurationText(options.archive.interval), ", less than ",
+                                                   DurationText(kArchiveEveryMin)));
+  }
+  if (options.step_down_for < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("ReplicaOptions::step_down_for is less than nothing");
+  }
+  if (options.clock_set_ahead_max < absl::ZeroDuration()) {
+    return absl::InvalidArgumentError("ReplicaOptions::clock_set_ahead_max is less than nothing");
+  }
+  if (options.segment_bytes < kCapacityMin || options.segment_bytes > kCapacityMax) {
+    return absl::InvalidArgumentError(absl::StrCat("ReplicaOptions::segment_bytes is ", options.segment_bytes,
+                                                   ", not in ", kCapacityMin, " to ", kCapacityMax));
+  }
+  return absl::OkStatus();
 }
 
 }  // namespace
@@ -64,30 +100,7 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::Open(ReplicaOptions op
 absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOptions options, uint64_t data_format,
                                                                       std::string state_name, StateHooks hooks) {
   const JournalContent content(data_format, std::move(state_name));
-  if (options.directory.empty()) return absl::InvalidArgumentError("ReplicaOptions::directory is not set");
-  const SnapshotOptions& snapshots = options.snapshots;
-  if (hooks.save == nullptr && snapshots.is_set()) {
-    return absl::InvalidArgumentError(
-        "ReplicaOptions::snapshots: there can be none of this state: see state_archive.h");
-  }
-  if (snapshots.time < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("ReplicaOptions::snapshots.time is less than nothing");
-  }
-  if (options.kill_hung_primary_after < kKillAfterMin) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("ReplicaOptions::kill_hung_primary_after is ", DurationText(options.kill_hung_primary_after),
-                     ", less than ", DurationText(kKillAfterMin), ": it would kill a primary that is well"));
-  }
-  if (options.step_down_for < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("ReplicaOptions::step_down_for is less than nothing");
-  }
-  if (options.clock_set_ahead_max < absl::ZeroDuration()) {
-    return absl::InvalidArgumentError("ReplicaOptions::clock_set_ahead_max is less than nothing");
-  }
-  if (options.segment_bytes < kCapacityMin || options.segment_bytes > kCapacityMax) {
-    return absl::InvalidArgumentError(absl::StrCat("ReplicaOptions::segment_bytes is ", options.segment_bytes,
-                                                   ", not in ", kCapacityMin, " to ", kCapacityMax));
-  }
+  KB_RETURN_IF_ERROR(CheckOptions(options, hooks));
   // Take the capacity that a segment will have.
   KB_ASSIGN_OR_RETURN(const Header segment, Header::Make({.capacity = options.segment_bytes}));
   options.segment_bytes = segment.capacity();
@@ -99,6 +112,7 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
   KB_ASSIGN_OR_RETURN(StopEvent loop_event, StopEvent::Create());
   KB_ASSIGN_OR_RETURN(StopEvent lease_event, StopEvent::Create());
   KB_ASSIGN_OR_RETURN(StopEvent snapshot_event, StopEvent::Create());
+  KB_ASSIGN_OR_RETURN(StopEvent archive_event, StopEvent::Create());
   KB_ASSIGN_OR_RETURN(WakeEvent wake, WakeEvent::OpenForWriter(fs, layout.wake()));
   std::unique_ptr<ReplicaStats> stats = ReplicaStats::Create(fs, layout, options.may_lead, *options.clock);
   absl::StatusOr<ReplicaStart> start = FindStart(fs, layout, RulesFor(content, hooks));
@@ -122,7 +136,8 @@ absl::StatusOr<std::unique_ptr<ReplicaCore>> ReplicaCore::OpenJournal(ReplicaOpt
                                                    .wake = std::move(wake),
                                                    .loop_event = std::move(loop_event),
                                                    .lease_event = std::move(lease_event),
-                                                   .snapshot_event = std::move(snapshot_event)});
+                                                   .snapshot_event = std::move(snapshot_event),
+                                                   .archive_event = std::move(archive_event)});
   return absl::WrapUnique(new ReplicaCore(std::move(env), *std::move(start)));
 }
 
@@ -132,7 +147,8 @@ ReplicaCore::ReplicaCore(std::unique_ptr<Environment> env, ReplicaStart start)
       standing_(std::make_unique<Standing>(*env_)),
       follower_(std::make_unique<Follower>(*env_, mutex_, *standing_, std::move(start))),
       lease_watch_(std::make_unique<LeaseWatch>(*env_, mutex_, *standing_)),
-      snapshots_(std::make_unique<SnapshotTaker>(*env_, mutex_, *standing_)) {}
+      snapshots_(std::make_unique<SnapshotTaker>(*env_, mutex_, *standing_)),
+      archive_(std::make_unique<ArchiveCopier>(*env_, mutex_, *standing_)) {}
 
 ReplicaCore::~ReplicaCore() {
   {
@@ -143,7 +159,9 @@ ReplicaCore::~ReplicaCore() {
   env_->loop_event.Signal();
   env_->lease_event.Signal();
   env_->snapshot_event.Signal();
+  env_->archive_event.Signal();
   env_->wake.Notify();
+  archive_->Join();
   snapshots_->Join();
   lease_watch_->Join();
   if (loop_.joinable()) loop_.join();
@@ -234,6 +252,7 @@ absl::Status ReplicaCore::StartThreads() {
   if (options_.snapshots.has_reason()) {
     KB_RETURN_IF_ERROR(snapshots_->Start());
   }
+  if (options_.archive.store != nullptr) KB_RETURN_IF_ERROR(archive_->Start());
   KB_ASSIGN_OR_RETURN(loop_, StartThread([this] { RunLoop(); }));
   return absl::OkStatus();
 }

@@ -40,6 +40,7 @@
 
 namespace kekbit {
 
+class ArchiveCopier;
 class Follower;
 class GroupCommit;
 class LeaseWatch;
@@ -174,6 +175,7 @@ class ReplicaCore final {
 
   const std::unique_ptr<LeaseWatch> lease_watch_;
   const std::unique_ptr<SnapshotTaker> snapshots_;
+  const std::unique_ptr<ArchiveCopier> archive_;
   std::thread loop_;
 };
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/type_name.h"
+#include "kekbit/replication/core/archive_copier.h"
 #include "kekbit/replication/core/environment.h"
 #include "kekbit/replication/core/follower.h"
 #include "kekbit/replication/core/lease_watch.h"
@@ -125,6 +126,7 @@ absl::Status ReplicaCore::Poll() {
   lease_watch_->Beat();
   Tick();
   snapshots_->TakeDue();
+  archive_->CopyDue();
 #ifndef NDEBUG
   {
     absl::MutexLock lock(&mutex_);
