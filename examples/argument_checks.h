@@ -1,4 +1,4 @@
-// Checks of the examples' command lines. CLI11's own checks take -1 for a large number, or name all
+// Checks of the examples' command lines, and what they have in common. CLI11's own checks take -1 for a large number, or name all
 // possible values.
 
 #ifndef KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
@@ -22,6 +22,11 @@ inline std::string CheckSeconds(const std::string& text) {
   const bool good = absl::SimpleAtod(text, &seconds) && seconds >= 0;
   return good ? "" : absl::StrCat("\"", text, "\" is not a number of seconds from 0 up");
 }
+
+// What --archive is for.
+inline constexpr char kArchiveHelp[] =
+    "Copy the journal and its snapshots there, a standby if there is one: a directory, on another disk or a mounted "
+    "share. kekbit restore brings any moment back";
 
 }  // namespace kekbit::examples
 

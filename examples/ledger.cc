@@ -25,7 +25,10 @@
 #include "examples/ledger_protocol.h"
 #include "examples/ledger_state.h"
 #include "kekbit/base/callers_directory.h"
+#include "kekbit/base/file_system.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/archive/object_store.h"
+#include "kekbit/replication/archive/open_store.h"
 #include "kekbit/replication/replica.h"
 
 namespace kekbit::examples {
@@ -34,6 +37,7 @@ namespace {
 struct ServeOptions {
   std::string input = "-";
   bool spin = false;
+  std::string archive;
   ReplicaOptions replica;
 };
 
@@ -221,6 +225,13 @@ int RunServe(ServeOptions options) {
   options.replica.on_takeover = [](const TakeoverReport& report) {
     std::fprintf(stderr, "ledger: takeover: %s\n", report.ToString().c_str());
   };
+  std::unique_ptr<ObjectStore> store;
+  if (!options.archive.empty()) {
+    auto opened = OpenStore(FileSystem::Posix(), options.archive);
+    if (!opened.ok()) return Fail(std::string(opened.status().message()));
+    store = *std::move(opened);
+    options.replica.archive.store = store.get();
+  }
   auto replica = Replica<Ledger>::Open(options.replica);
   if (!replica.ok()) return Fail(std::string(replica.status().message()));
   std::fprintf(stderr, "ledger: opened %s: %s\n", options.replica.directory.c_str(),
@@ -260,6 +271,7 @@ void AddOptions(CLI::App& serve, ServeOptions& options) {
   serve.add_option("--segment-bytes", replica.segment_bytes, "Size of each file of the journal")
       ->check(CLI::Range(64u << 10, 4'000'000'000u))
       ->capture_default_str();
+  serve.add_option("--archive", options.archive, kArchiveHelp)->type_name("TO");
   serve.add_flag("--spin", options.spin, "As standby, use a whole processor for the least lag");
 }
 

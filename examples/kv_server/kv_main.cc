@@ -25,6 +25,8 @@
 #include "examples/kv_server/kv_state.h"
 #include "kekbit/base/callers_directory.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/replication/archive/object_store.h"
+#include "kekbit/replication/archive/open_store.h"
 #include "kekbit/replication/journal/journal_layout.h"
 #include "kekbit/replication/replica.h"
 
@@ -54,7 +56,14 @@ int PrintDigest(ReplicaOptions options) {
   return 0;
 }
 
-int Serve(ReplicaOptions replica_options, KvServerOptions server_options) {
+int Serve(ReplicaOptions replica_options, KvServerOptions server_options, const std::string& archive) {
+  std::unique_ptr<ObjectStore> store;
+  if (!archive.empty()) {
+    auto opened = OpenStore(FileSystem::Posix(), archive);
+    if (!opened.ok()) return Fail(opened.status());
+    store = *std::move(opened);
+    replica_options.archive.store = store.get();
+  }
   server_options.ack = replica_options.ack;
   server_options.directory = replica_options.directory;
   server_options.segment_bytes = replica_options.segment_bytes;
@@ -127,6 +136,8 @@ int Main(int argc, char** argv) {
   app.add_flag("--snapshot-on-primary", replica.snapshots.on_primary,
                "The primary takes them, too, and answers nobody meanwhile: for one without a standby")
       ->needs(every);
+  std::string archive;
+  app.add_option("--archive", archive, kArchiveHelp)->type_name("TO");
   double port_timeout_s = 10;
   app.add_option("--port-timeout", port_timeout_s, "For how long to wait for a port that is in use")
       ->check(CheckSeconds)
@@ -140,7 +151,7 @@ int Main(int argc, char** argv) {
   }
   if (hung_s > 0) replica.kill_hung_primary_after = absl::Seconds(hung_s);
   server.port_timeout = absl::Seconds(port_timeout_s);
-  return digest ? PrintDigest(std::move(replica)) : Serve(std::move(replica), std::move(server));
+  return digest ? PrintDigest(std::move(replica)) : Serve(std::move(replica), std::move(server), archive);
 }
 
 }  // namespace
