@@ -1,5 +1,5 @@
-// Checks of the examples' command lines, and what they have in common. CLI11's own checks take -1 for a large number, or name all
-// possible values.
+// Checks of the examples' command lines, and what they have in common. CLI11's own checks take -1 for
+// a large number, or name all possible values.
 
 #ifndef KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
 #define KEKBIT_EXAMPLES_ARGUMENT_CHECKS_H_
@@ -26,7 +26,7 @@ inline std::string CheckSeconds(const std::string& text) {
 // What --archive is for.
 inline constexpr char kArchiveHelp[] =
     "Copy the journal and its snapshots there, a standby if there is one: a directory, on another disk or a mounted "
-    "share. kekbit restore brings any moment back";
+    "share, or s3://BUCKET/PREFIX. kekbit restore brings any moment back";
 
 }  // namespace kekbit::examples
 

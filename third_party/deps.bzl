@@ -35,6 +35,20 @@ def kekbit_dependencies():
         targets = {"//:zstd": "libzstd"},
     )
 
+    # What an archive in S3 takes.
+    _system_library(
+        name = "curl",
+        debian_package = "libcurl4-openssl-dev",
+        header = "curl/curl.h",
+        targets = {"//:curl": "libcurl"},
+    )
+    _system_library(
+        name = "pugixml",
+        debian_package = "libpugixml-dev",
+        header = "pugixml.hpp",
+        targets = {"//:pugixml": "pugixml"},
+    )
+
     # Below here: only what tests, benchmarks and command line tools use. Nothing is fetched that no target asks for.
     _system_library(
         name = "com_google_googletest",

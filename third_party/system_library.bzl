@@ -29,8 +29,12 @@ def _missing(rctx, what):
     ))
 
 def _check_header(rctx):
-    for directory in ["/usr/include/", "/usr/local/include/"]:
-        if rctx.path(directory + rctx.attr.header).exists:
+    directories = ["/usr/include", "/usr/local/include"]
+
+    # Where Debian keeps the headers of libraries that differ from processor to processor.
+    directories += [str(path) for path in rctx.path("/usr/include").readdir() if path.basename.endswith("-linux-gnu")]
+    for directory in directories:
+        if rctx.path(directory + "/" + rctx.attr.header).exists:
             return
     _missing(rctx, "<%s> is neither in /usr/include nor in /usr/local/include" % rctx.attr.header)
 
@@ -65,7 +69,7 @@ def _library(rctx, name, recipe, found):
             libs, cflags = found[word]
             linkopts += libs
             defines += [flag[2:] for flag in cflags if flag.startswith("-D")]
-            elsewhere = [flag for flag in cflags if flag.startswith("-I")]
+            elsewhere = [flag for flag in cflags if flag.startswith("-I") and not flag.endswith("-linux-gnu")]
             if elsewhere:
                 _missing(rctx, "pkg-config wants %s, which is not on the compiler's path" % " ".join(elsewhere))
         else:

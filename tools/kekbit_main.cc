@@ -44,7 +44,7 @@ constexpr char kRelease[] = "0.1.0 (unreleased)";
 constexpr char kAny[] = "a channel file, or the directory of a journal";
 constexpr char kJournal[] = "the directory of a journal";
 constexpr char kAnyOrArchive[] = "a channel file, the directory of a journal, or an archive";
-constexpr char kArchive[] = "the archive: a directory, on another disk or a mounted share";
+constexpr char kArchive[] = "the archive: a directory, on another disk or a mounted share, or s3://BUCKET/PREFIX";
 
 using Command = absl::StatusOr<bool> (*)(const CommandOptions& options, Output& output);
 

@@ -1,19 +1,27 @@
 #include "kekbit/replication/archive/open_store.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
+#include "kekbit/base/status_macros.h"
 #include "kekbit/replication/archive/directory_store.h"
 #include "kekbit/replication/archive/manifest.h"
+#include "kekbit/replication/archive/s3_location.h"
+#include "kekbit/replication/archive/s3_store.h"
 
 namespace kekbit {
 
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(FileSystem& fs, absl::string_view location) {
+  if (absl::StartsWith(location, "s3://")) {
+    KB_ASSIGN_OR_RETURN(S3Location parsed, ParseS3Location(location));
+    return S3Store::Open(std::move(parsed));
+  }
   if (absl::StrContains(location, "://")) {
     return absl::InvalidArgumentError(
-        absl::StrCat("\"", location, "\" is no archive that this program can reach: it takes a directory"));
+        absl::StrCat("\"", location, "\" is no archive: that is a directory, or s3://BUCKET/PREFIX"));
   }
   return std::make_unique<DirectoryStore>(fs, location);
 }

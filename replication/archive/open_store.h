@@ -12,8 +12,8 @@
 
 namespace kekbit {
 
-// Opens the store at `location`: a directory, which the first put makes. `fs` outlives the store.
-// InvalidArgument for a location of another kind.
+// Opens the store at `location`: a directory, which the first put makes, or s3://BUCKET/PREFIX (see
+// s3_location.h). `fs` outlives the store. InvalidArgument for a location of another kind.
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(FileSystem& fs, absl::string_view location);
 
 // Returns true if the location holds, or can hold, nothing but an archive: no journal, no channel.

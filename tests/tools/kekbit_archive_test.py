@@ -122,7 +122,7 @@ class ArchiveTest(KekbitTest):
         self.expect_unusable("restore", self.archive, self.path("new"), "--incarnation", "xyz", says="is no incarnation")
         self.expect_unusable("archive", self.path("nowhere"), self.archive, says="there is no journal")
         self.assertFalse(os.path.exists(self.path("nowhere")))
-        self.expect_unusable("archive", self.bank, "s4://bucket", says="takes a directory")
+        self.expect_unusable("archive", self.bank, "s4://bucket", says="is no archive")
 
     def test_what_is_given_up_is_no_part_of_the_new_history(self):
         self.ledger(self.bank, "open ada 1", "open bob 1", "open eve 1")

@@ -115,10 +115,10 @@ ROWS = {
     ],
     "replication/apply": ["command_check"],
     "replication/archive": [
-        "object_store",
-        "directory_store manifest",
+        "object_store s3_location",
+        "directory_store manifest s3_answer",
         "archive_index frames_object incarnation restore_plan",
-        "merge_plan restored_segments",
+        "merge_plan restored_segments s3_store",
         "archiver open_store restore",
         "verify_archive",
     ],
