@@ -53,6 +53,10 @@ struct ArchiveOptions {
   // At least 50 ms.
   absl::Duration interval = absl::Seconds(1);
   bool compressed = false;  // by zstd
+  // So many of the newest snapshots stay in the archive, at least two, and those of the last
+  // `keep_for`, with all frames since the oldest of them. Both 0: all stays.
+  size_t keep_snapshots = 0;
+  absl::Duration keep_for = absl::ZeroDuration();
 };
 
 // Checks of the service's own code, for tests and canaries. Each costs time, and finds what no

@@ -14,7 +14,9 @@
 #include "kekbit/base/duration_text.h"
 #include "kekbit/base/file_system.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/archive/archive_retention.h"
 #include "kekbit/replication/archive/archiver.h"
+#include "kekbit/replication/archive/incarnation.h"
 #include "kekbit/replication/archive/open_store.h"
 #include "kekbit/replication/archive/restore.h"
 #include "kekbit/replication/archive/verify_archive.h"
@@ -80,12 +82,41 @@ bool IsForGood(const absl::Status& status) {
   return absl::IsFailedPrecondition(status) || absl::IsInvalidArgument(status) || absl::IsDataLoss(status);
 }
 
+// Says what retention would let go.
+absl::StatusOr<bool> SayRetention(ObjectStore& store, const ArchiveRetention& retention, const CommandOptions& options,
+                                  Output& output) {
+  KB_ASSIGN_OR_RETURN(const Incarnation incarnation,
+                      ReadIncarnation(*options.file_system, JournalLayout(options.path)));
+  KB_ASSIGN_OR_RETURN(const Manifest manifest, FindManifest(store, incarnation.id));
+  const ArchiveRetentionPlan plan = PlanArchiveRetention(manifest, retention, absl::GetCurrentTimeNanos());
+  uint64_t bytes = 0;
+  const auto say = [&](const auto& entry) {
+    bytes += entry.bytes;
+    const std::string name = entry.Name(manifest.incarnation);
+    output.Line(options.json ? JsonLine().String("goes", name).Number("bytes", entry.bytes).Take()
+                             : absl::StrCat("would go: ", name));
+  };
+  for (size_t i = 0; i < plan.snapshots; ++i) say(manifest.snapshots[i]);
+  for (size_t i = 0; i < plan.frames; ++i) say(manifest.frames[i]);
+  if (options.json) return true;
+  Manifest left = manifest;
+  left.snapshots.erase(left.snapshots.begin(), left.snapshots.begin() + static_cast<std::ptrdiff_t>(plan.snapshots));
+  left.frames.erase(left.frames.begin(), left.frames.begin() + static_cast<std::ptrdiff_t>(plan.frames));
+  output.Line(absl::StrCat(plan.snapshots, " snapshots and ", plan.frames, " objects of frames would go, ",
+                           MebibytesText(bytes), "; then could be restored: ", RangesText(RestorableRanges(left))));
+  return true;
+}
+
 }  // namespace
 
 absl::StatusOr<bool> Archive(const CommandOptions& options, Output& output) {
   FileSystem& fs = *options.file_system;
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<ObjectStore> store, OpenStore(fs, options.archive));
+  const ArchiveRetention retention = {.snapshots = options.keep_snapshots,
+                                      .age_ns = absl::ToInt64Nanoseconds(options.keep_for)};
+  if (options.dry_run) return SayRetention(*store, retention, options, output);
   ArchiverOptions archiver_options;
+  archiver_options.retention = retention;
   archiver_options.reader = options.reader;
   archiver_options.compressed = options.zstd;
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<Archiver> archiver,

@@ -47,6 +47,9 @@ struct CommandOptions {
   std::string archive = {};
   std::string reader = "archive";  // as which the journal is read
   bool zstd = false;
+  uint64_t keep_snapshots = 0;                     // 0: no limit
+  absl::Duration keep_for = absl::ZeroDuration();  // 0: no limit
+  bool dry_run = false;
   std::optional<uint64_t> to_seq = std::nullopt;
   std::optional<int64_t> to_time_ns = std::nullopt;
   std::optional<uint64_t> incarnation = std::nullopt;
@@ -97,7 +100,7 @@ absl::StatusOr<bool> Verify(const CommandOptions& options, Output& output);
 // Copies the journal `path` to `archive`: all that is there now; with `follow`, also what comes, at
 // each `interval`, until nobody reads the output any more. Then an error that may pass is told, and
 // the copy tried again. FailedPrecondition if the journal does not follow the archive, or if somebody
-// else copies it.
+// else copies it. With `dry_run` only says what retention would let go now.
 absl::StatusOr<bool> Archive(const CommandOptions& options, Output& output);
 
 // Makes the journal `path` from `archive`, as it was after `to_seq`, at `to_time_ns`, or at the

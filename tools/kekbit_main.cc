@@ -80,6 +80,10 @@ std::string CheckInterval(const std::string& text) {
   return CheckNumber<double>(text, 0.01, 86400, "a number of seconds from 0.01 to 86400");
 }
 
+std::string CheckDays(const std::string& text) {
+  return CheckNumber<double>(text, 0, 36500, "a number of days from 0 to 36500");
+}
+
 std::optional<int64_t> TimeOf(const std::string& text) {
   absl::Time time;
   std::string error;
@@ -121,6 +125,7 @@ int BadArguments(const CLI::App& app, const std::string& what) {
 struct ArchiveArguments {
   std::string to_time;
   std::string incarnation;
+  double keep_days = 0;
 };
 
 // Adds the commands about archives, and what `verify` takes for one.
@@ -134,6 +139,15 @@ void AddArchiveCommands(CLI::App& app, CLI::App* verify, CommandOptions& options
       ->check(CheckInterval)
       ->capture_default_str();
   archive->add_flag("--zstd", options.zstd, "compress the frames");
+  archive
+      ->add_option("--keep-snapshots", options.keep_snapshots,
+                   "so many of the newest snapshots stay, two at least, with all frames since; 0: no limit")
+      ->check(CheckCount)
+      ->capture_default_str();
+  archive->add_option("--keep-days", arguments.keep_days, "those of the last days stay, too; 0: no limit")
+      ->check(CheckDays)
+      ->capture_default_str();
+  archive->add_flag("--dry-run", options.dry_run, "copy nothing; say what these two would let go");
   archive->add_option("--reader", options.reader, "the registered reader as which the journal is read")
       ->type_name("NAME")
       ->capture_default_str();
@@ -209,6 +223,7 @@ int Main(int argc, char** argv) {
     return BadArguments(app, error.what());
   }
   options.interval = absl::Seconds(seconds);
+  options.keep_for = absl::Hours(24) * of_archive.keep_days;
   if (!of_archive.to_time.empty()) options.to_time_ns = TimeOf(of_archive.to_time);
   if (!of_archive.incarnation.empty()) options.incarnation = IncarnationOf(of_archive.incarnation);
   // Files that repair makes are for the users of the journal's directory.

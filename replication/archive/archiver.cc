@@ -12,7 +12,9 @@
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/replication/archive/archive_index.h"
+#include "kekbit/replication/archive/archived_snapshot.h"
 #include "kekbit/replication/archive/merge_plan.h"
+#include "kekbit/replication/archive/restore_pin.h"
 #include "kekbit/replication/journal/kept_segments.h"
 #include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/journal/segment_sync.h"
@@ -27,9 +29,18 @@ constexpr uint64_t kStepBytes = 64 << 20;
 // newer one if they are gone.
 constexpr int64_t kKeepMergedNs = 60'000'000'000;
 
+// What retention drops stays so long, and longer while a restore runs.
+constexpr int64_t kKeepDroppedNs = 3'600'000'000'000;
+
+// So often it is looked what retention lets go, if no snapshot comes.
+constexpr int64_t kRetainEveryNs = 600'000'000'000;
+
 // A manifest stays so long after it was superseded, and a put that took half of that counts as
 // failed. So no late put finds its number free again.
 constexpr int64_t kKeepManifestsNs = 3'600'000'000'000;
+
+// What is known of the newest manifest counts for so long.
+constexpr int64_t kLookAgainNs = kKeepManifestsNs / 6;
 
 // So often it is looked for old manifests, in manifests.
 constexpr uint64_t kCleanEvery = 64;
@@ -86,13 +97,15 @@ absl::StatusOr<ArchiveProgress> Archiver::Step() {
 
 absl::StatusOr<ArchiveProgress> Archiver::TryStep() {
   ArchiveProgress progress;
-  if (!reader_) KB_RETURN_IF_ERROR(Begin());
+  const bool is_old = options_.clock->MonotonicNanos() - manifest_at_ns_ > kLookAgainNs;
+  if (!reader_ || is_old) KB_RETURN_IF_ERROR(Begin());
   next_ = manifest_;
   KB_RETURN_IF_ERROR(CopyFrames(progress));
   if (next_.frames != manifest_.frames) KB_RETURN_IF_ERROR(PutNext(progress));
   if (!progress.more) {
     KB_RETURN_IF_ERROR(CopySnapshots(progress));
-    if (next_.snapshots != manifest_.snapshots) KB_RETURN_IF_ERROR(PutNext(progress));
+    KB_RETURN_IF_ERROR(Retain());
+    if (next_ != manifest_) KB_RETURN_IF_ERROR(PutNext(progress));
   }
   progress.end = manifest_.end().position;
   progress.end_time_ns = manifest_.end().time_ns;
@@ -218,7 +231,7 @@ absl::Status Archiver::Merge(size_t count, FramesObject& object) {
   KB_ASSIGN_OR_RETURN(object, (*std::move(builder)).Finish(options_.compressed));
   const int64_t delete_ns = options_.clock->RealtimeNanos() + kKeepMergedNs;
   for (const FramesEntry& entry : entries) {
-    next_.dropped.push_back({.delete_ns = delete_ns, .name = entry.Name(incarnation_.id)});
+    next_.dropped.push_back({.delete_ns = delete_ns, .merged = true, .name = entry.Name(incarnation_.id)});
   }
   next_.frames.resize(next_.frames.size() - count);
   return absl::OkStatus();
@@ -290,10 +303,41 @@ absl::Status Archiver::PutNext(ArchiveProgress& progress) {
   return absl::IsOutOfRange(advanced) ? absl::OkStatus() : advanced;
 }
 
+absl::Status Archiver::Retain() {
+  const int64_t now_ns = options_.clock->MonotonicNanos();
+  const bool is_time =
+      next_.snapshots != manifest_.snapshots || retained_ns_ == 0 || now_ns - retained_ns_ > kRetainEveryNs;
+  if (!options_.retention.is_set() || !is_time) return absl::OkStatus();
+  retained_ns_ = now_ns;
+  const int64_t wall_ns = options_.clock->RealtimeNanos();
+  const ArchiveRetentionPlan plan = PlanArchiveRetention(next_, options_.retention, wall_ns);
+  if (plan.nothing()) return absl::OkStatus();
+  KB_ASSIGN_OR_RETURN(const bool pinned, RestorePin::AnyLives(store_, wall_ns));
+  if (pinned) return absl::OkStatus();
+  // What all later moments will rest on.
+  KB_RETURN_IF_ERROR(CheckArchivedSnapshot(store_, incarnation_.id, next_.snapshots[plan.snapshots]));
+  const auto drop = [&](auto& entries, size_t count) {
+    for (size_t i = 0; i < count; ++i) {
+      next_.dropped.push_back(
+          {.delete_ns = wall_ns + kKeepDroppedNs, .merged = false, .name = entries[i].Name(incarnation_.id)});
+    }
+    entries.erase(entries.begin(), entries.begin() + static_cast<std::ptrdiff_t>(count));
+  };
+  drop(next_.snapshots, plan.snapshots);
+  drop(next_.frames, plan.frames);
+  return absl::OkStatus();
+}
+
 void Archiver::DeleteDropped() {
   std::vector<DroppedEntry> left;
+  std::optional<bool> pinned;  // asked for once, if at all
   for (DroppedEntry& entry : next_.dropped) {
-    if (entry.delete_ns > next_.written_ns || !store_.Delete(entry.name).ok()) left.push_back(std::move(entry));
+    bool keep = entry.delete_ns > next_.written_ns;
+    if (!keep && !entry.merged) {
+      if (!pinned) pinned = RestorePin::AnyLives(store_, next_.written_ns).value_or(true);
+      keep = *pinned;
+    }
+    if (keep || !store_.Delete(entry.name).ok()) left.push_back(std::move(entry));
   }
   next_.dropped = std::move(left);
 }

@@ -35,6 +35,7 @@
 #include "absl/time/time.h"
 #include "kekbit/base/clock.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/replication/archive/archive_retention.h"
 #include "kekbit/replication/archive/frames_object.h"
 #include "kekbit/replication/archive/incarnation.h"
 #include "kekbit/replication/archive/manifest.h"
@@ -51,7 +52,8 @@ namespace kekbit {
 struct ArchiverOptions {
   // The registered reader as which the journal is read. Another archive needs another name.
   std::string reader = "archive";
-  bool compressed = false;                // frames by zstd; snapshots are copied as they are
+  bool compressed = false;  // frames by zstd; snapshots are copied as they are
+  ArchiveRetention retention = {};
   const Clock* clock = &Clock::System();  // outlives the archiver
 };
 
@@ -98,6 +100,8 @@ class Archiver final {
   absl::Status Merge(size_t count, FramesObject& object);
   absl::Status CopySnapshots(ArchiveProgress& progress);
   absl::Status PutSnapshot(const SnapshotHeader& header, ArchiveProgress& progress);
+  // Drops what retention lets go, if it is time to look.
+  absl::Status Retain();
   // Makes next_ the newest manifest.
   absl::Status PutNext(ArchiveProgress& progress);
   // Deletes what was dropped long enough ago.
@@ -122,6 +126,7 @@ class Archiver final {
   Manifest manifest_;           // the newest one, as it was put or read
   int64_t manifest_at_ns_ = 0;  // when, by the monotonic clock
   Manifest next_;               // that, and what was copied since
+  int64_t retained_ns_ = 0;     // when retention was looked at last, by the monotonic clock; 0: not yet
   std::optional<Seq> gap_before_;
 };
 

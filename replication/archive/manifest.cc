@@ -39,7 +39,7 @@ static_assert(offsetof(FileHeader, crc32c) == 12 && offsetof(FileHeader, frames)
 struct DroppedHeader {
   int64_t delete_ns = 0;
   uint32_t name_bytes = 0;
-  uint32_t reserved = 0;
+  uint32_t merged = 0;  // 1: another object has its frames now
 };
 static_assert(std::is_trivially_copyable_v<DroppedHeader> && sizeof(DroppedHeader) == 16);
 
@@ -126,7 +126,9 @@ std::vector<uint8_t> EncodeManifest(const Manifest& manifest) {
   for (const FramesEntry& entry : manifest.frames) Add(object, entry);
   for (const SnapshotEntry& entry : manifest.snapshots) Add(object, entry);
   for (const DroppedEntry& entry : manifest.dropped) {
-    Add(object, DroppedHeader{.delete_ns = entry.delete_ns, .name_bytes = static_cast<uint32_t>(entry.name.size())});
+    Add(object, DroppedHeader{.delete_ns = entry.delete_ns,
+                              .name_bytes = static_cast<uint32_t>(entry.name.size()),
+                              .merged = entry.merged ? 1u : 0u});
     object.insert(object.end(), entry.name.begin(), entry.name.end());
   }
   StoreUnaligned(object.data() + offsetof(FileHeader, crc32c), ChecksumOf(object));
@@ -167,7 +169,9 @@ absl::StatusOr<Manifest> DecodeManifest(absl::string_view name, Bytes bytes) {
   for (DroppedEntry& entry : manifest.dropped) {
     DroppedHeader dropped;
     if (!Take(bytes, dropped) || dropped.name_bytes > bytes.size()) return too_short();
-    entry = {.delete_ns = dropped.delete_ns, .name = std::string(AsText(bytes.first(dropped.name_bytes)))};
+    entry = {.delete_ns = dropped.delete_ns,
+             .merged = dropped.merged != 0,
+             .name = std::string(AsText(bytes.first(dropped.name_bytes)))};
     bytes.remove_prefix(dropped.name_bytes);
     if (absl::Status ok = CheckObjectName(entry.name); !ok.ok()) return damaged(ok.message());
   }

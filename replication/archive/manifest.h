@@ -81,6 +81,7 @@ static_assert(std::is_trivially_copyable_v<SnapshotEntry> && sizeof(SnapshotEntr
 // may: so the object is deleted later.
 struct DroppedEntry {
   int64_t delete_ns = 0;  // not before, by the copier's clock
+  bool merged = false;    // another object has its frames now: a restore that misses it goes on with that
   std::string name;
 
   friend bool operator==(const DroppedEntry&, const DroppedEntry&) = default;

@@ -2,16 +2,20 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/archive/archive_index.h"
 #include "kekbit/replication/archive/frames_object.h"
 #include "kekbit/replication/archive/incarnation.h"
+#include "kekbit/replication/archive/restore_pin.h"
 #include "kekbit/replication/archive/restored_segments.h"
 #include "kekbit/replication/journal/directories_above.h"
 #include "kekbit/replication/journal/epoch_store.h"
@@ -23,6 +27,7 @@ namespace kekbit {
 namespace {
 
 constexpr size_t kCopyBytes = 1 << 20;
+constexpr absl::Duration kRenewEvery = absl::Minutes(5);
 constexpr char kLockName[] = "restoring";
 
 // Removes the files of an earlier restore that ended on its way. Directories stay.
@@ -49,6 +54,10 @@ class Restorer {
 
   absl::StatusOr<RestoreReport> Run() {
     KB_RETURN_IF_ERROR(CheckDirectory());
+    // Where there is no archive, nothing is put.
+    KB_RETURN_IF_ERROR(FindManifest(store_, options_.incarnation).status());
+    // Before the manifest is read: what it names stays from here on.
+    if (absl::StatusOr<RestorePin> pin = RestorePin::Put(store_); pin.ok()) pin_.emplace(*std::move(pin));
     KB_ASSIGN_OR_RETURN(manifest_, FindManifest(store_, options_.incarnation));
     KB_ASSIGN_OR_RETURN(plan_, PlanRestore(store_.location(), manifest_, options_.target));
     KB_RETURN_IF_ERROR(TakePlace());
@@ -118,6 +127,7 @@ class Restorer {
       crc = Crc32c(crc, part.first(*read));
       at += *read;
       progress_.bytes += *read;
+      RenewPin();
     }
     if (crc != entry.crc32c) {
       return Unusable(name, absl::DataLossError(absl::StrFormat("%s/%s: has the checksum %08x, not %08x",
@@ -130,6 +140,12 @@ class Restorer {
     KB_RETURN_IF_ERROR(file->LinkTo(path));
     report_.snapshot = entry.seq;
     return fs_.SyncDirectory(layout_.snapshots());
+  }
+
+  void RenewPin() {
+    if (absl::Now() - pinned_at_ < kRenewEvery || !pin_) return;
+    pinned_at_ = absl::Now();
+    pin_->Renew().IgnoreError();
   }
 
   absl::StatusOr<FramesReader> OpenFrames(const FramesEntry& entry) {
@@ -172,6 +188,7 @@ class Restorer {
       const absl::Status copied = CopyFrames(*reader, segments, later);
       if (!copied.ok()) return Unusable(name, copied);
       progress_.seq = segments.last().position.seq;
+      RenewPin();
       if (options_.on_progress) options_.on_progress(progress_);
     }
     KB_RETURN_IF_ERROR(segments.Finish());
@@ -238,6 +255,8 @@ class Restorer {
   Manifest manifest_;
   RestorePlan plan_;
   std::unique_ptr<File> lock_;
+  std::optional<RestorePin> pin_;  // nullopt: nothing may be put there
+  absl::Time pinned_at_ = absl::Now();
   RestoreProgress progress_;
   RestoreReport report_;
 };

@@ -4,16 +4,13 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "kekbit/base/crc32c.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/replication/archive/archived_snapshot.h"
 #include "kekbit/replication/archive/frames_object.h"
 #include "kekbit/replication/archive/restore.h"
 
 namespace kekbit {
 namespace {
-
-constexpr size_t kReadBytes = 1 << 20;
 
 // OK if the object is all that the entry says, down to each link of the chain.
 absl::Status CheckFrames(ObjectStore& store, uint64_t incarnation, const FramesEntry& entry, const std::string& name) {
@@ -27,24 +24,6 @@ absl::Status CheckFrames(ObjectStore& store, uint64_t incarnation, const FramesE
     KB_ASSIGN_OR_RETURN(const std::optional<Bytes> record, reader.Next());
     if (!record) return absl::OkStatus();
   }
-}
-
-// OK if the object has the checksum that the snapshot had, which was verified before it was copied.
-absl::Status CheckSnapshot(ObjectStore& store, const SnapshotEntry& entry, const std::string& name) {
-  const std::string path = absl::StrCat(store.location(), "/", name);
-  std::vector<uint8_t> buffer;
-  KB_RETURN_IF_ERROR(ResizeBuffer(buffer, kReadBytes, path));
-  uint32_t crc = 0;
-  uint64_t size = 0;
-  while (true) {
-    KB_ASSIGN_OR_RETURN(const size_t read, store.Get(name, size, MutableBytes(buffer)));
-    crc = Crc32c(crc, Bytes(buffer).first(read));
-    size += read;
-    if (read < buffer.size()) break;
-  }
-  if (size != entry.bytes) return absl::DataLossError(absl::StrCat(path, ": has ", size, " bytes, not ", entry.bytes));
-  if (crc == entry.crc32c) return absl::OkStatus();
-  return absl::DataLossError(absl::StrFormat("%s: has the checksum %08x, not %08x", path, crc, entry.crc32c));
 }
 
 // Keeps what is good of the entries.
@@ -80,7 +59,7 @@ absl::StatusOr<ArchiveVerdict> VerifyArchive(ObjectStore& store, std::optional<u
   KB_RETURN_IF_ERROR(KeepGood(good.snapshots, [&](const SnapshotEntry& entry) {
     const std::string name = entry.Name(id);
     if (on_object) on_object(name);
-    return judge(name, entry.bytes, CheckSnapshot(store, entry, name));
+    return judge(name, entry.bytes, CheckArchivedSnapshot(store, id, entry));
   }));
   KB_RETURN_IF_ERROR(KeepGood(good.frames, [&](const FramesEntry& entry) {
     const std::string name = entry.Name(id);

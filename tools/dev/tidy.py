@@ -117,8 +117,8 @@ ROWS = {
     "replication/archive": [
         "object_store s3_location",
         "directory_store manifest s3_answer",
-        "archive_index frames_object incarnation restore_plan",
-        "merge_plan restored_segments s3_store",
+        "archive_index archive_retention archived_snapshot frames_object incarnation restore_plan",
+        "merge_plan restore_pin restored_segments s3_store",
         "archiver open_store restore",
         "verify_archive",
     ],
@@ -140,7 +140,7 @@ ROW_SIBLINGS = {
 }
 
 # Decisions: files that know no clock, no file and no thread. They include nothing of these.
-PURE = r"replication/(core/failover|journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy|archive/(merge|restore)_plan)\.(h|cc)"
+PURE = r"replication/(core/failover|journal/(journal_time|segment_size)|lease/holder_silence|retention/retention|recovery/tail_verdict|snapshot/snapshot_policy|archive/(merge_plan|restore_plan|archive_retention))\.(h|cc)"
 IMPURE = r"kekbit/base/(clock|file_system|file_lock|futex|start_thread|stop_event)\.h|absl/(time/clock|synchronization/.*)\.h|thread"
 
 # Headers that are included in some places only: pattern of the include, pattern of the paths.

@@ -35,22 +35,27 @@ class ArchiveFaultTest : public testing::Test {
     TestJournal journal(Path("journal"));
     {
       JournalWriter writer = journal.Begin();
-      for (int i = 0; i < 200; ++i) EXPECT_THAT(Append(writer, absl::StrCat("command ", i)), IsOk());
+      for (int i = 0; i < 20; ++i) EXPECT_THAT(Append(writer, absl::StrCat("command ", i)), IsOk());
     }
     DirectoryStore store(posix_, Path("archive"));
     EXPECT_THAT(ValueOrDie(Archiver::Open(posix_, journal.layout(), store, {}))->Step(), IsOk());
     {
       JournalWriter writer = journal.Begin();
-      for (int i = 0; i < 200; ++i) EXPECT_THAT(Append(writer, absl::StrCat("more ", i)), IsOk());
+      for (int i = 0; i < 20; ++i) EXPECT_THAT(Append(writer, absl::StrCat("more ", i)), IsOk());
       SnapshotHeader header = HeaderOf(0);
       header.last = writer.last();
       EXPECT_THAT(WriteSnapshot(posix_, journal.layout().snapshots(), header, "the state"), IsOk());
-      for (int i = 0; i < 50; ++i) EXPECT_THAT(Append(writer, absl::StrCat("last ", i)), IsOk());
+      for (int i = 0; i < 10; ++i) EXPECT_THAT(Append(writer, absl::StrCat("last ", i)), IsOk());
     }
     texts_ = journal.Texts();
     std::filesystem::create_directory(Path("now"));
   }
 
+  static RestoreOptions Short() {
+    RestoreOptions options;
+    options.segment_bytes = kCapacityMin;
+    return options;
+  }
   std::string Path(absl::string_view name) const { return JoinPath(dir_.path(), name); }
 
   // Puts the journal and the archive of the beginning into now/.
@@ -82,9 +87,9 @@ class ArchiveFaultTest : public testing::Test {
     const ArchiveVerdict verdict = ValueOrDie(VerifyArchive(store, std::nullopt));
     ASSERT_THAT(verdict.bad, SizeIs(0)) << where << ": " << verdict.bad[0];
     ASSERT_GE(verdict.manifest.end().position.seq, reported) << where;
-    ASSERT_GE(verdict.manifest.end().position.seq, 201u) << where;
+    ASSERT_GE(verdict.manifest.end().position.seq, 21u) << where;
     std::filesystem::remove_all(Path("now/restored"));
-    const RestoreReport report = ValueOrDie(Restore(store, posix_, Path("now/restored"), {}));
+    const RestoreReport report = ValueOrDie(Restore(store, posix_, Path("now/restored"), Short()));
     ASSERT_EQ(report.last, verdict.manifest.end().position) << where;
   }
 
@@ -100,14 +105,14 @@ class ArchiveFaultTest : public testing::Test {
     ASSERT_THAT(status_, IsOk()) << where;
     ASSERT_EQ(end, texts_.size() + 2) << where;
     ASSERT_NO_FATAL_FAILURE(CheckUsable(end, where));
-    RestoreOptions options;
+    RestoreOptions options = Short();
     DirectoryStore store(posix_, Path("now/archive"));
-    options.target.seq = 405;
+    options.target.seq = 45;
     std::filesystem::remove_all(Path("now/restored"));
     const RestoreReport report = ValueOrDie(Restore(store, posix_, Path("now/restored"), options));
-    ASSERT_EQ(report.snapshot, 402u) << where;
+    ASSERT_EQ(report.snapshot, 42u) << where;
     const std::vector<std::string> texts = TestJournal(Path("now/restored")).Texts(report.last.seq);
-    ASSERT_EQ(texts.back(), texts_[402]) << where;
+    ASSERT_EQ(texts.back(), texts_[42]) << where;
   }
 
   TempDir dir_ = TempDir::InMemory();
@@ -156,17 +161,17 @@ TEST_F(ArchiveFaultTest, EachCallOfTheRestorerFailsOrIsItsLast) {
       std::filesystem::remove_all(Path("now/new"));
       DirectoryStore store(fs_, Path("now/archive"));
       fs_.FailCall(n, absl::ResourceExhaustedError("planted"), for_good);
-      const auto report = Restore(store, fs_, directory, {});
+      const auto report = Restore(store, fs_, directory, Short());
       const bool failed = fs_.failed();
       fs_.Heal();
       if (std::filesystem::exists(directory)) {
         // There it is whole, also if the last sync of its name has failed.
-        ASSERT_EQ(TestJournal(directory).Texts(402).size(), 51u) << where;
+        ASSERT_EQ(TestJournal(directory).Texts(42).size(), 11u) << where;
       } else {
         ASSERT_THAT(report, StatusIs(absl::StatusCode::kResourceExhausted)) << where;
         DirectoryStore again(posix_, Path("now/archive"));
-        ASSERT_THAT(Restore(again, posix_, directory, {}), IsOk()) << where;
-        ASSERT_EQ(TestJournal(directory).Texts(402).size(), 51u) << where;
+        ASSERT_THAT(Restore(again, posix_, directory, Short()), IsOk()) << where;
+        ASSERT_EQ(TestJournal(directory).Texts(42).size(), 11u) << where;
       }
       if (!failed) break;
     }

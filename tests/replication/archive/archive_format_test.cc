@@ -9,6 +9,7 @@
 #include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/crc32c.h"
+#include "kekbit/replication/archive/archive_retention.h"
 #include "kekbit/replication/archive/frames_object.h"
 #include "kekbit/replication/archive/incarnation.h"
 #include "kekbit/replication/archive/manifest.h"
@@ -168,7 +169,7 @@ Manifest SomeManifest() {
   manifest.origin = {.incarnation = 5, .epoch = 4, .seq = 3};
   manifest.frames = {Entry(0, 12), Entry(12, 30)};
   manifest.snapshots = {Snapshot(20)};
-  manifest.dropped = {{.delete_ns = 99, .name = "frames/old"}};
+  manifest.dropped = {{.delete_ns = 99, .merged = true, .name = "frames/old"}};
   return manifest;
 }
 
@@ -293,6 +294,27 @@ TEST(RestorePlanTest, AfterAGapThereMustBeASnapshot) {
   // The same position, and another history.
   manifest.frames[2].after_crc32c ^= 1;
   EXPECT_THAT(PlanRestore("archive", manifest, {.seq = 60}), StatusIs(absl::StatusCode::kOutOfRange));
+}
+
+TEST(ArchiveRetentionTest, KeepsByCountByAgeAndNeverLessThanTwo) {
+  Manifest manifest;
+  manifest.frames = {Entry(0, 10), Entry(10, 30), Entry(30, 60), Entry(60, 61)};
+  for (const Seq seq : {5, 10, 20, 40, 60}) manifest.snapshots.push_back(Snapshot(seq));
+  for (size_t i = 0; i < 5; ++i) manifest.snapshots[i].archived_ns = static_cast<int64_t>(i) * 100;
+  const auto plan = [&](size_t snapshots, int64_t age_ns) {
+    const ArchiveRetentionPlan goes = PlanArchiveRetention(manifest, {.snapshots = snapshots, .age_ns = age_ns}, 450);
+    return std::pair(goes.snapshots, goes.frames);
+  };
+  EXPECT_EQ(plan(0, 0), std::pair(size_t{0}, size_t{0}));
+  EXPECT_EQ(plan(5, 0), std::pair(size_t{0}, size_t{0}));
+  // The entry with the snapshot's own frame stays.
+  EXPECT_EQ(plan(4, 0), std::pair(size_t{1}, size_t{0}));
+  EXPECT_EQ(plan(3, 0), std::pair(size_t{2}, size_t{1}));
+  EXPECT_EQ(plan(2, 0), std::pair(size_t{3}, size_t{2}));
+  EXPECT_EQ(plan(1, 0), std::pair(size_t{3}, size_t{2}));
+  EXPECT_EQ(plan(0, 1), std::pair(size_t{3}, size_t{2}));
+  EXPECT_EQ(plan(1, 260), std::pair(size_t{2}, size_t{1}));
+  EXPECT_EQ(plan(4, 100), std::pair(size_t{1}, size_t{0}));
 }
 
 TEST(IncarnationTest, IsMadeOnceAndEachChangedByteIsDamage) {

@@ -16,6 +16,7 @@
 #include "kekbit/replication/archive/archiver.h"
 #include "kekbit/replication/archive/directory_store.h"
 #include "kekbit/replication/archive/restore.h"
+#include "kekbit/replication/archive/restore_pin.h"
 #include "kekbit/replication/archive/verify_archive.h"
 #include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/replica.h"
@@ -296,6 +297,65 @@ TEST_P(ArchiveTest, AJournalThatLostItsPlaceGoesOnAfterAGapWithASnapshot) {
   gap.target.seq = verdict.ranges[0].last + 3;
   EXPECT_THAT(Restore(store_, fs_, JoinPath(dir_.path(), "gap"), gap),
               StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("what can be restored")));
+}
+
+TEST_P(ArchiveTest, RetentionLetsTheOldestGoButNotWhileARestoreRuns) {
+  const std::unique_ptr<TapeReplica> primary = Open(layout_.directory());
+  ArchiverOptions options;
+  options.clock = &clock_;
+  options.retention.snapshots = 2;
+  const std::unique_ptr<Archiver> archiver = ValueOrDie(Archiver::Open(fs_, layout_, store_, options));
+  const auto reign = [&] {
+    Run(*primary, 40);
+    EXPECT_THAT(primary->TakeSnapshot(), IsOk());
+    StepAll(*archiver);
+    clock_.Advance(60'000'000'000);
+  };
+  const auto manifest = [&] { return ValueOrDie(FindManifest(store_, std::nullopt)); };
+  for (int i = 0; i < 2; ++i) reign();
+  {
+    // Its time is that of the machine, which is later than the test's clock.
+    const RestorePin pin = ValueOrDie(RestorePin::Put(store_));
+    reign();
+    EXPECT_THAT(manifest().snapshots, SizeIs(3));
+  }
+  reign();
+  ASSERT_THAT(manifest().snapshots, SizeIs(2));
+  const size_t objects = ValueOrDie(store_.List(kSnapshotsPrefix)).size();
+  EXPECT_EQ(objects, 4u);
+  ASSERT_THAT(ValueOrDie(VerifyArchive(store_, std::nullopt)).bad, SizeIs(0));
+  const Seq oldest = manifest().snapshots.front().seq;
+  const auto state = std::find_if(states_.begin(), states_.end(),
+                                  [&](const Tape& tape) { return tape.positions.back().seq == oldest; });
+  ASSERT_NE(state, states_.end());
+  EXPECT_EQ(Restored({.seq = oldest}).commands, state->commands);
+  // An hour later they are deleted.
+  clock_.Advance(3'700'000'000'000);
+  for (int i = 0; i < 2; ++i) reign();
+  EXPECT_LT(ValueOrDie(store_.List(kSnapshotsPrefix)).size(), 6u);
+  EXPECT_EQ(Restored({}).commands, states_.back().commands);
+}
+
+// What all later moments would rest on is read back before anything goes.
+TEST_P(ArchiveTest, RetentionGoesNoFurtherThanADamagedSnapshot) {
+  const std::unique_ptr<TapeReplica> primary = Open(layout_.directory());
+  ArchiverOptions options;
+  options.clock = &clock_;
+  std::unique_ptr<Archiver> archiver = ValueOrDie(Archiver::Open(fs_, layout_, store_, options));
+  for (int i = 0; i < 4; ++i) {
+    Run(*primary, 40);
+    ASSERT_THAT(primary->TakeSnapshot(), IsOk());
+    StepAll(*archiver);
+  }
+  const Manifest manifest = ValueOrDie(FindManifest(store_, std::nullopt));
+  ASSERT_THAT(manifest.snapshots, SizeIs(4));
+  const std::string path = JoinPath(store_.location(), manifest.snapshots[2].Name(manifest.incarnation));
+  std::filesystem::resize_file(path, 100);
+  archiver.reset();
+  options.retention.snapshots = 2;
+  archiver = ValueOrDie(Archiver::Open(fs_, layout_, store_, options));
+  EXPECT_THAT(archiver->Step(), StatusIs(absl::StatusCode::kDataLoss, HasSubstr(path)));
+  EXPECT_THAT(ValueOrDie(FindManifest(store_, std::nullopt)).snapshots, SizeIs(4));
 }
 
 TEST_P(ArchiveTest, AKilledRestoreIsBegunAgain) {
