@@ -37,9 +37,11 @@ absl::StatusOr<std::vector<uint64_t>> ListIncarnations(ObjectStore& store) {
     seen = std::max(seen, std::pair(number, object.modified_ns));
   }
   std::vector<std::pair<int64_t, uint64_t>> by_time;
+  by_time.reserve(newest.size());
   for (const auto& [incarnation, seen] : newest) by_time.emplace_back(seen.second, incarnation);
   std::sort(by_time.begin(), by_time.end());
   std::vector<uint64_t> incarnations;
+  incarnations.reserve(by_time.size());
   for (const auto& [time, incarnation] : by_time) incarnations.push_back(incarnation);
   return incarnations;
 }
@@ -68,7 +70,7 @@ absl::StatusOr<std::optional<Manifest>> NewestManifest(ObjectStore& store, uint6
 absl::Status PutManifest(ObjectStore& store, const Manifest& manifest) {
   const std::string name = ManifestName(manifest.incarnation, manifest.number);
   const std::vector<uint8_t> bytes = EncodeManifest(manifest);
-  const absl::Status put = store.PutIfAbsent(name, bytes);
+  absl::Status put = store.PutIfAbsent(name, bytes);
   if (!absl::IsAlreadyExists(put)) return put;
   // Perhaps an earlier try, whose answer did not come.
   KB_ASSIGN_OR_RETURN(const Manifest there, GetManifest(store, manifest.incarnation, manifest.number));

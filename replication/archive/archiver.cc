@@ -156,8 +156,7 @@ absl::StatusOr<FramesContent> Archiver::ContentOf(SegmentNumber segment) const {
 absl::Status Archiver::CopyFrames(ArchiveProgress& progress) {
   std::optional<FramesBuilder> builder;
   const auto put = [&]() -> absl::Status {
-    FramesBuilder full = *std::move(builder);
-    builder.reset();
+    FramesBuilder full = *std::exchange(builder, std::nullopt);
     return PutFrames(std::move(full), progress);
   };
   uint64_t copied = 0;
@@ -211,7 +210,7 @@ absl::Status Archiver::PutFrames(FramesBuilder builder, ArchiveProgress& progres
 absl::Status Archiver::Merge(size_t count, FramesObject& object) {
   const absl::Span<const FramesEntry> entries = absl::MakeConstSpan(next_.frames).last(count);
   std::optional<FramesBuilder> builder;
-  const auto add = [&](std::string name, std::vector<uint8_t> bytes) -> absl::Status {
+  const auto add = [&](const std::string& name, std::vector<uint8_t> bytes) -> absl::Status {
     KB_ASSIGN_OR_RETURN(FramesReader reader, FramesReader::Open(name, std::move(bytes)));
     if (!builder) builder.emplace(incarnation_.id, reader.content(), entries.front().after());
     while (true) {

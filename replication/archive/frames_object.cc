@@ -18,13 +18,15 @@ constexpr uint64_t kMagic = 0x314D'4152'4642'4B4B;  // "KKBFRAM1" as bytes
 constexpr uint32_t kVersion = 1;
 constexpr uint32_t kNone = 0;
 constexpr uint32_t kZstd = 1;
-constexpr size_t kHeaderBytes = sizeof(FramesFileHeader);
+constexpr size_t kFramesHeaderBytes = sizeof(FramesFileHeader);
 // Of each record its length stands before it.
-constexpr size_t kLengthBytes = sizeof(uint32_t);
+constexpr size_t kFrameLengthBytes = sizeof(uint32_t);
 // zstd's own choice between speed and size.
 constexpr int kZstdLevel = 3;
 
-Bytes BytesOf(const FramesFileHeader& header) { return Bytes(reinterpret_cast<const uint8_t*>(&header), kHeaderBytes); }
+Bytes BytesOf(const FramesFileHeader& header) {
+  return Bytes(reinterpret_cast<const uint8_t*>(&header), kFramesHeaderBytes);
+}
 
 uint32_t ChecksumOf(const FramesFileHeader& header) {
   const Bytes bytes = BytesOf(header);
@@ -55,13 +57,13 @@ FramesEntry EntryOf(const FramesFileHeader& header, Bytes object) {
 
 // Replaces the records after the header's room by one zstd frame, if that is shorter.
 absl::StatusOr<bool> Compress(std::vector<uint8_t>& object) {
-  const Bytes raw = Bytes(object).subspan(kHeaderBytes);
+  const Bytes raw = Bytes(object).subspan(kFramesHeaderBytes);
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<SnapshotCompressor> zstd,
                       SnapshotCompressor::Make(kZstdLevel, raw.size(), /*room=*/0));
   const MutableBytes smaller = zstd->Compress(raw);
   if (smaller.empty()) return false;
-  std::memcpy(object.data() + kHeaderBytes, smaller.data(), smaller.size());
-  object.resize(kHeaderBytes + smaller.size());
+  std::memcpy(object.data() + kFramesHeaderBytes, smaller.data(), smaller.size());
+  object.resize(kFramesHeaderBytes + smaller.size());
   return true;
 }
 
@@ -73,21 +75,21 @@ absl::Status FramesBuilder::Append(const Frame& frame) {
         absl::StrCat("seq ", frame.header.seq, " does not follow ", last_.position.ToString()));
   }
   const size_t length = kFrameHeaderBytes + frame.payload.size();
-  const size_t at = std::max(buffer_.size(), kHeaderBytes);
-  if (at + kLengthBytes + length > buffer_.capacity()) {
+  const size_t at = std::max(buffer_.size(), kFramesHeaderBytes);
+  if (at + kFrameLengthBytes + length > buffer_.capacity()) {
     // In steps: most objects are either short or full.
-    const size_t want = std::max<size_t>(at + kLengthBytes + length, 2 * buffer_.capacity());
+    const size_t want = std::max<size_t>(at + kFrameLengthBytes + length, 2 * buffer_.capacity());
     std::vector<uint8_t> longer;
     KB_RETURN_IF_ERROR(ResizeBuffer(longer, want, "frames of the archive"));
     longer.assign(buffer_.begin(), buffer_.end());
     buffer_.swap(longer);
   }
-  buffer_.resize(at + kLengthBytes + length);
+  buffer_.resize(at + kFrameLengthBytes + length);
   uint8_t* const to = buffer_.data() + at;
   StoreUnaligned(to, static_cast<uint32_t>(length));
-  StoreUnaligned(to + kLengthBytes, frame.header);
+  StoreUnaligned(to + kFrameLengthBytes, frame.header);
   if (!frame.payload.empty()) {
-    std::memcpy(to + kLengthBytes + kFrameHeaderBytes, frame.payload.data(), frame.payload.size());
+    std::memcpy(to + kFrameLengthBytes + kFrameHeaderBytes, frame.payload.data(), frame.payload.size());
   }
   if (empty()) first_time_ns_ = frame.header.time_ns;
   last_ = {.position = frame.position(), .crc32c = frame.header.crc32c, .time_ns = frame.header.time_ns};
@@ -117,7 +119,7 @@ absl::StatusOr<FramesObject> FramesBuilder::Finish(bool compressed) && {
     KB_ASSIGN_OR_RETURN(const bool smaller, Compress(buffer_));
     header.compression = smaller ? kZstd : kNone;
   }
-  const Bytes stored = Bytes(buffer_).subspan(kHeaderBytes);
+  const Bytes stored = Bytes(buffer_).subspan(kFramesHeaderBytes);
   header.stored_bytes = stored.size();
   header.stored_crc32c = Crc32c(0, stored);
   header.crc32c = ChecksumOf(header);
@@ -130,7 +132,7 @@ absl::StatusOr<FramesObject> FramesBuilder::Finish(bool compressed) && {
 
 absl::StatusOr<FramesReader> FramesReader::Open(absl::string_view name, std::vector<uint8_t> object) {
   const auto damaged = [&](absl::string_view what) { return absl::DataLossError(absl::StrCat(name, ": ", what)); };
-  if (object.size() < kHeaderBytes) return damaged(absl::StrCat("frames in ", object.size(), " bytes"));
+  if (object.size() < kFramesHeaderBytes) return damaged(absl::StrCat("frames in ", object.size(), " bytes"));
   const auto header = LoadUnaligned<FramesFileHeader>(object.data());
   if (header.magic != kMagic) return damaged(absl::StrFormat("begins with 0x%016x: no frames", header.magic));
   if (header.version > kVersion || header.compression > kZstd) {
@@ -140,7 +142,7 @@ absl::StatusOr<FramesReader> FramesReader::Open(absl::string_view name, std::vec
   if (const uint32_t checksum = ChecksumOf(header); checksum != header.crc32c) {
     return damaged(absl::StrFormat("the header has the checksum %08x, not %08x", checksum, header.crc32c));
   }
-  const Bytes stored = Bytes(object).subspan(kHeaderBytes);
+  const Bytes stored = Bytes(object).subspan(kFramesHeaderBytes);
   if (stored.size() != header.stored_bytes) {
     return damaged(absl::StrCat("has ", stored.size(), " bytes after the header, not ", header.stored_bytes));
   }
@@ -159,10 +161,11 @@ absl::StatusOr<FramesReader> FramesReader::Open(absl::string_view name, std::vec
       .state_name = std::string(header.state_name, strnlen(header.state_name, sizeof header.state_name))};
   reader.last_ = reader.entry_.after();
   if (header.compression == kNone) {
-    if (header.raw_bytes != stored.size())
+    if (header.raw_bytes != stored.size()) {
       return damaged(absl::StrCat("has ", stored.size(), " bytes of frames, not ", header.raw_bytes));
+    }
     reader.records_ = std::move(object);
-    reader.at_ = kHeaderBytes;
+    reader.at_ = kFramesHeaderBytes;
     return reader;
   }
   KB_RETURN_IF_ERROR(ResizeBuffer(reader.records_, header.raw_bytes, name));
@@ -181,16 +184,16 @@ absl::StatusOr<std::optional<Bytes>> FramesReader::Next() {
     if (last_ == entry_.last()) return std::nullopt;
     return Damaged(absl::StrCat("the frames end, but the header promises ", entry_.last().position.ToString()));
   }
-  if (rest.size() < kLengthBytes) return Damaged(absl::StrCat(rest.size(), " bytes are left: no frame"));
+  if (rest.size() < kFrameLengthBytes) return Damaged(absl::StrCat(rest.size(), " bytes are left: no frame"));
   const auto length = LoadUnaligned<uint32_t>(rest.data());
-  if (length < kFrameHeaderBytes || length > rest.size() - kLengthBytes) {
-    return Damaged(absl::StrCat("a frame of ", length, " bytes does not fit into ", rest.size() - kLengthBytes));
+  if (length < kFrameHeaderBytes || length > rest.size() - kFrameLengthBytes) {
+    return Damaged(absl::StrCat("a frame of ", length, " bytes does not fit into ", rest.size() - kFrameLengthBytes));
   }
-  const Bytes record = rest.subspan(kLengthBytes, length);
+  const Bytes record = rest.subspan(kFrameLengthBytes, length);
   const absl::StatusOr<Frame> frame = ParseFrame(record, last_);
   if (!frame.ok()) return absl::Status(frame.status().code(), absl::StrCat(name_, ": ", frame.status().message()));
   if (last_.position.seq > entry_.last_seq) return Damaged("more frames than the header promises");
-  at_ += kLengthBytes + length;
+  at_ += kFrameLengthBytes + length;
   return record;
 }
 

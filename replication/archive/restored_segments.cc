@@ -22,7 +22,7 @@ absl::Status RestoredSegments::Append(Bytes record, const ChainLink& link, const
     KB_RETURN_IF_ERROR(Roll(header.epoch, record.size(), content, begins));
   }
   while (true) {
-    const absl::Status written = writer_->Write(record).status();
+    absl::Status written = writer_->Write(record).status();
     if (written.ok()) break;
     const bool no_room = absl::IsResourceExhausted(written) || record.size() > writer_->header().max_msg_len();
     if (!no_room) return written;

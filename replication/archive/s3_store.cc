@@ -294,7 +294,7 @@ absl::Status S3Store::CheckPutIfAbsent() {
   }
   const std::string key = KeyOf(absl::StrFormat("probes/%016x", NewIncarnationId()));
   KB_RETURN_IF_ERROR(PutWhole(key, AsBytes("probe"), /*if_absent=*/false));
-  const absl::Status second = PutWhole(key, AsBytes("probe"), /*if_absent=*/true);
+  absl::Status second = PutWhole(key, AsBytes("probe"), /*if_absent=*/true);
   Make({.method = "DELETE", .key = key, .what = key}).IgnoreError();
   if (second.ok()) {
     return absl::FailedPreconditionError(absl::StrCat(
@@ -311,7 +311,7 @@ absl::Status S3Store::PutIfAbsent(absl::string_view name, Bytes bytes) {
   KB_RETURN_IF_ERROR(CheckObjectName(name));
   KB_RETURN_IF_ERROR(CheckPutIfAbsent());
   if (!location_.one_copier) return PutWhole(KeyOf(name), bytes, /*if_absent=*/true);
-  const absl::Status there = Get(name, 0, {}).status();
+  absl::Status there = Get(name, 0, {}).status();
   if (there.ok()) return absl::AlreadyExistsError(absl::StrCat(location_.text, "/", name, ": is there already"));
   if (!absl::IsNotFound(there)) return there;
   return PutWhole(KeyOf(name), bytes, /*if_absent=*/false);
