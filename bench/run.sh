@@ -15,7 +15,7 @@ cd "$(dirname "$0")/.."
 bazel=${BAZEL:-bazel}
 out=${KEKBIT_BENCH_OUT:-${TMPDIR:-/tmp}/kekbit_bench.out}
 channels=(channel_write channel_read channel_concurrent round_trip wake handlers crc32c codec)
-replication=(replica journal segment group_commit replay takeover beside snapshot)
+replication=(replica journal segment group_commit replay takeover beside snapshot archive)
 topics=()
 for topic in "$@"; do
   if [ "$topic" = replication ]; then topics+=("${replication[@]}"); else topics+=("$topic"); fi

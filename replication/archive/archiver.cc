@@ -120,6 +120,7 @@ absl::Status Archiver::Begin() {
   manifest_.origin = incarnation_.origin;
   manifest_at_ns_ = options_.clock->MonotonicNanos();
   segment_ = 0;
+  synced_ = 0;
   if (manifest_.frames.empty()) return BeginAnew();
   const ChainLink end = manifest_.end();
   absl::StatusOr<JournalReader> reader = ReadJournalAfter(fs_, layout_, {}, end);
@@ -162,8 +163,8 @@ absl::Status Archiver::CopyFrames(ArchiveProgress& progress) {
   uint64_t copied = 0;
   while (copied < kStepBytes) {
     const ChainLink before = reader_->last();
-    const std::optional<Frame> frame = reader_->Next();
-    if (!frame) break;
+    const absl::Span<const Frame> frames = reader_->NextBatch();
+    if (frames.empty()) break;
     if (reader_->segment() != segment_) {
       KB_ASSIGN_OR_RETURN(content_, ContentOf(reader_->segment()));
       segment_ = reader_->segment();
@@ -173,7 +174,7 @@ absl::Status Archiver::CopyFrames(ArchiveProgress& progress) {
     }
     if (!builder) builder.emplace(incarnation_.id, content_, before);
     const uint64_t size = builder->raw_bytes();
-    KB_RETURN_IF_ERROR(builder->Append(*frame));
+    KB_RETURN_IF_ERROR(builder->AppendRun(frames));
     copied += builder->raw_bytes() - size;
   }
   progress.more = copied >= kStepBytes;
@@ -183,9 +184,11 @@ absl::Status Archiver::CopyFrames(ArchiveProgress& progress) {
 }
 
 absl::Status Archiver::EnsureSynced(Seq seq) {
-  if (mark_.poisoned() == 0 && mark_.synced() < seq) {
-    KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs_, layout_, mark_.synced()));
+  const Seq synced = std::max(mark_.synced(), synced_);
+  if (mark_.poisoned() == 0 && synced < seq) {
+    KB_ASSIGN_OR_RETURN(std::vector<UnsyncedSegment> segments, FindUnsynced(fs_, layout_, synced));
     KB_RETURN_IF_ERROR(SegmentSync(fs_, layout_, mark_).Sync(absl::MakeSpan(segments), SegmentSync::kWhole));
+    synced_ = seq;
   }
   if (mark_.poisoned() == 0) return absl::OkStatus();
   return absl::UnavailableError(

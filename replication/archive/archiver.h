@@ -123,6 +123,7 @@ class Archiver final {
   std::optional<JournalReader> reader_;
   SegmentNumber segment_ = 0;   // of the last frame
   FramesContent content_;       // of that segment
+  Seq synced_ = 0;              // up to here this archiver has synced
   Manifest manifest_;           // the newest one, as it was put or read
   int64_t manifest_at_ns_ = 0;  // when, by the monotonic clock
   Manifest next_;               // that, and what was copied since

@@ -3,12 +3,14 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <new>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "kekbit/base/check.h"
 #include "kekbit/base/crc32c.h"
 #include "kekbit/base/status_macros.h"
+#include "kekbit/channel_format.h"
 #include "kekbit/replication/snapshot/snapshot_compressor.h"
 
 namespace kekbit {
@@ -19,8 +21,8 @@ constexpr uint32_t kVersion = 1;
 constexpr uint32_t kNone = 0;
 constexpr uint32_t kZstd = 1;
 constexpr size_t kFramesHeaderBytes = sizeof(FramesFileHeader);
-// Of each record its length stands before it.
-constexpr size_t kFrameLengthBytes = sizeof(uint32_t);
+// Room for a full object, so that it is not moved again near its end.
+constexpr size_t kFullBytes = kFramesHeaderBytes + kFramesBytesMax + (1 << 20);
 // zstd's own choice between speed and size.
 constexpr int kZstdLevel = 3;
 
@@ -51,7 +53,7 @@ FramesEntry EntryOf(const FramesFileHeader& header, Bytes object) {
           .first_time_ns = header.first_time_ns,
           .raw_bytes = header.raw_bytes,
           .bytes = object.size(),
-          .crc32c = Crc32c(0, object),
+          .crc32c = header.crc32c,
           .content = ContentChecksum(header)};
 }
 
@@ -67,32 +69,62 @@ absl::StatusOr<bool> Compress(std::vector<uint8_t>& object) {
   return true;
 }
 
+absl::Status Unfitting(Seq seq, const ChainLink& last) {
+  return absl::InvalidArgumentError(absl::StrCat("seq ", seq, " does not follow ", last.position.ToString()));
+}
+
 }  // namespace
 
-absl::Status FramesBuilder::Append(const Frame& frame) {
-  if (frame.header.seq != last_.position.seq + 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("seq ", frame.header.seq, " does not follow ", last_.position.ToString()));
-  }
-  const size_t length = kFrameHeaderBytes + frame.payload.size();
+absl::Status FramesBuilder::Reserve(size_t bytes) {
   const size_t at = std::max(buffer_.size(), kFramesHeaderBytes);
-  if (at + kFrameLengthBytes + length > buffer_.capacity()) {
+  if (at + bytes > buffer_.capacity()) {
     // In steps: most objects are either short or full.
-    const size_t want = std::max<size_t>(at + kFrameLengthBytes + length, 2 * buffer_.capacity());
+    const size_t want = std::max<size_t>(at + bytes, std::min<size_t>(4 * buffer_.capacity(), kFullBytes));
     std::vector<uint8_t> longer;
-    KB_RETURN_IF_ERROR(ResizeBuffer(longer, want, "frames of the archive"));
+    try {
+      longer.reserve(want);
+    } catch (const std::bad_alloc&) {
+      return absl::ResourceExhaustedError(
+          absl::StrCat("frames of the archive: no memory for a buffer of ", want, " bytes"));
+    }
     longer.assign(buffer_.begin(), buffer_.end());
     buffer_.swap(longer);
   }
-  buffer_.resize(at + kFrameLengthBytes + length);
+  buffer_.resize(at);
+  return absl::OkStatus();
+}
+
+void FramesBuilder::Follow(const FrameHeader& first, const FrameHeader& last) {
+  if (empty()) first_time_ns_ = first.time_ns;
+  last_ = {.position = {.epoch = last.epoch, .seq = last.seq}, .crc32c = last.crc32c, .time_ns = last.time_ns};
+}
+
+absl::Status FramesBuilder::Append(const Frame& frame) {
+  if (frame.header.seq != last_.position.seq + 1) return Unfitting(frame.header.seq, last_);
+  const size_t length = kFrameHeaderBytes + frame.payload.size();
+  KB_RETURN_IF_ERROR(Reserve(RecordBytes(length)));
+  const size_t at = buffer_.size();
+  buffer_.resize(at + RecordBytes(length));
   uint8_t* const to = buffer_.data() + at;
-  StoreUnaligned(to, static_cast<uint32_t>(length));
-  StoreUnaligned(to + kFrameLengthBytes, frame.header);
+  StoreUnaligned(to, uint64_t{length});
+  StoreUnaligned(to + kLengthBytes, frame.header);
   if (!frame.payload.empty()) {
-    std::memcpy(to + kFrameLengthBytes + kFrameHeaderBytes, frame.payload.data(), frame.payload.size());
+    std::memcpy(to + kLengthBytes + kFrameHeaderBytes, frame.payload.data(), frame.payload.size());
   }
-  if (empty()) first_time_ns_ = frame.header.time_ns;
-  last_ = {.position = frame.position(), .crc32c = frame.header.crc32c, .time_ns = frame.header.time_ns};
+  Follow(frame.header, frame.header);
+  return absl::OkStatus();
+}
+
+absl::Status FramesBuilder::AppendRun(absl::Span<const Frame> frames) {
+  const Frame& first = frames.front();
+  const Frame& last = frames.back();
+  if (first.header.seq != last_.position.seq + 1) return Unfitting(first.header.seq, last_);
+  const uint8_t* const begin = first.payload.data() - kFrameHeaderBytes - kLengthBytes;
+  const uint8_t* const last_begin = last.payload.data() - kFrameHeaderBytes - kLengthBytes;
+  const size_t bytes = static_cast<size_t>(last_begin - begin) + RecordBytes(kFrameHeaderBytes + last.payload.size());
+  KB_RETURN_IF_ERROR(Reserve(bytes));
+  buffer_.insert(buffer_.end(), begin, begin + bytes);
+  Follow(first.header, last.header);
   return absl::OkStatus();
 }
 
@@ -184,16 +216,18 @@ absl::StatusOr<std::optional<Bytes>> FramesReader::Next() {
     if (last_ == entry_.last()) return std::nullopt;
     return Damaged(absl::StrCat("the frames end, but the header promises ", entry_.last().position.ToString()));
   }
-  if (rest.size() < kFrameLengthBytes) return Damaged(absl::StrCat(rest.size(), " bytes are left: no frame"));
-  const auto length = LoadUnaligned<uint32_t>(rest.data());
-  if (length < kFrameHeaderBytes || length > rest.size() - kFrameLengthBytes) {
-    return Damaged(absl::StrCat("a frame of ", length, " bytes does not fit into ", rest.size() - kFrameLengthBytes));
+  if (rest.size() < kLengthBytes) return Damaged(absl::StrCat(rest.size(), " bytes are left: no frame"));
+  const auto length = LoadUnaligned<uint64_t>(rest.data());
+  if (length < kFrameHeaderBytes || length > rest.size() || RecordBytes(length) > rest.size()) {
+    return Damaged(absl::StrCat("a frame of ", length, " bytes does not fit into ", rest.size()));
   }
-  const Bytes record = rest.subspan(kFrameLengthBytes, length);
-  const absl::StatusOr<Frame> frame = ParseFrame(record, last_);
-  if (!frame.ok()) return absl::Status(frame.status().code(), absl::StrCat(name_, ": ", frame.status().message()));
+  const Bytes record = rest.subspan(kLengthBytes, length);
+  if (Frame command; !ParseCommand(record, last_, command)) {
+    const absl::StatusOr<Frame> frame = ParseFrame(record, last_);
+    if (!frame.ok()) return absl::Status(frame.status().code(), absl::StrCat(name_, ": ", frame.status().message()));
+  }
   if (last_.position.seq > entry_.last_seq) return Damaged("more frames than the header promises");
-  at_ += kFrameLengthBytes + length;
+  at_ += RecordBytes(length);
   return record;
 }
 

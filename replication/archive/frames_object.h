@@ -31,6 +31,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "absl/types/span.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/replication/archive/manifest.h"
 #include "kekbit/replication/journal/frame.h"
@@ -93,6 +94,9 @@ class FramesBuilder final {
   // Appends the next frame. InvalidArgument if it does not follow the one before;
   // ResourceExhausted if there is no memory.
   absl::Status Append(const Frame& frame);
+  // Appends frames that stand one after the other in memory, each as in a segment: as NextBatch() of
+  // a JournalReader, or of a FramesReader, gives them. REQUIRES: there is one.
+  absl::Status AppendRun(absl::Span<const Frame> frames);
 
   bool empty() const { return last_.position.seq == after_.position.seq; }
   uint64_t raw_bytes() const { return buffer_.empty() ? 0 : buffer_.size() - sizeof(FramesFileHeader); }
@@ -105,6 +109,11 @@ class FramesBuilder final {
   absl::StatusOr<FramesObject> Finish(bool compressed) &&;
 
  private:
+  // Makes sure that there is memory for so many more bytes of records, and room for the header.
+  absl::Status Reserve(size_t bytes);
+  // Notes frames that were appended.
+  void Follow(const FrameHeader& first, const FrameHeader& last);
+
   uint64_t incarnation_;
   FramesContent content_;
   ChainLink after_;
@@ -127,9 +136,9 @@ class FramesReader final {
   // The link of the last frame given: what the next one follows.
   const ChainLink& last() const { return last_; }
 
-  // Returns the record of the next frame: its header and payload. Nullopt after the last. DataLoss
-  // if the frame does not follow the one before, or if the last is not what the header says. Valid
-  // as long as the reader.
+  // Returns the record of the next frame: its header and payload, with its length before it and
+  // padding after it, as in a segment. Nullopt after the last. DataLoss if the frame does not follow
+  // the one before, or if the last is not what the header says. Valid as long as the reader.
   absl::StatusOr<std::optional<Bytes>> Next();
 
  private:

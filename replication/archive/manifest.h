@@ -41,7 +41,7 @@ struct FramesEntry {
   int64_t first_time_ns = 0;  // of its first frame
   uint64_t raw_bytes = 0;     // of its records
   uint64_t bytes = 0;         // of the object
-  uint32_t crc32c = 0;        // of the object
+  uint32_t crc32c = 0;        // that of its header, which covers all of the object
   uint32_t content = 0;       // CRC-32C of what the object says of its commands: format, name of the state
 
   ChainLink after() const {

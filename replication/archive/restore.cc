@@ -185,7 +185,8 @@ class Restorer {
       }
       const std::string name = entry->Name(manifest_.incarnation);
       if (!reader.ok()) return Unusable(name, reader.status());
-      const absl::Status copied = CopyFrames(*reader, segments, later);
+      absl::Status copied = CopyFrames(*reader, segments, later);
+      if (copied.ok()) copied = segments.Flush();
       if (!copied.ok()) return Unusable(name, copied);
       progress_.seq = segments.last().position.seq;
       RenewPin();

@@ -2,9 +2,12 @@
 //
 //   RestoredSegments segments(fs, layout, after, 64 << 20);
 //   while (more) KB_RETURN_IF_ERROR(segments.Append(record, link, content));
+//   KB_RETURN_IF_ERROR(segments.Flush());       // the records need not stay in memory any more
 //   KB_RETURN_IF_ERROR(segments.Finish());      // all is on stable storage, but for the directories' names
 //
-// The journal is nobody else's meanwhile. An epoch begins a segment of its own, as a primary's does.
+// A segment is written as a file, with its CLOSE, and gets its name when it is whole: nobody reads
+// the journal meanwhile. An epoch begins a segment of its own, as a primary's does. A record that is
+// in memory next to the one before is written together with that.
 //
 // Thread safety: one thread at a time.
 
@@ -12,15 +15,16 @@
 #define KEKBIT_REPLICATION_ARCHIVE_RESTORED_SEGMENTS_H_
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 
 #include "absl/status/status.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/base/file_system.h"
+#include "kekbit/header.h"
 #include "kekbit/replication/archive/frames_object.h"
 #include "kekbit/replication/journal/frame.h"
 #include "kekbit/replication/journal/journal_layout.h"
-#include "kekbit/shm_writer.h"
 
 namespace kekbit {
 
@@ -30,13 +34,14 @@ class RestoredSegments final {
   RestoredSegments(FileSystem& fs, const JournalLayout& layout, const ChainLink& after, uint32_t segment_bytes)
       : fs_(fs), layout_(layout), last_(after), segment_bytes_(segment_bytes) {}
 
-  // Appends a record that follows last(); `link` is that of its frame.
+  // Appends a record that follows last(), as FramesReader::Next() gives it: it stays in memory until
+  // Flush(). `link` is that of its frame.
   absl::Status Append(Bytes record, const ChainLink& link, const FramesContent& content);
+  absl::Status Flush();
   // Closes the last segment.
   absl::Status Finish();
 
   const ChainLink& last() const { return last_; }
-  uint64_t segments() const { return number_; }
 
  private:
   // Goes on in a new segment, in which a record of `longest` bytes fits.
@@ -46,7 +51,11 @@ class RestoredSegments final {
   const JournalLayout layout_;
   ChainLink last_;
   const uint32_t segment_bytes_;
-  std::optional<ShmWriter> writer_;
+  // The segment that is being written: its file, without a name.
+  std::unique_ptr<File> file_;
+  std::optional<Header> header_;
+  uint64_t end_ = 0;  // of the records that are in the file, or waiting, in the data area
+  Bytes waiting_;     // records with their lengths and padding, that are not in the file yet
   FramesContent content_;
   SegmentNumber number_ = 0;
 };

@@ -21,6 +21,7 @@
 #include "kekbit/replication/journal/seek.h"
 #include "kekbit/replication/replica.h"
 #include "tests/support/fake_clock.h"
+#include "tests/support/file_bytes.h"
 #include "tests/support/status_matchers.h"
 #include "tests/support/tape.h"
 #include "tests/support/temp_dir.h"
@@ -218,10 +219,12 @@ TEST_P(ArchiveTest, AMissingOrDamagedObjectIsNamedWithWhatCanBeRestored) {
     EXPECT_EQ(verdict.ranges.front().last, second.after_seq);
     EXPECT_EQ(verdict.whole_since_ns, std::nullopt);
   };
-  const auto size = std::filesystem::file_size(path);
-  std::filesystem::resize_file(path, size - 1);
+  const std::string whole = ReadFileBytes(path);
+  std::filesystem::resize_file(path, whole.size() - 1);
   expect_refused("bytes after the header");
-  std::filesystem::resize_file(path, size);
+  std::string bytes = whole;
+  bytes[bytes.size() / 2] = static_cast<char>(bytes[bytes.size() / 2] ^ 1);
+  WriteFileBytes(path, bytes);
   expect_refused("checksum");
   std::filesystem::remove(path);
   expect_refused("missing");
