@@ -9,6 +9,7 @@
 #include "absl/types/span.h"
 #include "kekbit/base/check.h"
 #include "kekbit/base/crc32c.h"
+#include "kekbit/base/start_thread.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/channel_file.h"
 #include "kekbit/replication/archive/archive_index.h"
@@ -91,7 +92,10 @@ Archiver::Archiver(FileSystem& fs, const JournalLayout& layout, ObjectStore& sto
 absl::StatusOr<ArchiveProgress> Archiver::Step() {
   absl::StatusOr<ArchiveProgress> progress = TryStep();
   // What was put is not known: look again.
-  if (!progress.ok()) reader_.reset();
+  if (!progress.ok()) {
+    putting_.reset();
+    reader_.reset();
+  }
   return progress;
 }
 
@@ -179,6 +183,7 @@ absl::Status Archiver::CopyFrames(ArchiveProgress& progress) {
   }
   progress.more = copied >= kStepBytes;
   if (builder) KB_RETURN_IF_ERROR(put());
+  KB_RETURN_IF_ERROR(AwaitPut(progress));
   if (IsTransient(reader_->status())) return absl::OkStatus();
   return reader_->status();
 }
@@ -196,18 +201,47 @@ absl::Status Archiver::EnsureSynced(Seq seq) {
 }
 
 absl::Status Archiver::PutFrames(FramesBuilder builder, ArchiveProgress& progress) {
+  KB_RETURN_IF_ERROR(AwaitPut(progress));
   KB_RETURN_IF_ERROR(EnsureSynced(builder.last().position.seq));
+  progress.frames += builder.last().position.seq - builder.after().position.seq;
+  if (options_.own_threads && builder.raw_bytes() >= kFramesBytesMax) {
+    putting_ = std::make_unique<Putting>();
+    Putting* const putting = putting_.get();
+    putting->builder.emplace(std::move(builder));
+    KB_ASSIGN_OR_RETURN(putting->thread, StartThread([this, putting] {
+                          putting->entry = PutObject(*std::exchange(putting->builder, std::nullopt));
+                        }));
+    return absl::OkStatus();
+  }
   KB_ASSIGN_OR_RETURN(FramesObject object, std::move(builder).Finish(options_.compressed));
-  progress.frames += object.entry.frames();
   if (const size_t count = EntriesToMerge(next_.frames, object.entry); count != 0) {
     KB_RETURN_IF_ERROR(Merge(count, object));
   }
-  // P16: in order, or after a gap.
-  KB_CHECK(next_.frames.empty() || object.entry.after_seq >= next_.frames.back().last_seq);
   KB_RETURN_IF_ERROR(store_.Put(object.entry.Name(incarnation_.id), object.bytes));
-  progress.bytes += object.bytes.size();
-  next_.frames.push_back(object.entry);
+  Note(object.entry, progress);
   return absl::OkStatus();
+}
+
+absl::StatusOr<FramesEntry> Archiver::PutObject(FramesBuilder builder) {
+  KB_ASSIGN_OR_RETURN(const FramesObject object, std::move(builder).Finish(options_.compressed));
+  KB_RETURN_IF_ERROR(store_.Put(object.entry.Name(incarnation_.id), object.bytes));
+  return object.entry;
+}
+
+absl::Status Archiver::AwaitPut(ArchiveProgress& progress) {
+  if (putting_ == nullptr) return absl::OkStatus();
+  putting_->thread.join();
+  const std::unique_ptr<Putting> put = std::move(putting_);
+  KB_RETURN_IF_ERROR(put->entry.status());
+  Note(*put->entry, progress);
+  return absl::OkStatus();
+}
+
+void Archiver::Note(const FramesEntry& entry, ArchiveProgress& progress) {
+  // P16: in order, or after a gap.
+  KB_CHECK(next_.frames.empty() || entry.after_seq >= next_.frames.back().last_seq);
+  progress.bytes += entry.bytes;
+  next_.frames.push_back(entry);
 }
 
 absl::Status Archiver::Merge(size_t count, FramesObject& object) {

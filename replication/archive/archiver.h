@@ -28,6 +28,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <thread>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -54,6 +55,8 @@ struct ArchiverOptions {
   std::string reader = "archive";
   bool compressed = false;  // frames by zstd; snapshots are copied as they are
   ArchiveRetention retention = {};
+  // Whether a full object is put by a thread of its own, while the next one is gathered.
+  bool own_threads = true;
   const Clock* clock = &Clock::System();  // outlives the archiver
 };
 
@@ -96,6 +99,11 @@ class Archiver final {
   absl::Status CopyFrames(ArchiveProgress& progress);
   // Puts what was gathered, and notes that in next_.
   absl::Status PutFrames(FramesBuilder builder, ArchiveProgress& progress);
+  // Puts the object of these frames.
+  absl::StatusOr<FramesEntry> PutObject(FramesBuilder builder);
+  // Waits for the object that is being put, and notes it in next_.
+  absl::Status AwaitPut(ArchiveProgress& progress);
+  void Note(const FramesEntry& entry, ArchiveProgress& progress);
   // Joins the last `count` entries of next_ and the object, in the place of the object.
   absl::Status Merge(size_t count, FramesObject& object);
   absl::Status CopySnapshots(ArchiveProgress& progress);
@@ -129,6 +137,17 @@ class Archiver final {
   Manifest next_;               // that, and what was copied since
   int64_t retained_ns_ = 0;     // when retention was looked at last, by the monotonic clock; 0: not yet
   std::optional<Seq> gap_before_;
+
+  // A full object that is being put; the thread ends before the rest of this object.
+  struct Putting {
+    ~Putting() {
+      if (thread.joinable()) thread.join();
+    }
+    std::optional<FramesBuilder> builder;
+    absl::StatusOr<FramesEntry> entry;
+    std::thread thread;
+  };
+  std::unique_ptr<Putting> putting_;
 };
 
 }  // namespace kekbit

@@ -72,6 +72,7 @@ absl::Status ArchiveCopier::TakeReader(Role role) {
   ArchiverOptions options;
   options.compressed = env_.options.archive.compressed;
   options.clock = env_.options.clock;
+  options.own_threads = env_.options.threads;
   options.retention = {.snapshots = env_.options.archive.keep_snapshots,
                        .age_ns = absl::ToInt64Nanoseconds(env_.options.archive.keep_for)};
   KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs, env_.layout));
