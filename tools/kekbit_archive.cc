@@ -180,7 +180,15 @@ absl::StatusOr<bool> RestoreArchive(const CommandOptions& options, Output& outpu
 
 absl::StatusOr<bool> VerifyOfArchive(const CommandOptions& options, Output& output) {
   KB_ASSIGN_OR_RETURN(const std::unique_ptr<ObjectStore> store, OpenStore(*options.file_system, options.path));
-  KB_ASSIGN_OR_RETURN(const ArchiveVerdict verdict, VerifyArchive(*store, options.incarnation));
+  const absl::StatusOr<ArchiveVerdict> verified = VerifyArchive(*store, options.incarnation);
+  if (absl::IsDataLoss(verified.status())) {
+    const absl::string_view what(verified.status().message().data(), verified.status().message().size());
+    output.Line(options.json ? JsonLine().String("kind", "damage").String("what", what).Take()
+                             : absl::StrCat("damage: ", what));
+    return false;
+  }
+  KB_RETURN_IF_ERROR(verified.status());
+  const ArchiveVerdict& verdict = *verified;
   for (const absl::Status& bad : verdict.bad) {
     const absl::string_view what(bad.message().data(), bad.message().size());
     output.Line(options.json ? JsonLine().String("kind", "damage").String("what", what).Take()
@@ -192,6 +200,7 @@ absl::StatusOr<bool> VerifyOfArchive(const CommandOptions& options, Output& outp
     JsonLine line;
     line.String("kind", "archive").String("incarnation", HexText(manifest.incarnation));
     line.Number("objects", verdict.objects).Number("bytes", verdict.bytes).Number("bad", verdict.bad.size());
+    line.Number("unnamed", verdict.unnamed);
     line.Number("last_seq", manifest.end().position.seq).Signed("last_time_ns", manifest.end().time_ns);
     line.String("restorable", RangesText(verdict.ranges)).String("every_moment_since", since);
     output.Line(line.Take());
@@ -199,11 +208,16 @@ absl::StatusOr<bool> VerifyOfArchive(const CommandOptions& options, Output& outp
     output.Line(absl::StrCat(options.path, ": incarnation ", HexText(manifest.incarnation), ", ", verdict.objects,
                              " objects, ", MebibytesText(verdict.bytes), ", ", verdict.bad.size(),
                              " of them missing or damaged"));
+    if (verdict.unnamed != 0) {
+      output.Line(absl::StrCat(verdict.unnamed,
+                               " objects that no manifest names: of a copier that died, or the newest ",
+                               "manifest is gone"));
+    }
     output.Line(absl::StrCat("can be restored: ", RangesText(verdict.ranges)));
     output.Line(since.empty() ? "the newest moment can't be restored"
                               : absl::StrCat("every moment since ", since, " can be restored"));
   }
-  return verdict.bad.empty();
+  return verdict.bad.empty() && verdict.whole_since_ns.has_value();
 }
 
 }  // namespace kekbit

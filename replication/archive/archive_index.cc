@@ -62,6 +62,11 @@ absl::StatusOr<std::optional<Manifest>> NewestManifest(ObjectStore& store, uint6
     if (absl::IsNotFound(manifest.status())) {
       return absl::UnavailableError(absl::StrCat(manifest.status().message(), ": listed, and not there"));
     }
+    if (absl::IsDataLoss(manifest.status())) {
+      return absl::DataLossError(absl::StrCat(
+          manifest.status().message(), "; with that object moved away the manifest before it counts, and what was ",
+          "archived since is copied again, if the journal still has it"));
+    }
     KB_RETURN_IF_ERROR(manifest.status());
     newest = *std::move(manifest);
   }

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "absl/memory/memory.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "absl/types/span.h"
@@ -70,6 +71,11 @@ absl::StatusOr<std::unique_ptr<Archiver>> Archiver::Open(FileSystem& fs, const J
     return absl::NotFoundError(absl::StrCat(layout.directory(), ": there is no journal"));
   }
   KB_RETURN_IF_ERROR(segments.status());
+  if (store.location() == layout.directory() ||
+      absl::StartsWith(store.location(), absl::StrCat(layout.directory(), "/"))) {
+    return absl::InvalidArgumentError(
+        absl::StrCat(store.location(), ": lies in the journal's own directory, and would be lost with it"));
+  }
   KB_ASSIGN_OR_RETURN(ReaderCursor cursor, ReaderCursor::Register(fs, layout, options.reader));
   KB_ASSIGN_OR_RETURN(SyncMark mark, SyncMark::Open(fs, layout.synced()));
   KB_ASSIGN_OR_RETURN(const Incarnation incarnation, TakeIncarnation(fs, layout));

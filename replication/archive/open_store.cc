@@ -15,6 +15,7 @@
 namespace kekbit {
 
 absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(FileSystem& fs, absl::string_view location) {
+  if (location.empty()) return absl::InvalidArgumentError("the archive has no name");
   if (absl::StartsWith(location, "s3://")) {
     KB_ASSIGN_OR_RETURN(S3Location parsed, ParseS3Location(location));
     return S3Store::Open(std::move(parsed));
@@ -28,7 +29,9 @@ absl::StatusOr<std::unique_ptr<ObjectStore>> OpenStore(FileSystem& fs, absl::str
 
 bool IsArchive(FileSystem& fs, absl::string_view location) {
   if (absl::StrContains(location, "://")) return true;
-  return fs.List(JoinPath(location, absl::StripSuffix(kManifestsPrefix, "/"))).ok();
+  const auto has = [&](absl::string_view name) { return fs.Info(JoinPath(location, name)).ok(); };
+  if (has("segments")) return false;
+  return has(absl::StripSuffix(kManifestsPrefix, "/")) || has(absl::StripSuffix(kFramesPrefix, "/"));
 }
 
 }  // namespace kekbit

@@ -43,13 +43,18 @@ absl::Status RemoveFiles(FileSystem& fs, const std::string& directory) {
   return absl::OkStatus();
 }
 
+std::string WithoutSlashes(absl::string_view path) {
+  while (path.size() > 1 && path.back() == '/') path.remove_suffix(1);
+  return std::string(path);
+}
+
 class Restorer {
  public:
   Restorer(ObjectStore& store, FileSystem& fs, const std::string& directory, const RestoreOptions& options)
       : store_(store),
         fs_(fs),
-        directory_(directory),
-        layout_(absl::StrCat(directory, ".restoring")),
+        directory_(WithoutSlashes(directory)),
+        layout_(absl::StrCat(directory_, ".restoring")),
         options_(options) {}
 
   absl::StatusOr<RestoreReport> Run() {
@@ -70,17 +75,38 @@ class Restorer {
 
  private:
   absl::Status CheckDirectory() {
+    const absl::string_view name = absl::string_view(directory_).substr(directory_.rfind('/') + 1);
+    if (name.empty() || name == "." || name == "..") {
+      return absl::InvalidArgumentError(absl::StrCat("\"", directory_, "\" names no directory that can be made"));
+    }
     const absl::StatusOr<std::vector<std::string>> names = fs_.List(directory_);
     if (absl::IsNotFound(names.status())) return absl::OkStatus();
     KB_RETURN_IF_ERROR(names.status());
+    existed_ = true;
     if (names->empty()) return absl::OkStatus();
     return absl::FailedPreconditionError(
         absl::StrCat(directory_, ": is not empty; a journal is restored into a directory of its own"));
   }
 
+  // Sees that a directory can take the place.
+  absl::Status TryPlace() {
+    const absl::Status there = fs_.Rename(layout_.directory(), directory_);
+    if (IsTransient(there)) return there;
+    if (!there.ok()) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(there.message(), ": is ", directory_,
+                       " a link, or where something is mounted? Restore into a directory that does not exist yet"));
+    }
+    KB_RETURN_IF_ERROR(fs_.Rename(directory_, layout_.directory()));
+    return existed_ ? fs_.CreateDirectories(directory_) : absl::OkStatus();
+  }
+
   // Makes the place where all is prepared this restore's own, and empty.
   absl::Status TakePlace() {
     KB_RETURN_IF_ERROR(fs_.CreateDirectories(layout_.directory()));
+    // Only while nothing is in it: a crash then leaves an empty directory.
+    KB_ASSIGN_OR_RETURN(const std::vector<std::string> names, fs_.List(layout_.directory()));
+    if (names.empty()) KB_RETURN_IF_ERROR(TryPlace());
     const std::string path = JoinPath(layout_.directory(), kLockName);
     KB_ASSIGN_OR_RETURN(lock_, fs_.OpenOrCreate(path));
     KB_RETURN_IF_ERROR(lock_->CheckSupported());
@@ -195,7 +221,7 @@ class Restorer {
     KB_RETURN_IF_ERROR(segments.Finish());
     report_.last = segments.last().position;
     report_.last_time_ns = segments.last().time_ns;
-    report_.frames = report_.last.seq + 1 - plan_.first;
+    report_.frames = report_.last.seq - std::max(report_.snapshot, plan_.first - 1);
     return absl::OkStatus();
   }
 
@@ -258,6 +284,7 @@ class Restorer {
   std::unique_ptr<File> lock_;
   std::optional<RestorePin> pin_;  // nullopt: nothing may be put there
   absl::Time pinned_at_ = absl::Now();
+  bool existed_ = false;  // the directory, empty
   RestoreProgress progress_;
   RestoreReport report_;
 };

@@ -50,7 +50,7 @@ struct RestoreReport {
   Position last;             // the last frame that was restored
   int64_t last_time_ns = 0;  // its time
   Seq snapshot = 0;          // the snapshot that the journal begins with; 0: none
-  uint64_t frames = 0;
+  uint64_t frames = 0;       // after that
 };
 
 // Returns once the journal is there, on stable storage. OutOfRange: that moment can't be restored;

@@ -22,7 +22,7 @@ size_t BeginOfRun(const Manifest& manifest, size_t entry) {
 }  // namespace
 
 std::string TimeText(int64_t time_ns) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::FromUnixNanos(time_ns), absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", absl::FromUnixNanos(time_ns), absl::UTCTimeZone());
 }
 
 std::vector<RestorableRange> RestorableRanges(const Manifest& manifest) {
@@ -54,8 +54,8 @@ std::vector<RestorableRange> RestorableRanges(const Manifest& manifest) {
 std::string RangesText(const std::vector<RestorableRange>& ranges) {
   if (ranges.empty()) return "nothing";
   return absl::StrJoin(ranges, ", ", [](std::string* text, const RestorableRange& range) {
-    absl::StrAppend(text, "seq ", range.first, " to ", range.last, " (", TimeText(range.first_time_ns), " to ",
-                    TimeText(range.last_time_ns), ")");
+    absl::StrAppend(text, "seq ", std::max<Seq>(range.first, 1), " to ", range.last, " (",
+                    TimeText(range.first_time_ns), " to ", TimeText(range.last_time_ns), ")");
   });
 }
 

@@ -32,9 +32,9 @@ struct RestorableRange {
 
 // Returns what can be restored, ascending. Several ranges have gaps between them.
 std::vector<RestorableRange> RestorableRanges(const Manifest& manifest);
-// Writes them for people: "seq 1 to 9000 (2026-01-02T03:04:05Z to ...), ...".
+// Writes them for people: "seq 1 to 9000 (2026-01-02T03:04:05.25Z to ...), ...".
 std::string RangesText(const std::vector<RestorableRange>& ranges);
-// Writes a time of a frame for people.
+// Writes a time of a frame, to the last digit: it is the time that a restore takes.
 std::string TimeText(int64_t time_ns);
 
 struct RestorePlan {

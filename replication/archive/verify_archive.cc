@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <utility>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "kekbit/base/status_macros.h"
 #include "kekbit/replication/archive/archived_snapshot.h"
 #include "kekbit/replication/archive/frames_object.h"
@@ -38,6 +40,20 @@ absl::Status KeepGood(std::vector<Entry>& entries, const Check& check) {
   return absl::OkStatus();
 }
 
+absl::StatusOr<uint64_t> CountUnnamed(ObjectStore& store, const Manifest& manifest) {
+  absl::flat_hash_set<std::string> named;
+  for (const FramesEntry& entry : manifest.frames) named.insert(entry.Name(manifest.incarnation));
+  for (const SnapshotEntry& entry : manifest.snapshots) named.insert(entry.Name(manifest.incarnation));
+  for (const DroppedEntry& entry : manifest.dropped) named.insert(entry.name);
+  uint64_t unnamed = 0;
+  for (const absl::string_view prefix : {kFramesPrefix, kSnapshotsPrefix}) {
+    KB_ASSIGN_OR_RETURN(const std::vector<ObjectInfo> objects,
+                        store.List(absl::StrFormat("%s%016x-", prefix, manifest.incarnation)));
+    for (const ObjectInfo& object : objects) unnamed += named.contains(object.name) ? 0 : 1;
+  }
+  return unnamed;
+}
+
 }  // namespace
 
 absl::StatusOr<ArchiveVerdict> VerifyArchive(ObjectStore& store, std::optional<uint64_t> incarnation,
@@ -50,8 +66,8 @@ absl::StatusOr<ArchiveVerdict> VerifyArchive(ObjectStore& store, std::optional<u
     ++verdict.objects;
     verdict.bytes += bytes;
     if (status.ok()) return true;
+    if (absl::IsUnavailable(status) || absl::IsResourceExhausted(status)) return status;
     const bool missing = absl::IsNotFound(status);
-    if (!missing && !absl::IsDataLoss(status)) return status;
     verdict.bad.push_back(
         missing ? absl::NotFoundError(absl::StrCat(store.location(), "/", name, ": the object is missing")) : status);
     return false;
@@ -66,6 +82,7 @@ absl::StatusOr<ArchiveVerdict> VerifyArchive(ObjectStore& store, std::optional<u
     if (on_object) on_object(name);
     return judge(name, entry.bytes, CheckFrames(store, id, entry, name));
   }));
+  KB_ASSIGN_OR_RETURN(verdict.unnamed, CountUnnamed(store, verdict.manifest));
   verdict.ranges = RestorableRanges(good);
   if (!verdict.ranges.empty() && verdict.ranges.back().last == verdict.manifest.end().position.seq) {
     verdict.whole_since_ns = verdict.ranges.back().first_time_ns;

@@ -24,6 +24,7 @@ struct ArchiveVerdict {
   // Each object that is missing or damaged, with the reason.
   std::vector<absl::Status> bad;
   uint64_t objects = 0;  // that were read
+  uint64_t unnamed = 0;  // objects of this incarnation that the manifest does not name
   uint64_t bytes = 0;
   // What can be restored without the bad ones.
   std::vector<RestorableRange> ranges;

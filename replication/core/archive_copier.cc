@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "kekbit/base/start_thread.h"
@@ -46,6 +47,8 @@ void ArchiveCopier::Run() {
     const absl::Duration left = absl::Nanoseconds(due_ns_ - env_.MonotonicNanos());
     env_.archive_event.Wait(std::max(left, absl::Milliseconds(1)));
   }
+  // What came since the last look, if the store answers.
+  if (archiver_ != nullptr && pause_ == absl::ZeroDuration()) archiver_->Step().status().IgnoreError();
 }
 
 void ArchiveCopier::CopyDue() {
@@ -67,17 +70,20 @@ void ArchiveCopier::CopyDue() {
   }
 }
 
+absl::StatusOr<bool> ArchiveCopier::IsOwned(absl::string_view reader) const {
+  KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(env_.fs(), env_.layout));
+  return std::any_of(cursors.begin(), cursors.end(),
+                     [&](const CursorView& view) { return view.name == reader && view.owned; });
+}
+
 absl::Status ArchiveCopier::TakeReader(Role role) {
-  FileSystem& fs = env_.fs();
   ArchiverOptions options;
   options.compressed = env_.options.archive.compressed;
   options.clock = env_.options.clock;
   options.own_threads = env_.options.threads;
   options.retention = {.snapshots = env_.options.archive.keep_snapshots,
                        .age_ns = absl::ToInt64Nanoseconds(env_.options.archive.keep_for)};
-  KB_ASSIGN_OR_RETURN(const std::vector<CursorView> cursors, ListCursors(fs, env_.layout));
-  const bool owned = std::any_of(cursors.begin(), cursors.end(),
-                                 [&](const CursorView& view) { return view.name == options.reader && view.owned; });
+  KB_ASSIGN_OR_RETURN(const bool owned, IsOwned(options.reader));
   if (owned) {
     free_since_ns_ = 0;
     return role == Role::kFollower ? AskForReader() : absl::OkStatus();
@@ -88,10 +94,14 @@ absl::Status ArchiveCopier::TakeReader(Role role) {
     if (now_ns - free_since_ns_ < absl::ToInt64Nanoseconds(kPrimaryPatience)) return absl::OkStatus();
   }
   absl::StatusOr<std::unique_ptr<Archiver>> archiver =
-      Archiver::Open(fs, env_.layout, *env_.options.archive.store, std::move(options));
-  // There is no segment yet; or somebody was faster.
-  if (absl::IsNotFound(archiver.status()) || absl::IsFailedPrecondition(archiver.status())) return absl::OkStatus();
-  KB_RETURN_IF_ERROR(archiver.status());
+      Archiver::Open(env_.fs(), env_.layout, *env_.options.archive.store, options);
+  if (absl::IsNotFound(archiver.status())) return absl::OkStatus();  // there is no segment yet
+  if (!archiver.ok()) {
+    // A follower that can't copy must not keep the primary from it.
+    asking_.reset();
+    KB_ASSIGN_OR_RETURN(const bool faster, IsOwned(options.reader));
+    return faster ? absl::OkStatus() : archiver.status();
+  }
   archiver_ = *std::move(archiver);
   asking_.reset();
   return absl::OkStatus();

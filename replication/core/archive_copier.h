@@ -18,6 +18,7 @@
 #include "absl/base/thread_annotations.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "kekbit/base/file_system.h"
@@ -46,6 +47,8 @@ class ArchiveCopier final {
  private:
   void Run();
   Role role() const ABSL_LOCKS_EXCLUDED(mutex_);
+  // Returns true if somebody has the registered reader.
+  absl::StatusOr<bool> IsOwned(absl::string_view reader) const;
   // Takes the reader, if it is free and this replica's to take.
   absl::Status TakeReader(Role role);
   // Tells the primary that a follower would copy.

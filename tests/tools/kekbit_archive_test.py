@@ -117,7 +117,7 @@ class ArchiveTest(KekbitTest):
         self.run_kekbit("archive", self.bank, self.archive)
         self.expect_unusable("restore", self.archive, self.bank, says="is not empty")
         self.expect_unusable("restore", self.path("nowhere"), self.path("new"), says="no archive")
-        self.expect_unusable("restore", self.archive, self.path("new"), "--to-seq", "99", says="can be restored: seq 0 to 2")
+        self.expect_unusable("restore", self.archive, self.path("new"), "--to-seq", "99", says="can be restored: seq 1 to 2")
         self.expect_unusable("restore", self.archive, self.path("new"), "--to-time", "yesterday", says="is no time")
         self.expect_unusable("restore", self.archive, self.path("new"), "--incarnation", "xyz", says="is no incarnation")
         self.expect_unusable("archive", self.path("nowhere"), self.archive, says="there is no journal")

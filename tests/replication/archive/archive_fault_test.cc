@@ -164,7 +164,7 @@ TEST_F(ArchiveFaultTest, EachCallOfTheRestorerFailsOrIsItsLast) {
       const auto report = Restore(store, fs_, directory, Short());
       const bool failed = fs_.failed();
       fs_.Heal();
-      if (std::filesystem::exists(directory)) {
+      if (std::filesystem::exists(JoinPath(directory, "segments"))) {
         // There it is whole, also if the last sync of its name has failed.
         ASSERT_EQ(TestJournal(directory).Texts(42).size(), 11u) << where;
       } else {

@@ -271,7 +271,7 @@ TEST(RestorePlanTest, TakesTheNewestSnapshotBeforeTheMoment) {
   EXPECT_EQ(plan({.time_ns = 305}).last, 30u);
   for (const RestoreTarget& target : {RestoreTarget{.seq = 0}, {.seq = 61}, {.time_ns = 9}}) {
     EXPECT_THAT(PlanRestore("archive", manifest, target),
-                StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("seq 0 to 60")));
+                StatusIs(absl::StatusCode::kOutOfRange, HasSubstr("seq 1 to 60")));
   }
 }
 

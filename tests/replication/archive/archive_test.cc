@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "gmock/gmock-matchers.h"
 #include "gtest/gtest.h"
 #include "kekbit/base/file_system.h"
@@ -212,7 +213,7 @@ TEST_P(ArchiveTest, AMissingOrDamagedObjectIsNamedWithWhatCanBeRestored) {
     EXPECT_THAT(Restore(store_, fs_, directory, {}),
                 StatusIs(absl::StatusCode::kDataLoss,
                          AllOf(HasSubstr(second.Name(manifest.incarnation)), HasSubstr(std::string(why)),
-                               HasSubstr(absl::StrCat("seq 0 to ", second.after_seq)))));
+                               HasSubstr(absl::StrCat("seq 1 to ", second.after_seq)))));
     EXPECT_FALSE(std::filesystem::exists(directory));
     const ArchiveVerdict verdict = ValueOrDie(VerifyArchive(store_, std::nullopt));
     EXPECT_THAT(verdict.bad, SizeIs(1));
@@ -239,8 +240,51 @@ TEST_P(ArchiveTest, ADirectoryWithAJournalIsLeftAlone) {
   StepAll(*OpenArchiver());
   EXPECT_THAT(Restore(store_, fs_, layout_.directory(), {}),
               StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("is not empty")));
+  std::filesystem::create_directory(JoinPath(dir_.path(), "empty"));
+  std::filesystem::create_directory_symlink(JoinPath(dir_.path(), "empty"), JoinPath(dir_.path(), "link"));
+  EXPECT_THAT(Restore(store_, fs_, JoinPath(dir_.path(), "link"), {}),
+              StatusIs(absl::StatusCode::kFailedPrecondition, HasSubstr("a link")));
+  for (const char* name : {"", ".", "x/..", "/"}) {
+    EXPECT_THAT(Restore(store_, fs_, name, {}), StatusIs(absl::StatusCode::kInvalidArgument)) << name;
+  }
+  EXPECT_THAT(Restore(store_, fs_, JoinPath(dir_.path(), "empty/"), {}), IsOk());
+  EXPECT_TRUE(std::filesystem::exists(JoinPath(dir_.path(), "empty/segments")));
+  DirectoryStore inside(fs_, JoinPath(layout_.directory(), "archive"));
+  EXPECT_THAT(Archiver::Open(fs_, layout_, inside, {}),
+              StatusIs(absl::StatusCode::kInvalidArgument, HasSubstr("own directory")));
   EXPECT_THAT(Restore(store_, fs_, JoinPath(dir_.path(), "new"), {.incarnation = 1}),
               StatusIs(absl::StatusCode::kNotFound, HasSubstr("no archive")));
+}
+
+// A newest manifest that is damaged says what to do; one that is gone shows by what it named.
+TEST_P(ArchiveTest, TheNewestManifestIsDamagedOrGone) {
+  const std::unique_ptr<TapeReplica> primary = Open(layout_.directory());
+  const std::unique_ptr<Archiver> archiver = OpenArchiver();
+  for (int i = 0; i < 2; ++i) {
+    Run(*primary, 40 >> (2 * i));
+    ASSERT_THAT(archiver->Step(), IsOk());
+  }
+  const Manifest manifest = ValueOrDie(FindManifest(store_, std::nullopt));
+  EXPECT_EQ(ValueOrDie(VerifyArchive(store_, std::nullopt)).unnamed, 0u);
+  const std::string path = JoinPath(store_.location(), ManifestName(manifest.incarnation, manifest.number));
+  std::filesystem::resize_file(path, 100);
+  for (const absl::Status& status : {Restore(store_, fs_, JoinPath(dir_.path(), "new"), {}).status(),
+                                     VerifyArchive(store_, std::nullopt).status()}) {
+    EXPECT_THAT(status, StatusIs(absl::StatusCode::kDataLoss, HasSubstr("moved away the manifest before it counts")));
+  }
+  std::filesystem::remove(path);
+  EXPECT_EQ(ValueOrDie(VerifyArchive(store_, std::nullopt)).unnamed, 1u);
+  EXPECT_THAT(Restore(store_, fs_, JoinPath(dir_.path(), "new"), {}), IsOk());
+}
+
+// The times that are printed are those that a restore takes.
+TEST(TimeTextTest, IsExact) {
+  for (const int64_t time_ns : {int64_t{1'700'000'000'123'456'789}, int64_t{1'700'000'000'000'000'000}}) {
+    absl::Time time;
+    std::string error;
+    ASSERT_TRUE(absl::ParseTime(absl::RFC3339_full, TimeText(time_ns), &time, &error)) << error;
+    EXPECT_EQ(absl::ToUnixNanos(time), time_ns);
+  }
 }
 
 // The archive of a journal takes nothing of a copy that went another way.
