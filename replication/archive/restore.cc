@@ -90,7 +90,7 @@ class Restorer {
 
   // Sees that a directory can take the place.
   absl::Status TryPlace() {
-    const absl::Status there = fs_.Rename(layout_.directory(), directory_);
+    absl::Status there = fs_.Rename(layout_.directory(), directory_);
     if (IsTransient(there)) return there;
     if (!there.ok()) {
       return absl::FailedPreconditionError(
