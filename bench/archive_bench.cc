@@ -115,9 +115,7 @@ void BM_Restore(benchmark::State& state) {
         Ledger ledger;
         return NanosPerItem(commands, [&] {
           for (const FramesEntry& entry : manifest.frames) {
-            const std::string name = entry.Name(manifest.incarnation);
-            FramesReader reader =
-                FramesReader::Open(name, GetWhole(store, name, kFramesObjectBytesMax).value()).value();
+            FramesReader reader = FramesReader::Get(store, manifest.incarnation, entry).value();
             while (const std::optional<Bytes> record = reader.Next().value()) {
               const auto header = LoadUnaligned<FrameHeader>(record->data());
               if (static_cast<FrameKind>(header.kind) != FrameKind::kCommand) continue;

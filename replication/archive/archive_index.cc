@@ -72,14 +72,15 @@ absl::StatusOr<std::optional<Manifest>> NewestManifest(ObjectStore& store, uint6
   }
 }
 
-absl::Status PutManifest(ObjectStore& store, const Manifest& manifest) {
+absl::StatusOr<uint64_t> PutManifest(ObjectStore& store, const Manifest& manifest) {
   const std::string name = ManifestName(manifest.incarnation, manifest.number);
   const std::vector<uint8_t> bytes = EncodeManifest(manifest);
   absl::Status put = store.PutIfAbsent(name, bytes);
+  if (put.ok()) return bytes.size();
   if (!absl::IsAlreadyExists(put)) return put;
   // Perhaps an earlier try, whose answer did not come.
   KB_ASSIGN_OR_RETURN(const Manifest there, GetManifest(store, manifest.incarnation, manifest.number));
-  if (there == manifest) return absl::OkStatus();
+  if (there == manifest) return bytes.size();
   return absl::AbortedError(absl::StrCat(store.location(), "/", name, ": another copier put it"));
 }
 

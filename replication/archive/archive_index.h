@@ -23,9 +23,9 @@ absl::StatusOr<std::vector<uint64_t>> ListIncarnations(ObjectStore& store);
 // none. DataLoss if that manifest is damaged: what it names is not known then.
 absl::StatusOr<std::optional<Manifest>> NewestManifest(ObjectStore& store, uint64_t incarnation);
 
-// Puts the manifest under its number. Aborted if another copier was first: its manifest counts.
-// After another error nobody knows.
-absl::Status PutManifest(ObjectStore& store, const Manifest& manifest);
+// Puts the manifest under its number; returns how many bytes it has. Aborted if another copier was
+// first: its manifest counts. After another error nobody knows.
+absl::StatusOr<uint64_t> PutManifest(ObjectStore& store, const Manifest& manifest);
 
 // Deletes manifests that were superseded more than `age_ns` ago, by the store's times, `now_ns` and
 // the numbers: those before the one that is older than that. Best effort.

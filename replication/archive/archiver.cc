@@ -253,8 +253,7 @@ void Archiver::Note(const FramesEntry& entry, ArchiveProgress& progress) {
 absl::Status Archiver::Merge(size_t count, FramesObject& object) {
   const absl::Span<const FramesEntry> entries = absl::MakeConstSpan(next_.frames).last(count);
   std::optional<FramesBuilder> builder;
-  const auto add = [&](const std::string& name, std::vector<uint8_t> bytes) -> absl::Status {
-    KB_ASSIGN_OR_RETURN(FramesReader reader, FramesReader::Open(name, std::move(bytes)));
+  const auto add = [&](FramesReader reader) -> absl::Status {
     if (!builder) builder.emplace(incarnation_.id, reader.content(), entries.front().after());
     while (true) {
       KB_ASSIGN_OR_RETURN(const std::optional<Bytes> record, reader.Next());
@@ -264,12 +263,12 @@ absl::Status Archiver::Merge(size_t count, FramesObject& object) {
     }
   };
   for (const FramesEntry& entry : entries) {
-    const std::string name = entry.Name(incarnation_.id);
-    absl::StatusOr<std::vector<uint8_t>> bytes = GetWhole(store_, name, kFramesObjectBytesMax);
+    absl::StatusOr<FramesReader> reader = FramesReader::Get(store_, incarnation_.id, entry);
     // What can't be read back is a finding of verify; it is no reason to stop copying.
-    if (!bytes.ok() || !add(name, *std::move(bytes)).ok()) return absl::OkStatus();
+    if (!reader.ok() || !add(*std::move(reader)).ok()) return absl::OkStatus();
   }
-  KB_RETURN_IF_ERROR(add(object.entry.Name(incarnation_.id), object.bytes));
+  KB_ASSIGN_OR_RETURN(FramesReader last, FramesReader::Open(object.entry.Name(incarnation_.id), object.bytes));
+  KB_RETURN_IF_ERROR(add(std::move(last)));
   KB_ASSIGN_OR_RETURN(object, (*std::move(builder)).Finish(options_.compressed));
   const int64_t delete_ns = options_.clock->RealtimeNanos() + kKeepMergedNs;
   for (const FramesEntry& entry : entries) {
@@ -325,16 +324,16 @@ absl::Status Archiver::PutNext(ArchiveProgress& progress) {
   next_.copier = copier_;
   next_.written_ns = options_.clock->RealtimeNanos();
   DeleteDropped();
-  const absl::Status put = PutManifest(store_, next_);
-  if (absl::IsAborted(put)) return absl::UnavailableError(put.message());
-  KB_RETURN_IF_ERROR(put);
+  const absl::StatusOr<uint64_t> put = PutManifest(store_, next_);
+  if (absl::IsAborted(put.status())) return absl::UnavailableError(put.status().message());
+  KB_RETURN_IF_ERROR(put.status());
   const int64_t now_ns = options_.clock->MonotonicNanos();
   if (now_ns - manifest_at_ns_ > kKeepManifestsNs / 2) {
     return absl::UnavailableError(absl::StrCat(store_.location(), ": putting a manifest took too long; looking again"));
   }
   manifest_ = next_;
   manifest_at_ns_ = now_ns;
-  progress.bytes += EncodeManifest(next_).size();
+  progress.bytes += *put;
   if (manifest_.number % kCleanEvery == 0) {
     DeleteOldManifests(store_, manifest_, next_.written_ns, kKeepManifestsNs).IgnoreError();
   }

@@ -206,6 +206,17 @@ absl::StatusOr<FramesReader> FramesReader::Open(absl::string_view name, std::vec
   return reader;
 }
 
+absl::StatusOr<FramesReader> FramesReader::Get(ObjectStore& store, uint64_t incarnation, const FramesEntry& entry) {
+  const std::string name = entry.Name(incarnation);
+  const std::string path = absl::StrCat(store.location(), "/", name);
+  KB_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, GetWhole(store, name, kFramesObjectBytesMax));
+  KB_ASSIGN_OR_RETURN(FramesReader reader, Open(path, std::move(bytes)));
+  if (reader.incarnation() != incarnation || reader.entry() != entry) {
+    return absl::DataLossError(absl::StrCat(path, ": is not what the manifest says"));
+  }
+  return reader;
+}
+
 absl::Status FramesReader::Damaged(absl::string_view what) const {
   return absl::DataLossError(absl::StrCat(name_, ": after ", last_.position.ToString(), ": ", what));
 }

@@ -34,6 +34,7 @@
 #include "absl/types/span.h"
 #include "kekbit/base/bytes.h"
 #include "kekbit/replication/archive/manifest.h"
+#include "kekbit/replication/archive/object_store.h"
 #include "kekbit/replication/journal/frame.h"
 
 namespace kekbit {
@@ -127,6 +128,10 @@ class FramesReader final {
   // Checks all but the frames. `name` is for messages. DataLoss if the bytes are damaged;
   // FailedPrecondition for a newer version.
   static absl::StatusOr<FramesReader> Open(absl::string_view name, std::vector<uint8_t> object);
+
+  // Reads the object that a manifest of the incarnation names. NotFound; DataLoss also if the object
+  // is not what `entry` says; other errors: the store could not be asked.
+  static absl::StatusOr<FramesReader> Get(ObjectStore& store, uint64_t incarnation, const FramesEntry& entry);
 
   uint64_t incarnation() const { return header_.incarnation; }
   const FramesContent& content() const { return content_; }

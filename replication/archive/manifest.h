@@ -51,6 +51,10 @@ struct FramesEntry {
     return {.position = {.epoch = last_epoch, .seq = last_seq}, .crc32c = last_crc32c, .time_ns = last_time_ns};
   }
   uint64_t frames() const { return last_seq - after_seq; }
+  // Returns true if its first frame follows the last one of `before`: there is no gap between.
+  bool Follows(const FramesEntry& before) const {
+    return after().position == before.last().position && after_crc32c == before.last_crc32c;
+  }
   // The object's name: with all that makes its bytes these, so that no late put can change them.
   std::string Name(uint64_t incarnation) const;
 

@@ -23,8 +23,7 @@ inline size_t EntriesToMerge(absl::Span<const FramesEntry> entries, const Frames
   size_t merged = 0;
   while (merged < entries.size()) {
     const FramesEntry& before = entries[entries.size() - 1 - merged];
-    const bool follows = before.last().position == next->after().position && before.last_crc32c == next->after_crc32c;
-    if (!follows || before.content != next->content || before.raw_bytes > total) break;
+    if (!next->Follows(before) || before.content != next->content || before.raw_bytes > total) break;
     if (total + before.raw_bytes > kFramesBytesMax) break;
     total += before.raw_bytes;
     next = &before;

@@ -174,18 +174,6 @@ class Restorer {
     pin_->Renew().IgnoreError();
   }
 
-  absl::StatusOr<FramesReader> OpenFrames(const FramesEntry& entry) {
-    const std::string name = entry.Name(manifest_.incarnation);
-    KB_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, GetWhole(store_, name, kFramesObjectBytesMax));
-    progress_.bytes += bytes.size();
-    KB_ASSIGN_OR_RETURN(FramesReader reader,
-                        FramesReader::Open(absl::StrCat(store_.location(), "/", name), std::move(bytes)));
-    if (reader.incarnation() != manifest_.incarnation || reader.entry() != entry) {
-      return absl::DataLossError(absl::StrCat(store_.location(), "/", name, ": is not what the manifest says"));
-    }
-    return reader;
-  }
-
   absl::Status RestoreFrames() {
     const FramesEntry* entry = EntryWith(manifest_, plan_.first);
     RestoredSegments segments(fs_, layout_, entry->after(), options_.segment_bytes);
@@ -200,7 +188,7 @@ class Restorer {
         return absl::DataLossError(absl::StrCat(store_.location(), ": the frames after seq ",
                                                 segments.last().position.seq, " were deleted during the restore"));
       }
-      absl::StatusOr<FramesReader> reader = OpenFrames(*entry);
+      absl::StatusOr<FramesReader> reader = FramesReader::Get(store_, manifest_.incarnation, *entry);
       if (absl::IsNotFound(reader.status())) {
         // Perhaps it was merged into another one meanwhile.
         KB_ASSIGN_OR_RETURN(Manifest newer, FindManifest(store_, manifest_.incarnation));
@@ -211,6 +199,7 @@ class Restorer {
       }
       const std::string name = entry->Name(manifest_.incarnation);
       if (!reader.ok()) return Unusable(name, reader.status());
+      progress_.bytes += entry->bytes;
       absl::Status copied = CopyFrames(*reader, segments, later);
       if (copied.ok()) copied = segments.Flush();
       if (!copied.ok()) return Unusable(name, copied);

@@ -9,13 +9,9 @@
 namespace kekbit {
 namespace {
 
-bool Follows(const FramesEntry& entry, const FramesEntry& before) {
-  return entry.after().position == before.last().position && entry.after_crc32c == before.last_crc32c;
-}
-
 // Returns the index of the first entry of the run without a gap that ends with `entry`.
 size_t BeginOfRun(const Manifest& manifest, size_t entry) {
-  while (entry > 0 && Follows(manifest.frames[entry], manifest.frames[entry - 1])) --entry;
+  while (entry > 0 && manifest.frames[entry].Follows(manifest.frames[entry - 1])) --entry;
   return entry;
 }
 

@@ -15,13 +15,8 @@ namespace kekbit {
 namespace {
 
 // OK if the object is all that the entry says, down to each link of the chain.
-absl::Status CheckFrames(ObjectStore& store, uint64_t incarnation, const FramesEntry& entry, const std::string& name) {
-  const std::string path = absl::StrCat(store.location(), "/", name);
-  KB_ASSIGN_OR_RETURN(std::vector<uint8_t> bytes, GetWhole(store, name, kFramesObjectBytesMax));
-  KB_ASSIGN_OR_RETURN(FramesReader reader, FramesReader::Open(path, std::move(bytes)));
-  if (reader.incarnation() != incarnation || reader.entry() != entry) {
-    return absl::DataLossError(absl::StrCat(path, ": is not what the manifest says"));
-  }
+absl::Status CheckFrames(ObjectStore& store, uint64_t incarnation, const FramesEntry& entry) {
+  KB_ASSIGN_OR_RETURN(FramesReader reader, FramesReader::Get(store, incarnation, entry));
   while (true) {
     KB_ASSIGN_OR_RETURN(const std::optional<Bytes> record, reader.Next());
     if (!record) return absl::OkStatus();
@@ -80,7 +75,7 @@ absl::StatusOr<ArchiveVerdict> VerifyArchive(ObjectStore& store, std::optional<u
   KB_RETURN_IF_ERROR(KeepGood(good.frames, [&](const FramesEntry& entry) {
     const std::string name = entry.Name(id);
     if (on_object) on_object(name);
-    return judge(name, entry.bytes, CheckFrames(store, id, entry, name));
+    return judge(name, entry.bytes, CheckFrames(store, id, entry));
   }));
   KB_ASSIGN_OR_RETURN(verdict.unnamed, CountUnnamed(store, verdict.manifest));
   verdict.ranges = RestorableRanges(good);
